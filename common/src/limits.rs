@@ -1,0 +1,65 @@
+//! Every bound in the system, named, with its unit and its reason.
+//!
+//! Anything that grows with what a peer, a folder or a file contains is held by a constant of this file. A limit that is reached is an
+//! error with a name of its own, never a truncation.
+
+use std::time::Duration;
+
+// ---- HTTP ------------------------------------------------------------------------------------------------------------------------
+
+/// Longest head (request or status line and all fields) in bytes. 16 KiB is what node, Apache and Tomcat allow within a factor of two.
+pub const HEAD_BYTES: usize = 16 * 1024;
+/// Most fields in one head or trailer section.
+pub const HEAD_FIELDS: usize = 100;
+/// Longest request target in bytes. It bounds paths too: one whose every byte has to be percent-encoded may have 2,7 KiB.
+pub const TARGET_BYTES: usize = 8 * 1024;
+/// Longest chunk-size line (RFC 9112, 7.1) in bytes, extensions and CR LF included.
+pub const CHUNK_LINE_BYTES: usize = 256;
+/// Most bytes of chunk extensions and trailers in one body, so that a million one-byte chunks can't carry a second body in their margins.
+pub const CHUNK_MARGIN_BYTES: usize = 16 * 1024;
+/// A whole head must have arrived this long after its first byte was awaited, however slowly it drips.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// A keep-alive connection without a request is closed after this long.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A peer that accepts no byte for this long is gone.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A body may take its time for this long before its rate is looked at.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
+pub const BODY_RATE_MIN: u64 = 1024;
+/// Unread body that is drained to keep a connection alive, or to let an error answer arrive before the close, in bytes.
+pub const DRAIN_BYTES: u64 = 64 * 1024;
+/// How long such draining may take.
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+// ---- JSON, SSE -------------------------------------------------------------------------------------------------------------------
+
+/// Deepest nesting of arrays and objects.
+pub const JSON_DEPTH: usize = 64;
+/// Longest string or key in bytes, after unescaping. Holds a percent-encoded path of [`PATH_BYTES`] with room to spare.
+pub const JSON_STRING_BYTES: usize = 64 * 1024;
+/// Most keys in one object: each is remembered while the object is open, to refuse duplicates.
+pub const JSON_KEYS: usize = 1024;
+/// Most bytes of text that one value read into memory as a whole may have had.
+pub const JSON_VALUE_BYTES: usize = 1024 * 1024;
+/// Longest line of an event stream in bytes.
+pub const SSE_LINE_BYTES: usize = 256 * 1024;
+/// Most data of one event (all its `data` lines) in bytes.
+pub const SSE_EVENT_BYTES: usize = 256 * 1024;
+
+// ---- Paths -----------------------------------------------------------------------------------------------------------------------
+
+/// Longest path in bytes: Linux takes 4096 with the final NUL in one system call.
+pub const PATH_BYTES: usize = 4095;
+/// Longest name of a file or directory in bytes (Linux's `NAME_MAX`).
+pub const NAME_BYTES: usize = 255;
+/// Longest target of a symbolic link in bytes.
+pub const LINK_BYTES: usize = 4095;
+
+// ---- Disk ------------------------------------------------------------------------------------------------------------------------
+
+/// Size of the buffer through which content is read, hashed, sent and received, in bytes: large enough that system calls do not show
+/// beside hashing, small enough that a hundred connections cost little.
+pub const COPY_BUFFER_BYTES: usize = 128 * 1024;
+/// Largest record in a journal in bytes: two paths, an entry, some numbers.
+pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
