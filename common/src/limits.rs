@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const HEAD_BYTES: usize = 16 * 1024;
 /// Most fields in one head or trailer section.
 pub const HEAD_FIELDS: usize = 100;
-/// Longest request target in bytes. It bounds paths too: one whose every byte has to be percent-encoded may have 2,7 KiB.
+/// Longest request target in bytes. It bounds paths too: one whose every byte has to be percent-encoded may be 2.7 KiB long.
 pub const TARGET_BYTES: usize = 8 * 1024;
 /// Longest chunk-size line (RFC 9112, 7.1) in bytes, extensions and CR LF included.
 pub const CHUNK_LINE_BYTES: usize = 256;
