@@ -7,5 +7,6 @@ pub mod base64;
 pub mod crc32;
 pub mod http;
 pub mod json;
+pub mod pack;
 pub mod sha256;
 pub mod sse;
