@@ -8,6 +8,7 @@
 //!          net       disk        sockets with deadlines; journals, staging, scanning, watching
 //!             \     /
 //!               sys              the only `unsafe`, the only `extern "C"`
+//!     protocol                   pure: what clients and server say to each other, as values
 //!     wire   tree   sync         pure: bytes and values in, values out; no file, socket, clock or thread
 //!            limits              every bound in the system
 //! ```
@@ -17,7 +18,9 @@ pub mod disk;
 pub mod engine;
 pub mod limits;
 pub mod net;
+pub mod protocol;
 pub mod sync;
 pub mod sys;
+pub mod threads;
 pub mod tree;
 pub mod wire;

@@ -63,3 +63,36 @@ pub const LINK_BYTES: usize = 4095;
 pub const COPY_BUFFER_BYTES: usize = 128 * 1024;
 /// Largest record in a journal in bytes: two paths, an entry, some numbers.
 pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
+/// Appended records are handed to the kernel at the latest when they come to this many bytes.
+pub const JOURNAL_PENDING_BYTES: usize = 256 * 1024;
+/// What may be unreadable at the end of a journal and still count as the torn tail of one append, in bytes. More is damage.
+pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
+/// Most tombstones that the server keeps. A client that was away for longer than these reach back sends a complete list.
+pub const TOMBSTONES: usize = 100_000;
+/// Most changes in one commit group. More wait for the next flush, which they share.
+pub const COMMIT_GROUP: usize = 512;
+/// Changes that may wait for the committer before the threads that bring them wait too.
+pub const COMMIT_QUEUE: usize = 1024;
+/// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
+pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
+
+// ---- Server ----------------------------------------------------------------------------------------------------------------------
+
+/// Most connections at once; further ones get 503.
+pub const CONNECTIONS: usize = 8192;
+/// Most connections at once from one address.
+pub const CONNECTIONS_PER_PEER: usize = 6144;
+/// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
+pub const CONNECTION_STACK: usize = 256 * 1024;
+/// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Events that may wait for one subscriber. When there are more it reads the index instead; nothing is lost.
+pub const SUBSCRIBER_QUEUE: usize = 256;
+/// A comment line is sent to every subscriber this often, so that both sides notice when the other is gone.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Records handled under one hold of the index lock, so that a long list or a long catch-up does not keep commits waiting.
+pub const INDEX_BATCH: usize = 256;
+/// How long a stopping server waits for its connections.
+pub const STOP_WAIT: Duration = Duration::from_secs(5);
+/// Largest body of a request that is not a list and not content, in bytes.
+pub const SMALL_BODY_BYTES: u64 = 64 * 1024;

@@ -137,6 +137,11 @@ impl<'a> Unpacker<'a> {
         self.take(32)?.try_into().map(Hash).map_err(|_| PackError)
     }
 
+    /// Whether the record ends here.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The record must end here.
     ///
     /// # Errors

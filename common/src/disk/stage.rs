@@ -1,0 +1,296 @@
+//! New things are made aside and moved into place; old things are moved aside and then removed.
+//!
+//! Everything is first built in `.filesync/staging/`, on the same file system, where no scan and no watch looks. One rename publishes it,
+//! so that a reader of any path sees the old version or the new one, whole.
+//!
+//! Nothing is replaced or removed on the strength of an old look at it. The thing found in the way is swapped out (`RENAME_EXCHANGE`),
+//! and only then compared with what the verdict was based on; when it is something else it is swapped back and the caller told
+//! [`Outcome::Changed`]. So there is no moment between the check and the act in which a version can slip in and be lost.
+//!
+//! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
+use crate::sys;
+use crate::tree::Path;
+
+/// Name of the staging directory inside the private directory.
+const STAGING: &[u8] = b"staging";
+
+/// The staging directory of one box or folder.
+#[derive(Debug)]
+pub struct Stage {
+    root: Arc<Root>,
+    /// `.filesync/staging`.
+    staging: Root,
+    next: AtomicU64,
+    /// Tells the names of this run from those that an earlier one left.
+    run: u64,
+}
+
+/// What must be at a path for an operation to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// The very file or symbolic link that was seen.
+    Print(Fingerprint),
+    /// A directory, and an empty one.
+    EmptyDirectory,
+}
+
+/// How an operation that depends on what is there came out.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It is done.
+    Done(T),
+    /// Something else than expected is there; nothing was changed.
+    Changed,
+}
+
+/// Something made aside, removed again when dropped before it was published.
+#[derive(Debug)]
+pub struct Staged {
+    stage: Arc<Stage>,
+    name: Path,
+    /// Whether the name in the staging directory is still ours to remove.
+    armed: bool,
+}
+
+impl Stage {
+    /// Opens the staging directory of `root` inside its private directory, and makes it at first.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(root: Arc<Root>, private: &Root, run: u64) -> io::Result<Arc<Stage>> {
+        Ok(Arc::new(Stage { root, staging: private.sub_root(STAGING)?, next: AtomicU64::new(0), run }))
+    }
+
+    /// Removes everything that an earlier run left, save the names that `keep` wants. Tells how many there were.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sweep(&self, keep: impl Fn(&[u8]) -> bool) -> io::Result<usize> {
+        let mut swept = 0;
+        for (name, stat) in self.staging.list(None)? {
+            if !keep(name.as_bytes()) {
+                match stat.kind {
+                    StatKind::Directory => self.staging.remove_dir(&name)?,
+                    _ => self.staging.remove_file(&name)?,
+                }
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// A new empty file, open for writing and reading.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn file(self: &Arc<Stage>) -> io::Result<(Staged, File)> {
+        let staged = self.name();
+        let file = self.staging.create_new(&staged.name, 0o600)?;
+        Ok((staged.arm(), file))
+    }
+
+    /// A new empty directory.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn directory(self: &Arc<Stage>, mode: u16) -> io::Result<Staged> {
+        let staged = self.name();
+        self.staging.make_dir(&staged.name, 0o700)?;
+        let staged = staged.arm();
+        self.staging.set_mode(&staged.name, mode)?;
+        Ok(staged)
+    }
+
+    /// A new symbolic link.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn symlink(self: &Arc<Stage>, target: &[u8]) -> io::Result<Staged> {
+        let staged = self.name();
+        self.staging.make_symlink(target, &staged.name)?;
+        Ok(staged.arm())
+    }
+
+    /// What an earlier run staged under this name, if it is still there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn find(self: &Arc<Stage>, name: &[u8]) -> io::Result<Option<(Staged, Stat)>> {
+        let Ok(name) = Path::new(name) else { return Ok(None) };
+        let stat = self.staging.stat(&name)?;
+        Ok(stat.map(|stat| (Staged { stage: self.clone(), name, armed: true }, stat)))
+    }
+
+    /// Removes what is at `path`, if it is what is expected.
+    ///
+    /// # Errors
+    /// What the file system says; a directory that is not empty is [`Outcome::Changed`]. Absent already is done.
+    pub fn remove(self: &Arc<Stage>, path: &Path, expect: Expect) -> io::Result<Outcome<()>> {
+        match expect {
+            Expect::Absent => Ok(Outcome::Done(())),
+            Expect::EmptyDirectory => match self.root.remove_dir(path) {
+                Ok(()) => Ok(Outcome::Done(())),
+                Err(error) => match error.raw_os_error() {
+                    Some(sys::ENOENT) => Ok(Outcome::Done(())),
+                    Some(sys::ENOTEMPTY | sys::EEXIST | sys::ENOTDIR) => Ok(Outcome::Changed),
+                    _ => Err(error),
+                },
+            },
+            Expect::Print(print) => self.remove_seen(path, print),
+        }
+    }
+
+    fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
+        let mut aside = self.name();
+        match self.root.rename(path, &self.staging, &aside.name, RenameMode::NoReplace) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
+            other => other?,
+        }
+        if is_seen(self.staging.stat(&aside.name)?, Expect::Print(print)) {
+            drop(aside.arm());
+            return Ok(Outcome::Done(()));
+        }
+        aside.give_back(path, RenameMode::NoReplace)?;
+        Ok(Outcome::Changed)
+    }
+
+    fn name(self: &Arc<Stage>) -> Staged {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{:016x}-{number:x}", self.run);
+        let name = Path::new(name.as_bytes()).expect("hex digits and a hyphen are a path");
+        Staged { stage: self.clone(), name, armed: false }
+    }
+}
+
+impl Staged {
+    /// Its name in the staging directory, for a redo record.
+    pub fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    /// What is known of it now.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn stat(&self) -> io::Result<Stat> {
+        self.stage.staging.stat(&self.name)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Opens it for reading, if it is a file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(&self) -> io::Result<File> {
+        self.stage.staging.open_file(&self.name)
+    }
+
+    /// Leaves it where it is when dropped: a redo record speaks for it.
+    pub fn keep(mut self) {
+        self.armed = false;
+    }
+
+    /// Moves it to `path`, if what is expected is there. Returns what is known of it at its place.
+    ///
+    /// # Errors
+    /// What the file system says, for one a missing directory above; nothing was published then.
+    pub fn publish(mut self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
+        let made = self.stat()?;
+        let outcome = match expect {
+            Expect::Absent => self.move_to_free(path)?,
+            seen => self.swap_with_seen(path, seen)?,
+        };
+        let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
+        // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
+        // on disk makes the next look at it hash it.
+        let placed = self.stage.root.stat(path)?.filter(|placed| placed.print.is_same_but_moved(&made.print));
+        Ok(Outcome::Done(placed.unwrap_or(made)))
+    }
+
+    fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {
+        let renamed = self.stage.staging.rename(&self.name, &self.stage.root, path, RenameMode::NoReplace);
+        let error = match renamed {
+            Ok(()) => {
+                self.armed = false;
+                return Ok(Outcome::Done(()));
+            }
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(sys::EEXIST | sys::ENOTEMPTY) => Ok(Outcome::Changed),
+            _ => Err(error),
+        }
+    }
+
+    fn swap_with_seen(&mut self, path: &Path, seen: Expect) -> io::Result<Outcome<()>> {
+        match self.stage.staging.rename(&self.name, &self.stage.root, path, RenameMode::Exchange) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Either the thing to replace or its directory is gone; only the first is a change.
+                let parent = path.parent();
+                let parent_exists = match &parent {
+                    Some(parent) => self.stage.root.stat(parent)?.is_some(),
+                    None => true,
+                };
+                return if parent_exists { Ok(Outcome::Changed) } else { Err(error) };
+            }
+            Err(error) => return Err(error),
+        }
+        // Our name in the staging directory now holds what was at `path`.
+        let swapped_out = self.stage.staging.stat(&self.name)?;
+        let removed = is_seen(swapped_out, seen)
+            && match seen {
+                Expect::EmptyDirectory => self.stage.staging.remove_dir(&self.name).is_ok(),
+                _ => self.stage.staging.remove_file(&self.name).is_ok(),
+            };
+        if removed {
+            self.armed = false;
+            return Ok(Outcome::Done(()));
+        }
+        self.give_back(path, RenameMode::Exchange)?;
+        Ok(Outcome::Changed)
+    }
+
+    /// Puts back what was taken from `path`. If that fails it stays in the staging directory, and the error says under which name.
+    fn give_back(&mut self, path: &Path, mode: RenameMode) -> io::Result<()> {
+        let given = self.stage.staging.rename(&self.name, &self.stage.root, path, mode);
+        given.map_err(|error| {
+            self.armed = false;
+            let name = self.name.to_string();
+            io::Error::new(error.kind(), format!("{error}; the content found there is kept as .filesync/staging/{name}"))
+        })
+    }
+
+    fn arm(mut self) -> Staged {
+        self.armed = true;
+        self
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.armed {
+            // Nothing to do about an error: the sweep at the next start removes what is left.
+            if self.stage.staging.remove_file(&self.name).is_err() {
+                let _ = self.stage.staging.remove_dir(&self.name);
+            }
+        }
+    }
+}
+
+fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
+    match (found, expect) {
+        (None, Expect::Absent) => true,
+        (Some(stat), Expect::Print(print)) => stat.print.is_same_but_moved(&print),
+        (Some(stat), Expect::EmptyDirectory) => stat.kind == StatKind::Directory,
+        _ => false,
+    }
+}

@@ -1,0 +1,345 @@
+//! What the box holds, and how it came to: one record a path, in the order of paths and in the order of changes. Pure: no file, no lock.
+//!
+//! Every change takes the next seq. A path is remembered after it was deleted (a tombstone), so that a client that comes back later hears
+//! of it; when there are too many tombstones the oldest go, and the *horizon* moves: a cursor older than that can't be continued.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use common::disk::Fingerprint;
+use common::limits::TOMBSTONES;
+use common::protocol::{Cursor, Epoch, RemoteEntry};
+use common::sync::Remote;
+use common::tree::{Entry, Kind, Path, Tag};
+
+/// Who made a change: an index into [`Origins`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin(pub(crate) u32);
+
+impl Origin {
+    /// Changed by hand in the box, or not known any more.
+    pub(crate) const BOX: Origin = Origin(0);
+}
+
+/// The names behind [`Origin`]s. There are as many as clients that ever changed something, so they are kept once and numbered.
+#[derive(Debug)]
+pub(crate) struct Origins(Vec<String>);
+
+impl Origins {
+    pub(crate) fn new() -> Origins {
+        Origins(vec![String::new()])
+    }
+
+    /// The number of `name`; a name not seen before gets the next one.
+    pub(crate) fn number(&mut self, name: &str) -> Origin {
+        let known = self.0.iter().position(|known| known == name);
+        let number = known.unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            self.0.len() - 1
+        });
+        Origin(u32::try_from(number).unwrap_or(0))
+    }
+
+    /// The name of `origin`; `None` for [`Origin::BOX`].
+    pub(crate) fn name(&self, origin: Origin) -> Option<&str> {
+        self.0.get(origin.0 as usize).map(String::as_str).filter(|name| !name.is_empty())
+    }
+}
+
+/// Where a path stands in the order of changes: a change of many paths (a directory moved) is one seq of many parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Step {
+    pub(crate) seq: u64,
+    pub(crate) part: u32,
+}
+
+/// What is known of a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) step: Step,
+    pub(crate) origin: Origin,
+    pub(crate) state: State,
+}
+
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum State {
+    /// Something is; the fingerprint is that of the file on disk when its content was known to be this, `None` if that has to be looked at.
+    Live(Entry, Option<Fingerprint>),
+    /// It was deleted.
+    Tombstone,
+}
+
+impl Record {
+    /// The entry, if something is there.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        match &self.state {
+            State::Live(entry, _) => Some(entry),
+            State::Tombstone => None,
+        }
+    }
+}
+
+/// The index of a box.
+#[derive(Debug)]
+pub(crate) struct Index {
+    epoch: Epoch,
+    seq: u64,
+    horizon: u64,
+    records: BTreeMap<Path, Record>,
+    by_step: BTreeMap<Step, Path>,
+    pub(crate) origins: Origins,
+    live: u64,
+    bytes: u64,
+}
+
+impl Index {
+    /// An empty index.
+    pub(crate) fn new(epoch: Epoch) -> Index {
+        Index {
+            epoch,
+            seq: 0,
+            horizon: 0,
+            records: BTreeMap::new(),
+            by_step: BTreeMap::new(),
+            origins: Origins::new(),
+            live: 0,
+            bytes: 0,
+        }
+    }
+
+    /// An index that goes on from a snapshot: the last seq, and the horizon.
+    pub(crate) fn resume(epoch: Epoch, seq: u64, horizon: u64) -> Index {
+        Index { seq, horizon, ..Index::new(epoch) }
+    }
+
+    /// Where the history stands.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.seq }
+    }
+
+    /// The oldest seq from which the history can be told.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
+    /// Whether everything that happened after `cursor` is still known.
+    pub(crate) fn can_continue(&self, cursor: Cursor) -> bool {
+        cursor.epoch == self.epoch && self.horizon <= cursor.seq && cursor.seq <= self.seq
+    }
+
+    /// Things that are there.
+    pub(crate) fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Their size in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What is known of a path.
+    pub(crate) fn get(&self, path: &Path) -> Option<&Record> {
+        self.records.get(path)
+    }
+
+    /// What is at a path.
+    pub(crate) fn live_entry(&self, path: &Path) -> Option<&Entry> {
+        self.get(path).and_then(Record::entry)
+    }
+
+    /// What the decision has to know of a path.
+    pub(crate) fn remote(&self, path: &Path) -> Remote {
+        match self.get(path).map(|record| record.entry()) {
+            None => Remote::Unknown,
+            Some(None) => Remote::Tombstone,
+            Some(Some(entry)) => Remote::Present(Tag::from(entry.content)),
+        }
+    }
+
+    /// What an event or a problem says of a path.
+    pub(crate) fn describe(&self, path: &Path) -> Option<RemoteEntry> {
+        self.get(path).map(|record| self.described(path, record))
+    }
+
+    fn described(&self, path: &Path, record: &Record) -> RemoteEntry {
+        RemoteEntry {
+            path: path.clone(),
+            entry: record.entry().copied(),
+            seq: record.step.seq,
+            origin: self.origins.name(record.origin).map(str::to_owned),
+        }
+    }
+
+    /// Whether the directory above `path` is there.
+    pub(crate) fn has_parent(&self, path: &Path) -> bool {
+        path.parent().is_none_or(|parent| self.is_directory(&parent))
+    }
+
+    /// Whether a directory is at `path`.
+    pub(crate) fn is_directory(&self, path: &Path) -> bool {
+        self.live_entry(path).is_some_and(|entry| entry.content.kind() == Kind::Directory)
+    }
+
+    /// Whether anything is below a directory.
+    pub(crate) fn has_below(&self, directory: &Path) -> bool {
+        self.live_below(Some(directory)).next().is_some()
+    }
+
+    /// What is there below a directory, in the order of paths; `None` is the whole box.
+    pub(crate) fn live_below(&self, directory: Option<&Path>) -> impl Iterator<Item = (&Path, &Entry)> {
+        let range = match directory {
+            Some(directory) => self.records.range::<[u8], _>(directory.descendants()),
+            None => self.records.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((Bound::Unbounded, Bound::Unbounded)),
+        };
+        range.filter_map(|(path, record)| Some((path, record.entry()?)))
+    }
+
+    /// All records after `path`, in the order of paths.
+    pub(crate) fn after(&self, path: Option<&Path>) -> impl Iterator<Item = (&Path, &Record)> {
+        let from = match path {
+            Some(path) => Bound::Excluded(path.as_bytes()),
+            None => Bound::Unbounded,
+        };
+        self.records.range::<[u8], _>((from, Bound::Unbounded))
+    }
+
+    /// The changes after `seq` that still matter, oldest first: of each path only the last one.
+    pub(crate) fn changes_after(&self, seq: u64) -> impl Iterator<Item = RemoteEntry> {
+        let next = Step { seq: seq.saturating_add(1), part: 0 };
+        self.by_step.range(next..).filter_map(|(_, path)| self.describe(path))
+    }
+
+    /// Takes the next seq.
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// Puts a change in its place. The seq must be one that [`Index::next_seq`] gave, or come from the journal, in order.
+    pub(crate) fn apply(&mut self, path: Path, record: Record) {
+        self.seq = self.seq.max(record.step.seq);
+        if let Some(entry) = record.entry() {
+            self.live += 1;
+            self.bytes += entry.content.size();
+        }
+        if let Some(old) = self.records.insert(path.clone(), record) {
+            self.by_step.remove(&old.step);
+            self.uncount(&old);
+        }
+        self.by_step.insert(record.step, path);
+    }
+
+    /// Notes what a file looks like on disk, if its entry is still the one of `step`.
+    pub(crate) fn set_print(&mut self, path: &Path, step: Step, print: Fingerprint) {
+        if let Some(Record { state: State::Live(_, known), step: current, .. }) = self.records.get_mut(path)
+            && *current == step
+        {
+            *known = Some(print);
+        }
+    }
+
+    /// Forgets the oldest tombstones, if there are more than are kept. The horizon moves up to the last one forgotten.
+    pub(crate) fn forget_old_tombstones(&mut self) {
+        let tombstones = self.records.len() - self.live as usize;
+        let Some(surplus) = tombstones.checked_sub(TOMBSTONES).filter(|&surplus| 0 < surplus) else { return };
+        let is_tombstone = |path: &Path| self.records.get(path).is_some_and(|record| record.entry().is_none());
+        let old = self.by_step.iter().filter(|(_, path)| is_tombstone(path)).take(surplus);
+        let old: Vec<(Step, Path)> = old.map(|(step, path)| (*step, path.clone())).collect();
+        for (step, path) in old {
+            self.records.remove(&path);
+            self.by_step.remove(&step);
+            self.horizon = self.horizon.max(step.seq);
+        }
+    }
+
+    fn uncount(&mut self, old: &Record) {
+        if let Some(entry) = old.entry() {
+            self.live -= 1;
+            self.bytes -= entry.content.size();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::tree::{Content, Meta, Mtime};
+    use common::wire::sha256::Hash;
+
+    fn path(text: &str) -> Path {
+        Path::new(text.as_bytes()).unwrap()
+    }
+
+    fn file(size: u64) -> State {
+        let meta = Meta { mtime: Mtime(0), mode: 0o644 };
+        State::Live(Entry { content: Content::File { size, hash: Hash([size as u8; 32]) }, meta }, None)
+    }
+
+    fn put(index: &mut Index, name: &str, state: State) -> u64 {
+        let seq = index.next_seq();
+        index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
+        seq
+    }
+
+    fn names(changes: impl Iterator<Item = RemoteEntry>) -> Vec<String> {
+        changes.map(|change| change.path.to_string()).collect()
+    }
+
+    #[test]
+    fn counts_and_changes_follow_the_last_state_of_each_path() {
+        let mut index = Index::new(Epoch(1));
+        put(&mut index, "a", file(10));
+        put(&mut index, "b", file(20));
+        put(&mut index, "a", file(5));
+        put(&mut index, "b", State::Tombstone);
+        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 5, 4));
+        assert_eq!(names(index.changes_after(0)), ["a", "b"]);
+        assert_eq!(names(index.changes_after(3)), ["b"]);
+        assert_eq!(names(index.changes_after(4)).len(), 0);
+        assert_eq!(names(index.changes_after(u64::MAX)).len(), 0);
+        assert_eq!(index.remote(&path("b")), Remote::Tombstone);
+        assert_eq!(index.remote(&path("c")), Remote::Unknown);
+    }
+
+    #[test]
+    fn a_change_of_many_parts_is_told_whole() {
+        let mut index = Index::new(Epoch(1));
+        let seq = index.next_seq();
+        for (part, name) in ["old", "new", "new/x"].into_iter().enumerate() {
+            let step = Step { seq, part: part as u32 };
+            index.apply(path(name), Record { step, origin: Origin::BOX, state: file(1) });
+        }
+        assert_eq!(names(index.changes_after(0)), ["old", "new", "new/x"]);
+        put(&mut index, "new", State::Tombstone);
+        assert_eq!(names(index.changes_after(0)), ["old", "new/x", "new"]);
+    }
+
+    #[test]
+    fn the_horizon_follows_forgotten_tombstones() {
+        let mut index = Index::new(Epoch(1));
+        for number in 0..TOMBSTONES + 3 {
+            put(&mut index, &format!("t{number}"), State::Tombstone);
+        }
+        put(&mut index, "live", file(1));
+        index.forget_old_tombstones();
+        assert_eq!(index.horizon(), 3);
+        let at = |seq| Cursor { epoch: Epoch(1), seq };
+        assert!(index.can_continue(at(3)) && !index.can_continue(at(2)));
+        assert!(!index.can_continue(at(index.cursor().seq + 1)), "a cursor from the future is from another history");
+        assert!(!index.can_continue(Cursor { epoch: Epoch(2), seq: 3 }));
+        assert_eq!(index.remote(&path("t0")), Remote::Unknown);
+    }
+
+    #[test]
+    fn below_means_below() {
+        let mut index = Index::new(Epoch(1));
+        put(&mut index, "d", State::Live(Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode: 0o755 } }, None));
+        put(&mut index, "d-x", file(1));
+        assert!(index.is_directory(&path("d")) && !index.has_below(&path("d")));
+        put(&mut index, "d/x", file(1));
+        assert!(index.has_below(&path("d")) && index.has_parent(&path("d/x")) && !index.has_parent(&path("e/x")));
+        put(&mut index, "d/x", State::Tombstone);
+        assert!(!index.has_below(&path("d")));
+    }
+}
