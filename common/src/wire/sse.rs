@@ -439,11 +439,11 @@ mod tests {
         assert_eq!(reader.feed(b"::"), too_long);
 
         let mut reader = Reader::new();
-        let flood = std::iter::repeat(b"data: 0123456789\n").take(SSE_EVENT_BYTES / 10);
+        let flood = std::iter::repeat_n(b"data: 0123456789\n", SSE_EVENT_BYTES / 10);
         let error = flood.map(|line| reader.feed(line)).find_map(Result::err);
         assert!(matches!(error, Some(SseError::EventTooLong { .. })), "{error:?}");
         let mut reader = Reader::new();
-        let empty_lines = std::iter::repeat(b"data\n").take(SSE_EVENT_BYTES + 2);
+        let empty_lines = std::iter::repeat_n(b"data\n", SSE_EVENT_BYTES + 2);
         assert!(empty_lines.map(|line| reader.feed(line)).any(|fed| fed.is_err()), "empty lines count too");
     }
 
