@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What the three programs have in common on the command line: arguments, exit codes, log lines, and ways to write numbers and names.
+
+pub mod exit;
+pub mod format;
