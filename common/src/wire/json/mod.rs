@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Strategy: a pull reader. The caller says what it expects next and gets it, so a list of a million files needs the memory of one.
-//! Nothing recurses: nesting lives on a stack of our own, [`JSON_DEPTH`](crate::limits::JSON_DEPTH) high.
+//! Nothing recurses: nesting lives on a stack of our own, [`JSON_DEPTH`] high.
 //!
 //! What the RFC leaves open is closed here, since two readers that understand a text differently are an attack waiting:
 //! - A key that comes twice in an object is refused, at every level, also in values nobody looks at.
