@@ -40,6 +40,9 @@ pub const JSON_DEPTH: usize = 64;
 pub const JSON_STRING_BYTES: usize = 64 * 1024;
 /// Most keys in one object: each is remembered while the object is open, to refuse duplicates.
 pub const JSON_KEYS: usize = 1024;
+/// Most bytes of keys remembered at once, those of all open objects together: [`JSON_DEPTH`] objects of [`JSON_KEYS`] keys of
+/// [`JSON_STRING_BYTES`] would be 4 GiB.
+pub const JSON_KEY_BYTES: usize = 256 * 1024;
 /// Most bytes of text that one value read into memory as a whole may have had.
 pub const JSON_VALUE_BYTES: usize = 1024 * 1024;
 /// Longest line of an event stream in bytes.
