@@ -18,6 +18,7 @@
 //! Where the RFCs leave a choice, it is the strict one: two readers that disagree about a message are how requests get smuggled, and
 //! a reader that refuses can't disagree.
 
+pub mod chunk;
 pub mod fields;
 pub mod framing;
 pub mod head;
