@@ -19,6 +19,7 @@
 //! a reader that refuses can't disagree.
 
 pub mod chunk;
+pub mod conditional;
 pub mod date;
 pub mod fields;
 pub mod framing;
