@@ -24,6 +24,7 @@ pub mod date;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod range;
 pub mod uri;
 
 /// Runs a parser over an input whole, over every prefix, and with bytes after it.
