@@ -21,6 +21,7 @@
 pub mod chunk;
 pub mod conditional;
 pub mod date;
+pub mod digest;
 pub mod fields;
 pub mod framing;
 pub mod head;
