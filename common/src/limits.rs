@@ -63,3 +63,9 @@ pub const LINK_BYTES: usize = 4095;
 pub const COPY_BUFFER_BYTES: usize = 128 * 1024;
 /// Largest record in a journal in bytes: two paths, an entry, some numbers.
 pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
+/// Most names in one directory. Listing one takes a few hundred bytes a name, so this is where it would begin to hurt.
+pub const DIRECTORY_NAMES: usize = 4_000_000;
+/// Size of the buffer through which a directory is read, in bytes: about a thousand names a call, as the C libraries have it.
+pub const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
+/// Size of the buffer through which word of changes is read, in bytes: over two hundred of the longest records, thousands of usual ones.
+pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
