@@ -1,4 +1,5 @@
 //! Folders on disk: confined access, and word of what changes in them.
 
+pub mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
