@@ -99,3 +99,9 @@ pub const INDEX_BATCH: usize = 256;
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// Most names in one directory. Listing one takes a few hundred bytes a name, so this is where it would begin to hurt.
+pub const DIRECTORY_NAMES: usize = 4_000_000;
+/// Size of the buffer through which a directory is read, in bytes: about a thousand names a call, as the C libraries have it.
+pub const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
+/// Size of the buffer through which word of changes is read, in bytes: over two hundred of the longest records, thousands of usual ones.
+pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
