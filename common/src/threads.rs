@@ -8,7 +8,10 @@ use std::thread::{Builder, JoinHandle};
 ///
 /// # Errors
 /// The system has no room for another thread.
-pub fn spawn<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     Builder::new().name(name.to_owned()).spawn(body)
 }
 

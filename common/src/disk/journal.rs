@@ -92,11 +92,12 @@ impl Journal {
             Found::Whole | Found::Torn(_) => directory.open_write(&name)?,
             Found::Damaged(_) => {
                 let aside = sibling(&name, ".damaged");
-                directory.rename(&name, &directory, &aside, RenameMode::Replace)?;
+                Root::rename((&directory, &name), (&directory, &aside), RenameMode::Replace)?;
                 fresh(&directory, &name, magic, &[])?
             }
         };
-        let mut journal = Journal { directory, name, magic, file, length: 0, pending: Vec::new(), broken: false };
+        let mut journal =
+            Journal { directory, name, magic, file, length: 0, pending: Vec::new(), broken: false };
         journal.length = journal.file.seek(SeekFrom::End(0))?;
         if let Found::Torn(bytes) = found {
             journal.length -= bytes;
@@ -180,7 +181,7 @@ impl Journal {
         file.write_all(&buffer)?;
         length += buffer.len() as u64;
         file.sync_all()?;
-        self.directory.rename(&next, &self.directory, &self.name, RenameMode::Replace)?;
+        Root::rename((&self.directory, &next), (&self.directory, &self.name), RenameMode::Replace)?;
         self.directory.sync_dir(None)?;
         (self.file, self.length, self.broken) = (file, length, false);
         self.pending.clear();
@@ -203,11 +204,15 @@ fn fresh(directory: &Root, name: &Path, magic: [u8; 8], records: &[u8]) -> io::R
 }
 
 fn sibling(name: &Path, suffix: &str) -> Path {
-    Path::new(&[name.as_bytes(), suffix.as_bytes()].concat()).expect("journals have short names of our own choice")
+    Path::new(&[name.as_bytes(), suffix.as_bytes()].concat())
+        .expect("journals have short names of our own choice")
 }
 
 fn frame(out: &mut Vec<u8>, record: &[u8]) {
-    assert!(!record.is_empty() && record.len() <= JOURNAL_RECORD_BYTES, "a record has 1 to {JOURNAL_RECORD_BYTES} bytes");
+    assert!(
+        !record.is_empty() && record.len() <= JOURNAL_RECORD_BYTES,
+        "a record has 1 to {JOURNAL_RECORD_BYTES} bytes"
+    );
     let length = (record.len() as u32).to_le_bytes();
     out.extend_from_slice(&length);
     out.extend_from_slice(&checksum(length, record).to_le_bytes());
@@ -312,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_is_appended_is_read() {
-        let scratch = Scratch::new("journal-append");
+        let scratch = Scratch::new();
         let (_, found, records) = open(&scratch);
         assert_eq!((found, records.len()), (Found::Nothing, 0));
         written(&scratch, 5);
@@ -327,7 +332,7 @@ mod tests {
 
     #[test]
     fn many_more_records_than_one_window() {
-        let scratch = Scratch::new("journal-many");
+        let scratch = Scratch::new();
         let (mut journal, _, _) = open(&scratch);
         let big = vec![7; JOURNAL_RECORD_BYTES];
         let count = 3 * JOURNAL_TAIL_BYTES / big.len();
@@ -342,7 +347,7 @@ mod tests {
 
     #[test]
     fn cut_at_every_byte_it_keeps_what_was_whole() {
-        let scratch = Scratch::new("journal-cut");
+        let scratch = Scratch::new();
         let bytes = written(&scratch, 6);
         for end in 8..bytes.len() {
             std::fs::write(scratch.path().join("journal"), &bytes[..end]).unwrap();
@@ -358,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_a_torn_tail_in_the_last_record_and_damage_before_it() {
-        let scratch = Scratch::new("journal-flip");
+        let scratch = Scratch::new();
         let bytes = written(&scratch, 4);
         let last = bytes.len() - RECORD_HEAD - record(3).len();
         for bit in 0..bytes.len() * 8 {
@@ -373,12 +378,15 @@ mod tests {
             assert!(records.len() <= 3);
             assert!(matches!(open(&scratch).1, Found::Whole));
         }
-        assert!(scratch.path().join("journal.damaged").exists(), "what was damaged is set aside, not thrown away");
+        assert!(
+            scratch.path().join("journal.damaged").exists(),
+            "what was damaged is set aside, not thrown away"
+        );
     }
 
     #[test]
     fn zeros_and_garbage_behind_are_a_torn_tail_until_there_is_too_much() {
-        let scratch = Scratch::new("journal-zeros");
+        let scratch = Scratch::new();
         let bytes = written(&scratch, 4);
         for (tail, want) in [
             (vec![0; 4096], Found::Torn(4096)),
@@ -393,7 +401,7 @@ mod tests {
 
     #[test]
     fn another_book_is_damage() {
-        let scratch = Scratch::new("journal-magic");
+        let scratch = Scratch::new();
         for content in [b"".as_slice(), b"FSTEST", b"FSTEST\x00\x02", b"{\"json\":true}"] {
             std::fs::write(scratch.path().join("journal"), content).unwrap();
             assert_eq!(open(&scratch).1, Found::Damaged(0));
@@ -402,7 +410,7 @@ mod tests {
 
     #[test]
     fn rewriting_replaces_all_and_mends() {
-        let scratch = Scratch::new("journal-rewrite");
+        let scratch = Scratch::new();
         written(&scratch, 5);
         let (mut journal, _, _) = open(&scratch);
         journal.broken = true;

@@ -46,7 +46,12 @@ pub fn pack_print(out: &mut Packer, print: &Fingerprint) {
 /// # Errors
 /// Anything else.
 pub fn unpack_print(from: &mut Unpacker<'_>) -> Result<Fingerprint, PackError> {
-    Ok(Fingerprint { ino: from.u64()?, size: from.u64()?, mtime: Mtime(from.i64()?), ctime: Mtime(from.i64()?) })
+    Ok(Fingerprint {
+        ino: from.u64()?,
+        size: from.u64()?,
+        mtime: Mtime(from.i64()?),
+        ctime: Mtime(from.i64()?),
+    })
 }
 
 /// Reads the bytes of a path, and checks them: a journal is no more trusted than the network.

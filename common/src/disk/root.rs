@@ -301,6 +301,18 @@ impl Root {
         self.resolve(path.as_bytes(), fs::O_RDWR | fs::O_CREAT | fs::O_EXCL, mode).map(File::from)
     }
 
+    /// Opens a regular file that exists, for reading and writing. Only for private files: what syncs is never changed in place.
+    ///
+    /// # Errors
+    /// As [`Root::open_file`].
+    pub fn open_write(&self, path: &Path) -> io::Result<File> {
+        let file = File::from(self.resolve(path.as_bytes(), fs::O_RDWR | fs::O_NONBLOCK, 0)?);
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        }
+    }
+
     /// Makes a directory. The umask takes from `mode`.
     ///
     /// # Errors

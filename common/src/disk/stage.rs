@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
-use crate::sys;
+use crate::sys::errno;
 use crate::tree::Path;
 
 /// Name of the staging directory inside the private directory.
@@ -77,7 +77,8 @@ impl Stage {
     pub fn sweep(&self, keep: impl Fn(&[u8]) -> bool) -> io::Result<usize> {
         let mut swept = 0;
         for (name, stat) in self.staging.list(None)? {
-            if !keep(name.as_bytes()) {
+            if !keep(&name) {
+                let name = Path::new(&name).map_err(io::Error::other)?;
                 match stat.kind {
                     StatKind::Directory => self.staging.remove_dir(&name)?,
                     _ => self.staging.remove_file(&name)?,
@@ -140,8 +141,8 @@ impl Stage {
             Expect::EmptyDirectory => match self.root.remove_dir(path) {
                 Ok(()) => Ok(Outcome::Done(())),
                 Err(error) => match error.raw_os_error() {
-                    Some(sys::ENOENT) => Ok(Outcome::Done(())),
-                    Some(sys::ENOTEMPTY | sys::EEXIST | sys::ENOTDIR) => Ok(Outcome::Changed),
+                    Some(errno::ENOENT) => Ok(Outcome::Done(())),
+                    Some(errno::ENOTEMPTY | errno::EEXIST | errno::ENOTDIR) => Ok(Outcome::Changed),
                     _ => Err(error),
                 },
             },
@@ -151,7 +152,7 @@ impl Stage {
 
     fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
         let mut aside = self.name();
-        match self.root.rename(path, &self.staging, &aside.name, RenameMode::NoReplace) {
+        match Root::rename((&self.root, path), (&self.staging, &aside.name), RenameMode::NoReplace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
             other => other?,
         }
@@ -211,12 +212,14 @@ impl Staged {
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
         // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
         // on disk makes the next look at it hash it.
-        let placed = self.stage.root.stat(path)?.filter(|placed| placed.print.is_same_but_moved(&made.print));
+        let placed =
+            self.stage.root.stat(path)?.filter(|placed| placed.print.is_likely_same_content(&made.print));
         Ok(Outcome::Done(placed.unwrap_or(made)))
     }
 
     fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {
-        let renamed = self.stage.staging.rename(&self.name, &self.stage.root, path, RenameMode::NoReplace);
+        let renamed =
+            Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::NoReplace);
         let error = match renamed {
             Ok(()) => {
                 self.armed = false;
@@ -225,13 +228,14 @@ impl Staged {
             Err(error) => error,
         };
         match error.raw_os_error() {
-            Some(sys::EEXIST | sys::ENOTEMPTY) => Ok(Outcome::Changed),
+            Some(errno::EEXIST | errno::ENOTEMPTY) => Ok(Outcome::Changed),
             _ => Err(error),
         }
     }
 
     fn swap_with_seen(&mut self, path: &Path, seen: Expect) -> io::Result<Outcome<()>> {
-        match self.stage.staging.rename(&self.name, &self.stage.root, path, RenameMode::Exchange) {
+        match Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::Exchange)
+        {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Either the thing to replace or its directory is gone; only the first is a change.
@@ -261,11 +265,14 @@ impl Staged {
 
     /// Puts back what was taken from `path`. If that fails it stays in the staging directory, and the error says under which name.
     fn give_back(&mut self, path: &Path, mode: RenameMode) -> io::Result<()> {
-        let given = self.stage.staging.rename(&self.name, &self.stage.root, path, mode);
+        let given = Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), mode);
         given.map_err(|error| {
             self.armed = false;
             let name = self.name.to_string();
-            io::Error::new(error.kind(), format!("{error}; the content found there is kept as .filesync/staging/{name}"))
+            io::Error::new(
+                error.kind(),
+                format!("{error}; the content found there is kept as .filesync/staging/{name}"),
+            )
         })
     }
 
@@ -289,7 +296,7 @@ impl Drop for Staged {
 fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
     match (found, expect) {
         (None, Expect::Absent) => true,
-        (Some(stat), Expect::Print(print)) => stat.print.is_same_but_moved(&print),
+        (Some(stat), Expect::Print(print)) => stat.print.is_likely_same_content(&print),
         (Some(stat), Expect::EmptyDirectory) => stat.kind == StatKind::Directory,
         _ => false,
     }

@@ -50,7 +50,9 @@ impl Cursor {
     /// Anything else: a sign, a space, a leading zero, a number beyond 64 bits.
     pub fn parse(text: &str) -> Result<Cursor, CursorError> {
         let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
-        let is_canonical = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
+        let is_canonical = !seq.is_empty()
+            && seq.bytes().all(|byte| byte.is_ascii_digit())
+            && (seq == "0" || !seq.starts_with('0'));
         if !is_canonical {
             return Err(CursorError);
         }

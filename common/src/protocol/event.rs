@@ -9,7 +9,9 @@
 //! Events that answer the list carry no id: only `synced`, when all of them are out, moves the cursor.
 
 use super::cursor::Cursor;
-use super::fields::{entry_from, entry_members, parse_precondition, path, path_to_wire, precondition_text, text};
+use super::fields::{
+    entry_from, entry_members, parse_precondition, path, path_to_wire, precondition_text, text,
+};
 use super::{ProtocolError, broken};
 use crate::tree::{Entry, Path, Tag};
 use crate::wire::json::{self, Value, Writer};
@@ -88,7 +90,8 @@ impl Event {
     pub fn encode(&self, cursor: Option<Cursor>) -> Vec<u8> {
         let id = cursor.map(|cursor| cursor.to_string());
         let data = String::from_utf8(self.data()).expect("the JSON writer writes UTF-8");
-        sse::encode_event(id.as_deref(), self.name(), &data).expect("ids and names of ours hold no line break")
+        sse::encode_event(id.as_deref(), self.name(), &data)
+            .expect("ids and names of ours hold no line break")
     }
 
     fn data(&self) -> Vec<u8> {
@@ -98,11 +101,15 @@ impl Event {
             Event::Hello(cursor) => {
                 json.field_str("epoch", &cursor.epoch.to_string()).field_u64("seq", cursor.seq);
             }
-            Event::Download(remote) | Event::Delete(remote) | Event::Conflict(remote) | Event::Stored(remote) => {
+            Event::Download(remote)
+            | Event::Delete(remote)
+            | Event::Conflict(remote)
+            | Event::Stored(remote) => {
                 remote_members(&mut json, remote);
             }
             Event::Upload { path, replacing } => {
-                json.field_str("path", &path_to_wire(path)).field_str("precondition", &precondition_text(*replacing));
+                json.field_str("path", &path_to_wire(path))
+                    .field_str("precondition", &precondition_text(*replacing));
             }
             Event::Synced(counts) => {
                 json.field_u64("listed", counts.listed)
@@ -171,13 +178,17 @@ pub(super) fn remote(object: &Value) -> Result<RemoteEntry, ProtocolError> {
     Ok(RemoteEntry {
         path: path(object, "path")?,
         entry: if deleted { None } else { Some(entry_from(object)?) },
-        seq: object.get("seq").and_then(Value::as_u64).ok_or_else(|| ProtocolError("seq is missing".into()))?,
+        seq: object
+            .get("seq")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| ProtocolError("seq is missing".into()))?,
         origin: object.get("origin").and_then(Value::as_str).map(str::to_owned),
     })
 }
 
 fn hello(object: &Value) -> Result<Cursor, ProtocolError> {
-    let seq = object.get("seq").and_then(Value::as_u64).ok_or_else(|| ProtocolError("seq is missing".into()))?;
+    let seq =
+        object.get("seq").and_then(Value::as_u64).ok_or_else(|| ProtocolError("seq is missing".into()))?;
     let text = format!("{}-{seq}", text(object, "epoch")?);
     Cursor::parse(&text).map_err(|error| ProtocolError(error.to_string()))
 }
@@ -247,10 +258,22 @@ mod tests {
             ("download", "[]".to_owned()),
             ("download", "{}".into()),
             ("download", "{\"path\":\"a\",\"kind\":\"file\",\"size\":1,\"seq\":1}".into()),
-            ("download", format!("{{\"path\":\"../a\",\"kind\":\"file\",\"size\":1,\"hash\":\"{hash}\",\"seq\":1}}")),
-            ("download", format!("{{\"path\":\"a\",\"kind\":\"pipe\",\"size\":1,\"hash\":\"{hash}\",\"seq\":1}}")),
-            ("download", format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":-1,\"hash\":\"{hash}\",\"seq\":1}}")),
-            ("download", format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":1.5,\"hash\":\"{hash}\",\"seq\":1}}")),
+            (
+                "download",
+                format!("{{\"path\":\"../a\",\"kind\":\"file\",\"size\":1,\"hash\":\"{hash}\",\"seq\":1}}"),
+            ),
+            (
+                "download",
+                format!("{{\"path\":\"a\",\"kind\":\"pipe\",\"size\":1,\"hash\":\"{hash}\",\"seq\":1}}"),
+            ),
+            (
+                "download",
+                format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":-1,\"hash\":\"{hash}\",\"seq\":1}}"),
+            ),
+            (
+                "download",
+                format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":1.5,\"hash\":\"{hash}\",\"seq\":1}}"),
+            ),
             ("download", "{\"path\":\"a\",\"deleted\":true,\"seq\":1}".into()),
             ("delete", "{\"path\":\"a\",\"kind\":\"dir\",\"seq\":1}".into()),
             ("delete", "{\"path\":\".filesync/key\",\"deleted\":true,\"seq\":1}".into()),

@@ -107,14 +107,23 @@ pub(super) fn entry_from(object: &Value) -> Result<Entry, ProtocolError> {
         Some(mtime) => Mtime(mtime.as_i64().ok_or_else(|| ProtocolError("mtime is a whole number".into()))?),
     };
     let mode = match object.get("mode") {
-        None => if kind == Kind::Directory.word() { 0o755 } else { 0o644 },
+        None => {
+            if kind == Kind::Directory.word() {
+                0o755
+            } else {
+                0o644
+            }
+        }
         Some(mode) => parse_mode(mode.as_str().unwrap_or(""))?,
     };
     Ok(Entry { content, meta: Meta { mtime, mode } })
 }
 
 fn size(object: &Value) -> Result<u64, ProtocolError> {
-    object.get("size").and_then(Value::as_u64).ok_or_else(|| ProtocolError("size is missing, or not a number".into()))
+    object
+        .get("size")
+        .and_then(Value::as_u64)
+        .ok_or_else(|| ProtocolError("size is missing, or not a number".into()))
 }
 
 fn hash(object: &Value) -> Result<Hash, ProtocolError> {
@@ -124,7 +133,10 @@ fn hash(object: &Value) -> Result<Hash, ProtocolError> {
 
 /// The member `name`, which must be a text.
 pub(super) fn text<'a>(object: &'a Value, name: &str) -> Result<&'a str, ProtocolError> {
-    object.get(name).and_then(Value::as_str).ok_or_else(|| ProtocolError(format!("{name} is missing, or not a text")))
+    object
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or_else(|| ProtocolError(format!("{name} is missing, or not a text")))
 }
 
 /// The member `name`, which must be a path.
@@ -142,7 +154,9 @@ mod tests {
             let path = Path::new(bytes).unwrap();
             assert_eq!(path_from_wire(&path_to_wire(&path)), Ok(path));
         }
-        for text in ["%2e%2e/x", "a%2F%2e%2e", "%00", "a%2", "%zz", "", "/a", "a//b", ".filesync/key", "%2efilesync"] {
+        for text in
+            ["%2e%2e/x", "a%2F%2e%2e", "%00", "a%2", "%zz", "", "/a", "a//b", ".filesync/key", "%2efilesync"]
+        {
             assert!(path_from_wire(text).is_err(), "{text}");
         }
         assert_eq!(path_from_wire("a%2Fb"), path_from_wire("a/b"));
@@ -156,7 +170,9 @@ mod tests {
         for text in ["", "8", "10000", "-1", "+644", " 644", "0o644", "000644"] {
             assert!(parse_mode(text).is_err(), "{text:?}");
         }
-        for (text, nanos) in [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)] {
+        for (text, nanos) in
+            [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
             assert_eq!(parse_mtime(text), Ok(Mtime(nanos)));
         }
         for text in ["", "-", "+1", "1.5", "1e9", " 1", "9223372036854775808"] {

@@ -136,7 +136,13 @@ impl ListHead {
             match key.as_str() {
                 "client" => client = Some(read_client(&json.value()?)?),
                 "cursor" => cursor = read_cursor(&json.value()?)?,
-                "complete" => complete = Some(json.value()?.as_bool().ok_or_else(|| ProtocolError("complete is true or false".into()))?),
+                "complete" => {
+                    complete = Some(
+                        json.value()?
+                            .as_bool()
+                            .ok_or_else(|| ProtocolError("complete is true or false".into()))?,
+                    )
+                }
                 "files" => {
                     json.begin_array()?;
                     has_files = true;
@@ -169,7 +175,9 @@ fn read_client(value: &Value) -> Result<(String, String), ProtocolError> {
 fn read_cursor(value: &Value) -> Result<Option<Cursor>, ProtocolError> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) => Cursor::parse(text).map(Some).map_err(|error| ProtocolError(error.to_string())),
+        Value::String(text) => {
+            Cursor::parse(text).map(Some).map_err(|error| ProtocolError(error.to_string()))
+        }
         _ => broken("cursor is a text or null"),
     }
 }
@@ -182,7 +190,9 @@ pub fn read_item(object: &Value) -> Result<ListItem, ProtocolError> {
     let deleted = object.get("deleted").and_then(Value::as_bool).unwrap_or(false);
     let base = match object.get("base") {
         None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(Tag::parse(text).map_err(|error| ProtocolError(format!("base: {error}")))?),
+        Some(Value::String(text)) => {
+            Some(Tag::parse(text).map_err(|error| ProtocolError(format!("base: {error}")))?)
+        }
         Some(_) => return broken("base is an entity tag or null"),
     };
     Ok(ListItem {
@@ -220,13 +230,26 @@ mod tests {
         let item = |path: &[u8], known, base| ListItem { path: Path::new(path).unwrap(), known, base };
         let items = [
             item(b"a", Known::Present(Entry { content: Content::Directory, meta }), Some(Tag::Directory)),
-            item(b"a/b", Known::Present(Entry { content: Content::File { size: 1 << 40, hash }, meta }), None),
-            item(b"a/c\xff", Known::Present(Entry { content: Content::Symlink { size: 2, hash }, meta }), Some(Tag::Symlink(hash))),
+            item(
+                b"a/b",
+                Known::Present(Entry { content: Content::File { size: 1 << 40, hash }, meta }),
+                None,
+            ),
+            item(
+                b"a/c\xff",
+                Known::Present(Entry { content: Content::Symlink { size: 2, hash }, meta }),
+                Some(Tag::Symlink(hash)),
+            ),
             item(b"z", Known::Deleted, Some(Tag::File(hash))),
         ];
         let cursor = Some(Cursor { epoch: Epoch(77), seq: 5 });
         for cursor in [None, cursor] {
-            let head = ListHead { client_id: "9c".into(), client_name: "the \"laptop\"".into(), cursor, complete: true };
+            let head = ListHead {
+                client_id: "9c".into(),
+                client_name: "the \"laptop\"".into(),
+                cursor,
+                complete: true,
+            };
             let mut bytes = encode_list_head(&head);
             for (number, item) in items.iter().enumerate() {
                 encode_list_item(&mut bytes, item, number == 0);
@@ -244,7 +267,9 @@ mod tests {
         let (head, items) = read(b"{\"client\":{\"id\":\"curl\"}}").unwrap();
         assert_eq!((head.complete, head.cursor, items.len()), (true, None, 0));
         let hash = "0".repeat(64);
-        let list = format!("{{\"client\":{{\"id\":\"curl\"}},\"new\":[1],\"files\":[{{\"path\":\"a\",\"size\":1,\"hash\":\"{hash}\"}}]}}");
+        let list = format!(
+            "{{\"client\":{{\"id\":\"curl\"}},\"new\":[1],\"files\":[{{\"path\":\"a\",\"size\":1,\"hash\":\"{hash}\"}}]}}"
+        );
         let (_, items) = read(list.as_bytes()).unwrap();
         assert_eq!(items[0].base, None);
     }

@@ -12,10 +12,12 @@ mod problem;
 pub use cursor::{Cursor, CursorError, Epoch};
 pub use event::{Event, RemoteEntry, Synced};
 pub use fields::{
-    CLIENT_FIELD, KIND_FIELD, MODE_FIELD, MTIME_FIELD, CURSOR_FIELD, VERSION_NAME, entry_members, mode_text, parse_mode, parse_mtime,
-    path_from_wire, path_to_wire, precondition_text,
+    CLIENT_FIELD, CURSOR_FIELD, KIND_FIELD, MODE_FIELD, MTIME_FIELD, VERSION_NAME, entry_members, mode_text,
+    parse_mode, parse_mtime, path_from_wire, path_to_wire, precondition_text,
 };
-pub use list::{Known, ListError, ListHead, ListItem, encode_list_head, encode_list_item, encode_list_tail, read_item};
+pub use list::{
+    Known, ListError, ListHead, ListItem, encode_list_head, encode_list_item, encode_list_tail, read_item,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 
 use std::fmt;

@@ -85,14 +85,22 @@ impl ProblemKind {
             ProblemKind::BadRequest => (400, "bad-request", "The request is malformed"),
             ProblemKind::Unauthorized => (401, "unauthorized", "A valid key or token is needed"),
             ProblemKind::NotFound => (404, "not-found", "There is nothing at this path"),
-            ProblemKind::MethodNotAllowed => (405, "method-not-allowed", "The method does not fit the target"),
+            ProblemKind::MethodNotAllowed => {
+                (405, "method-not-allowed", "The method does not fit the target")
+            }
             ProblemKind::ParentMissing => (409, "parent-missing", "The directory above does not exist"),
             ProblemKind::NotEmpty => (409, "not-empty", "The directory is not empty"),
             ProblemKind::PreconditionFailed => (412, "precondition-failed", "The box holds another version"),
             ProblemKind::TooLarge => (413, "too-large", "The body is too large"),
-            ProblemKind::UnsupportedMediaType => (415, "unsupported-media-type", "The media type is not understood"),
-            ProblemKind::DigestMismatch => (422, "digest-mismatch", "The content does not have the announced digest"),
-            ProblemKind::PreconditionRequired => (428, "precondition-required", "If-Match or If-None-Match is needed"),
+            ProblemKind::UnsupportedMediaType => {
+                (415, "unsupported-media-type", "The media type is not understood")
+            }
+            ProblemKind::DigestMismatch => {
+                (422, "digest-mismatch", "The content does not have the announced digest")
+            }
+            ProblemKind::PreconditionRequired => {
+                (428, "precondition-required", "If-Match or If-None-Match is needed")
+            }
             ProblemKind::Internal => (500, "internal", "Something went wrong inside the server"),
             ProblemKind::Busy => (503, "busy", "The server is at a limit"),
             ProblemKind::NoSpace => (507, "no-space", "No space left in the box"),
@@ -116,7 +124,9 @@ impl Problem {
             ProblemKind::Http(_) => json.field_str("type", "about:blank"),
             _ => json.field_str("type", &format!("/problems/{word}")),
         };
-        json.field_str("title", title).field_u64("status", u64::from(status)).field_str("detail", &self.detail);
+        json.field_str("title", title)
+            .field_u64("status", u64::from(status))
+            .field_str("detail", &self.detail);
         if let Some(current) = &self.current {
             json.key("current").begin_object();
             remote_members(&mut json, current);
