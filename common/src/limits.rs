@@ -79,6 +79,14 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Paths that may wait to be looked at. More become one full scan.
+pub const DIRTY_PATHS: usize = 65_536;
+/// How often a folder is scanned as a whole although events tell of changes: for memory maps, network file systems, and what nobody
+/// thought of.
+pub const RESCAN_INTERVAL: Duration = Duration::from_secs(300);
+/// How often a folder is scanned when events are not to be had.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 
 /// Most connections at once; further ones get 503.
