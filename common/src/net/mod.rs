@@ -14,6 +14,7 @@
 //! Nothing here waits without end: a head has a deadline, a body a pace, a write a longest stall. All are in
 //! [`limits`](crate::limits).
 
+pub mod body;
 pub mod conn;
 pub mod deadline;
 pub mod transport;
