@@ -17,4 +17,5 @@
 pub mod body;
 pub mod conn;
 pub mod deadline;
+pub mod endpoint;
 pub mod transport;
