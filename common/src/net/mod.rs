@@ -15,7 +15,10 @@
 //! [`limits`](crate::limits).
 
 pub mod body;
+pub mod client;
 pub mod conn;
 pub mod deadline;
 pub mod endpoint;
+pub mod error;
+pub mod exchange;
 pub mod transport;
