@@ -3,3 +3,4 @@
 pub mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
+pub mod watch;
