@@ -1,0 +1,7 @@
+mod book;
+mod change;
+mod index;
+mod look;
+mod pick;
+mod records;
+mod rules;
