@@ -233,6 +233,14 @@ impl Staged {
         self.stage.staging.open_file(&self.name)
     }
 
+    /// Makes its name durable, and with it a symbolic link as a whole.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync_name(&self) -> io::Result<()> {
+        self.stage.staging.sync_dir(None)
+    }
+
     /// Leaves it where it is when dropped: a redo record speaks for it.
     pub fn keep(mut self) {
         self.armed = false;
