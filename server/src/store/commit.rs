@@ -28,7 +28,7 @@ use common::tree::Path;
 
 use super::act::{Act, Job};
 use super::book::Book;
-use super::change::{Action, Change, Committed, Refused, Reply};
+use super::change::{Change, Committed, Refused, Reply};
 use super::index::{Index, Origin, Record, State};
 use super::pick::pick;
 use super::records::JournalRecord;
@@ -60,7 +60,7 @@ pub(crate) struct Committer {
     book: Book,
     fsync: bool,
     messages: Receiver<Message>,
-    waiting: VecDeque<Box<Change>>,
+    waiting: VecDeque<Change>,
     barrier: Option<SyncSender<()>>,
     /// Whether the box was not in its place when last looked.
     is_away: bool,
@@ -108,7 +108,7 @@ impl Committer {
                 },
             };
             match message {
-                Some(Message::Change(change)) => self.waiting.push_back(change),
+                Some(Message::Change(change)) => self.waiting.push_back(*change),
                 Some(Message::Barrier(barrier)) => self.barrier = Some(barrier),
                 Some(Message::Stop) | None => return false,
             }
@@ -116,14 +116,14 @@ impl Committer {
         true
     }
 
-    fn commit(&mut self, group: Vec<Box<Change>>) {
+    fn commit(&mut self, group: Vec<Change>) {
         if let Err(error) = self.make_ready() {
             for change in group {
                 self.refuse(&change.path, change.reply, Refused::Disk(copy(&error)));
             }
             return;
         }
-        let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(*change)).collect();
+        let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(change)).collect();
         let jobs = self.write_down(jobs);
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);

@@ -123,6 +123,11 @@ impl Index {
         Index { seq, horizon, ..Index::new(epoch) }
     }
 
+    /// Begins another history, from what is there: no cursor of the old one can be continued.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Where the history stands.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.seq }

@@ -12,6 +12,7 @@
 //! |                    | staging holds what was taken away                | dropped if it is that very thing, else kept        |
 //! | torn at its end    |                                                  | what is torn was never acknowledged                |
 //! | damaged            |                                                  | a new epoch; staged things are kept as versions    |
+//! | whole              | the box is a copy, or restored (place.rs)        | a new epoch                                        |
 //!
 //! Nothing else is ever deleted here. What is on disk and in no record is left for the scan, which makes it a version.
 
@@ -30,6 +31,7 @@ use super::act::label;
 use super::book::Book;
 use super::index::{Index, Record, State};
 use super::look::{self, Reading, mode_in_box};
+use super::place;
 use super::records::{JournalRecord, MAGIC};
 use super::replay::{Open, Redo, Replay, Replayed};
 
@@ -64,11 +66,16 @@ pub(crate) fn recover(
             None
         }
     };
-    let is_new = whole.is_none();
-    let Replayed { index, seq, open } = match whole {
+    let mut is_new = whole.is_none();
+    let Replayed { mut index, seq, open } = match whole {
         Some(replayed) => replayed,
         None => Replayed::nothing(Epoch(random()?)),
     };
+    if !is_new && !place::is_same(private, index.cursor().epoch)? {
+        log.warn("this box was restored or copied; its history starts anew, and every client will compare all it has");
+        index.begin(Epoch(random()?));
+        is_new = true;
+    }
     let mut recovery = Recovery {
         root,
         staging: private.sub_root(STAGING)?,
@@ -78,11 +85,16 @@ pub(crate) fn recover(
         index,
     };
     recovery.redo(open.into_iter().collect())?;
+    let Recovery { mut book, index, .. } = recovery;
     match is_new {
-        true => recovery.book.rewrite(&recovery.index)?,
-        false => recovery.book.flush()?,
+        true => {
+            book.rewrite(&index)?;
+            // Last, so that a crash in between begins anew once more.
+            place::note(private, index.cursor().epoch)?;
+        }
+        false => book.flush()?,
     }
-    Ok((recovery.book, recovery.index))
+    Ok((book, index))
 }
 
 /// 64 random bits.

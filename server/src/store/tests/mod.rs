@@ -1,5 +1,7 @@
 //! The store as a whole, on a real folder: changes, edits by hand, restarts.
 
+mod crash;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
