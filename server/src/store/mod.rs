@@ -49,7 +49,7 @@ use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
 pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Reply, Require};
-pub(crate) use self::index::{Index, Record, State};
+pub(crate) use self::index::{Index, Origin, Record, State, Step};
 
 /// How often a file that does not look as the index says is tried again, and how long after: together a second, in which an edit by
 /// hand is usually found and read.

@@ -5,7 +5,6 @@ use std::fs;
 use common::disk::{Fingerprint, Journal};
 use common::limits::JOURNAL_COMPACT_BYTES;
 
-use super::super::index::Origin;
 use super::super::records::{JournalRecord, MAGIC};
 use super::*;
 
