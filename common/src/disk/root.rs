@@ -28,7 +28,7 @@ use crate::limits::LINK_BYTES;
 pub use crate::sys::dir::{DirEntry, DirEntryKind};
 pub use crate::sys::fs::RenameMode;
 use crate::sys::{dir, errno, fs};
-use crate::tree::{Mtime, Path};
+use crate::tree::{Mtime, Path, RESERVED_NAME};
 
 /// Permissions of directories that nobody gave any; the umask takes from them.
 const NEW_DIRECTORY_MODE: u16 = 0o777;
@@ -200,6 +200,18 @@ impl Root {
         match std::fs::metadata(&self.path) {
             Ok(found) => Ok((found.dev(), found.ino()) == self.identity()?),
             Err(error) if means_absent(&error) || error.raw_os_error() == Some(errno::ELOOP) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the private directory is there: a box or folder without it was emptied, or is another one.
+    ///
+    /// # Errors
+    /// Those of statx(2), but for `ENOENT`, which means no.
+    pub fn has_private_directory(&self) -> io::Result<bool> {
+        match fs::stat(self.dir.as_fd(), &c_string(RESERVED_NAME)?) {
+            Ok(raw) => Ok(Stat::from(raw).kind == StatKind::Directory),
+            Err(error) if means_absent(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -424,6 +436,14 @@ impl Resolution {
 }
 
 impl Root {
+    /// The directory itself, only for naming what is in it; [`Root::open_dir`] is for reading.
+    pub(super) fn find_dir(&self, directory: Option<&Path>) -> io::Result<OwnedFd> {
+        match directory {
+            None => self.dir.as_fd().try_clone_to_owned(),
+            Some(path) => self.resolve(path.as_bytes(), fs::O_PATH | fs::O_DIRECTORY, 0),
+        }
+    }
+
     /// Opened anew, because the position of reading belongs to the open file and another thread may be reading, too.
     fn open_dir(&self, directory: Option<&Path>) -> io::Result<File> {
         let path = directory.map_or(b".".as_slice(), Path::as_bytes);
@@ -501,7 +521,6 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
-    use crate::tree::RESERVED_NAME;
 
     fn path(text: &str) -> Path {
         Path::new(text.as_bytes()).unwrap()

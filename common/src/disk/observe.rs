@@ -1,0 +1,585 @@
+//! Says what a folder holds, and goes on saying what changes in it. The server observes its box with it, a client its folder.
+//!
+//! ```text
+//!     inotify --> "watch" thread --> dirty paths, each with the time it is due --> "scan" thread --> observations
+//!                 never blocks        (bounded: too many become one full scan)     looks, lists      in order, with back-pressure
+//! ```
+//!
+//! Events are hints, the look is the truth: an event only makes a path dirty; what is reported is what is found there a moment later.
+//! That moment lets an editor finish its dance of temporary names, and lets a file that changes a hundred times a second be looked at
+//! twice a second. A directory is first watched and then listed, so that nothing falls in between. A full scan comes first, then now and
+//! then, and whenever events were lost.
+//!
+//! *Absent* is only reported on good evidence: a complete listing of the directory above, or a look at the very path, while the folder
+//! itself is still in its place and still has its private directory. A folder that was unmounted, moved away or emptied of that too is
+//! reported as [`Observation::Gone`], and nothing in it as absent.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::root::{Root, Stat, StatKind};
+use super::watch::{Added, Event, Watch};
+use crate::limits::{DIRTY_PATHS, POLL_INTERVAL, RESCAN_INTERVAL};
+use crate::threads::{lock, spawn};
+use crate::tree::{Path, PathError};
+
+/// Between a file being closed or moved into place, and the look at it.
+const SETTLE: Duration = Duration::from_millis(3);
+/// Between a name appearing, and the look at it: most will be closed after writing before that.
+const SETTLE_NEW: Duration = Duration::from_millis(50);
+/// Between a name disappearing, and the look at it: editors that save by renaming put it back at once.
+const SETTLE_GONE: Duration = Duration::from_millis(100);
+/// Between two looks at the same path, if it keeps changing.
+const SETTLE_BUSY: Duration = Duration::from_millis(500);
+/// A new file that was written to so recently, and not closed yet, is still being written.
+const STILL_WRITING: Duration = Duration::from_secs(2);
+
+/// What was found.
+#[derive(Debug)]
+pub enum Observation {
+    /// Everything that is in a directory (the root, if none is given), in the order of paths. What is not listed is absent.
+    Listing {
+        /// The directory.
+        directory: Option<Path>,
+        /// What is in it.
+        entries: Vec<(Path, Stat)>,
+    },
+    /// What is at one path; `None` is absent.
+    Look {
+        /// The path.
+        path: Path,
+        /// What is there.
+        stat: Option<Stat>,
+    },
+    /// A directory or path (the root, if none is given) that could not be read. What is in it is unknown, not absent.
+    Unreadable {
+        /// Which.
+        path: Option<Path>,
+        /// Why.
+        error: io::Error,
+    },
+    /// A name that can't sync, because its path would break a rule.
+    Unsuitable {
+        /// The directory it is in.
+        directory: Option<Path>,
+        /// The name.
+        name: Vec<u8>,
+        /// The rule.
+        rule: PathError,
+    },
+    /// A full scan is complete.
+    Scanned,
+    /// Events can't tell of everything; the folder is scanned regularly instead. The text says why, and what to do about it.
+    Polling(String),
+    /// The folder is not in its place any more. Nothing is known to be absent.
+    Gone,
+}
+
+/// How to observe.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    /// By events, with a full scan now and then.
+    Events,
+    /// By a full scan this often.
+    Poll(Duration),
+}
+
+/// Observes one folder until it is dropped.
+#[derive(Debug)]
+pub struct Observer {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Asks an observer to look again; may be kept after the observer is gone.
+#[derive(Clone, Debug)]
+pub struct Looker(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    dirty: Mutex<Dirty>,
+    changed: Condvar,
+    /// `None` if events are not to be had.
+    watch: Option<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Dirty {
+    paths: HashMap<Path, Due>,
+    /// The same, by time.
+    order: BTreeSet<(Instant, Path)>,
+    /// When the next full scan is due.
+    scan: Option<Instant>,
+    stopped: bool,
+    recent: Recent,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Instant,
+    /// It appeared: if it is a directory, all below is to be watched and listed.
+    appeared: bool,
+    /// It was closed after writing, or came as a whole. A file that appeared and was not closed may still be being written.
+    complete: bool,
+}
+
+enum Work {
+    Scan,
+    Look(Path, Due),
+    Stop,
+}
+
+/// The paths looked at within the last [`SETTLE_BUSY`], or up to twice that: two generations, the older one forgotten as a whole.
+#[derive(Debug, Default)]
+struct Recent {
+    newer: HashSet<Path>,
+    older: HashSet<Path>,
+    since: Option<Instant>,
+}
+
+impl Recent {
+    fn add(&mut self, path: Path, now: Instant) {
+        self.turn(now);
+        self.newer.insert(path);
+    }
+
+    fn contains(&mut self, path: &Path, now: Instant) -> bool {
+        self.turn(now);
+        self.newer.contains(path) || self.older.contains(path)
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = self.since.map_or(SETTLE_BUSY, |since| now.duration_since(since));
+        if SETTLE_BUSY <= age {
+            self.older = std::mem::take(&mut self.newer);
+            self.since = Some(now);
+        }
+        if SETTLE_BUSY * 2 <= age {
+            self.older.clear();
+        }
+    }
+}
+
+impl Dirty {
+    fn insert(&mut self, path: Path, mut due: Due) {
+        if let Some(before) = self.paths.get(&path).copied() {
+            self.order.remove(&(before.at, path.clone()));
+            due.at = due.at.min(before.at);
+            due.appeared |= before.appeared;
+            due.complete |= before.complete;
+        } else if DIRTY_PATHS <= self.paths.len() {
+            self.clear();
+            self.scan = Some(due.at);
+            return;
+        }
+        self.order.insert((due.at, path.clone()));
+        self.paths.insert(path, due);
+    }
+
+    fn take_first(&mut self) -> Option<(Path, Due)> {
+        let (_, path) = self.order.pop_first()?;
+        let due = self.paths.remove(&path)?;
+        Some((path, due))
+    }
+
+    fn clear(&mut self) {
+        self.paths.clear();
+        self.order.clear();
+    }
+}
+
+impl Observer {
+    /// Begins with a full scan, and reports to `sink`, which may take its time. When it breaks, observing ends.
+    ///
+    /// # Errors
+    /// No threads are to be had.
+    pub fn start(
+        root: Arc<Root>,
+        mode: Mode,
+        name: &str,
+        sink: impl FnMut(Observation) -> ControlFlow<()> + Send + 'static,
+    ) -> io::Result<Observer> {
+        let (watch, polling) = match mode {
+            Mode::Poll(_) => (None, None),
+            Mode::Events => match Watch::new(root.clone()) {
+                Ok(watch) => (Some(watch), None),
+                Err(error) => (None, Some(instances_exhausted(&error))),
+            },
+        };
+        let interval = match mode {
+            Mode::Poll(interval) => interval,
+            Mode::Events if watch.is_none() => POLL_INTERVAL,
+            Mode::Events => RESCAN_INTERVAL,
+        };
+        let dirty = Mutex::new(Dirty { scan: Some(Instant::now()), ..Dirty::default() });
+        let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch });
+        let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
+        let mut scanner = Scanner { root, shared: shared.clone(), sink, interval, polling };
+        observer.threads.push(spawn(&format!("{name}-scan"), move || {
+            let _ = scanner.run();
+            scanner.shared.stop();
+        })?);
+        if shared.watch.is_some() {
+            observer.threads.push(spawn(&format!("{name}-watch"), move || read_events(&shared))?);
+        }
+        Ok(observer)
+    }
+
+    /// A handle through which to ask for looks.
+    pub fn looker(&self) -> Looker {
+        Looker(self.shared.clone())
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Looker {
+    /// Asks for a look at a path, after `delay`.
+    pub fn look(&self, path: Path, delay: Duration) {
+        self.0.mark(path, delay, true, true);
+    }
+
+    /// Asks for a full scan.
+    pub fn scan(&self) {
+        self.0.scan_now();
+    }
+}
+
+impl Shared {
+    /// A path that is due already stays due at its earlier time, unless it keeps changing.
+    fn mark(&self, path: Path, delay: Duration, appeared: bool, complete: bool) {
+        let now = Instant::now();
+        let mut dirty = lock(&self.dirty);
+        let is_busy = dirty.recent.contains(&path, now);
+        dirty.insert(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
+        drop(dirty);
+        self.changed.notify_one();
+    }
+
+    fn scan_now(&self) {
+        lock(&self.dirty).scan = Some(Instant::now());
+        self.changed.notify_one();
+    }
+
+    fn stop(&self) {
+        lock(&self.dirty).stopped = true;
+        self.changed.notify_all();
+        if let Some(watch) = &self.watch {
+            watch.wake();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        lock(&self.dirty).stopped
+    }
+
+    /// Waits for the next thing that is due.
+    fn next_work(&self) -> Work {
+        let mut dirty = lock(&self.dirty);
+        loop {
+            if dirty.stopped {
+                return Work::Stop;
+            }
+            let now = Instant::now();
+            if dirty.scan.is_some_and(|at| at <= now) {
+                // It looks at everything anyway.
+                dirty.clear();
+                dirty.scan = None;
+                return Work::Scan;
+            }
+            let first = dirty.order.first().map(|(at, _)| *at);
+            if first.is_some_and(|at| at <= now)
+                && let Some((path, due)) = dirty.take_first()
+            {
+                dirty.recent.add(path.clone(), now);
+                return Work::Look(path, due);
+            }
+            let next = [dirty.scan, first].into_iter().flatten().min();
+            let patience = next.map_or(RESCAN_INTERVAL, |at| at.saturating_duration_since(now));
+            dirty = self.changed.wait_timeout(dirty, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The "watch" thread: drains the kernel's queue, and never does anything that takes time.
+fn read_events(shared: &Shared) {
+    let Some(watch) = &shared.watch else { return };
+    while !shared.is_stopped() {
+        let Ok(events) = watch.read(RESCAN_INTERVAL) else {
+            // Whatever it was, a full scan can't miss what an event would have told. The pause keeps a lasting error from spinning.
+            shared.scan_now();
+            std::thread::sleep(SETTLE_BUSY);
+            continue;
+        };
+        for event in events {
+            match event {
+                Event::Changed(path) => shared.mark(path, SETTLE, false, true),
+                Event::Created { path, .. } => shared.mark(path, SETTLE_NEW, true, false),
+                Event::MovedIn { path, .. } => shared.mark(path, SETTLE, true, true),
+                Event::Removed { path, .. } | Event::MovedOut { path, .. } => {
+                    shared.mark(path, SETTLE_GONE, false, false);
+                }
+                Event::Unmounted(_) | Event::RootGone | Event::Overflow => shared.scan_now(),
+            }
+        }
+    }
+}
+
+/// The "scan" thread.
+struct Scanner<S> {
+    root: Arc<Root>,
+    shared: Arc<Shared>,
+    sink: S,
+    interval: Duration,
+    /// Why events are not to be had; said once.
+    polling: Option<String>,
+}
+
+impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
+    fn run(&mut self) -> ControlFlow<()> {
+        if let Some(reason) = self.polling.clone() {
+            self.report(Observation::Polling(reason))?;
+        }
+        loop {
+            match self.shared.next_work() {
+                Work::Stop => return ControlFlow::Break(()),
+                Work::Look(path, due) => self.look(path, due)?,
+                Work::Scan => {
+                    self.walk(None)?;
+                    self.report(Observation::Scanned)?;
+                    lock(&self.shared.dirty).scan.get_or_insert(Instant::now() + self.interval);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, observation: Observation) -> ControlFlow<()> {
+        if self.shared.is_stopped() {
+            return ControlFlow::Break(());
+        }
+        (self.sink)(observation)
+    }
+
+    fn look(&mut self, path: Path, due: Due) -> ControlFlow<()> {
+        let stat = match self.root.stat(&path) {
+            Ok(stat) => stat,
+            Err(error) => return self.report(Observation::Unreadable { path: Some(path), error }),
+        };
+        match &stat {
+            None if !self.stands() => return self.report(Observation::Gone),
+            Some(found) if due.appeared && !due.complete && is_being_written(found) => {
+                self.shared.mark(path, STILL_WRITING, true, false);
+                return ControlFlow::Continue(());
+            }
+            _ => {}
+        }
+        let is_new_directory = due.appeared && stat.is_some_and(|stat| stat.kind == StatKind::Directory);
+        self.report(Observation::Look { path: path.clone(), stat })?;
+        if is_new_directory { self.walk(Some(path)) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Watches and lists a directory and all below it.
+    fn walk(&mut self, from: Option<Path>) -> ControlFlow<()> {
+        let mut waiting = vec![from];
+        while let Some(directory) = waiting.pop() {
+            self.watch(directory.as_ref());
+            let listed = match self.root.list(directory.as_ref()) {
+                Ok(listed) => listed,
+                // It vanished; what is above it tells that.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => continue,
+                Err(error) => {
+                    self.report(Observation::Unreadable { path: directory, error })?;
+                    continue;
+                }
+            };
+            let mut entries = Vec::with_capacity(listed.len());
+            for (name, stat) in listed {
+                match Path::child(directory.as_ref(), &name) {
+                    Ok(path) => entries.push((path, stat)),
+                    Err(PathError::Reserved) => {}
+                    Err(rule) => {
+                        self.report(Observation::Unsuitable { directory: directory.clone(), name, rule })?;
+                    }
+                }
+            }
+            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            if !self.stands() {
+                return self.report(Observation::Gone);
+            }
+            let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
+            waiting.extend(directories.map(|(path, _)| Some(path.clone())).rev());
+            self.report(Observation::Listing { directory, entries })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn watch(&mut self, directory: Option<&Path>) {
+        let Some(watch) = &self.shared.watch else { return };
+        if matches!(watch.add(directory), Ok(Added::LimitReached)) && self.polling.is_none() {
+            let reason = watches_exhausted(watch.watched());
+            self.interval = POLL_INTERVAL;
+            self.polling = Some(reason.clone());
+            let _ = self.report(Observation::Polling(reason));
+        }
+    }
+
+    /// Whether the folder is where it was, with its private directory in it.
+    fn stands(&self) -> bool {
+        self.root.is_in_place().unwrap_or(false) && self.root.has_private_directory().unwrap_or(false)
+    }
+}
+
+/// Whether a new file is likely still open for writing. The times compared are both of this machine; a wrong answer costs a moment.
+fn is_being_written(stat: &Stat) -> bool {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(stat.print.mtime.0);
+    stat.kind == StatKind::File && (0..STILL_WRITING.as_nanos() as i128).contains(&age)
+}
+
+fn instances_exhausted(error: &io::Error) -> String {
+    format!(
+        "changes are found by scanning every {} s, because inotify is not to be had ({error}); \
+         `sysctl fs.inotify.max_user_instances=1024` may help",
+        POLL_INTERVAL.as_secs()
+    )
+}
+
+fn watches_exhausted(watched: usize) -> String {
+    let wanted = (watched * 4).next_power_of_two().max(524_288);
+    format!(
+        "only {watched} directories can be watched; the rest is scanned every {} s; `sysctl fs.inotify.max_user_watches={wanted}` \
+         and a restart let all be watched",
+        POLL_INTERVAL.as_secs()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    struct Observed {
+        scratch: Scratch,
+        observer: Observer,
+        observations: Receiver<Observation>,
+    }
+
+    fn observe(prepare: impl FnOnce(&std::path::Path)) -> Observed {
+        let scratch = Scratch::new();
+        let root = Root::open(scratch.path()).unwrap();
+        root.sub_root(RESERVED).unwrap();
+        prepare(scratch.path());
+        let (sender, observations) = channel();
+        let sink = move |observation| match sender.send(observation) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let observer = Observer::start(Arc::new(root), Mode::Events, "test", sink).unwrap();
+        Observed { scratch, observer, observations }
+    }
+
+    const RESERVED: &[u8] = crate::tree::RESERVED_NAME;
+
+    impl Observed {
+        /// The next observation that is wanted; others are passed over.
+        fn expect<T>(&self, wanted: impl Fn(&Observation) -> Option<T>) -> T {
+            loop {
+                let observation =
+                    self.observations.recv_timeout(Duration::from_secs(10)).expect("an observation");
+                if let Some(found) = wanted(&observation) {
+                    return found;
+                }
+            }
+        }
+
+        fn expect_look(&self, name: &str, present: bool) {
+            self.expect(|observation| match observation {
+                Observation::Look { path, stat } if path.to_string() == name && stat.is_some() == present => {
+                    Some(())
+                }
+                Observation::Listing { entries, .. } if present => {
+                    entries.iter().any(|(path, _)| path.to_string() == name).then_some(())
+                }
+                _ => None,
+            });
+        }
+    }
+
+    #[test]
+    fn a_full_scan_lists_every_directory_but_the_private_one() {
+        let observed = observe(|path| {
+            fs::create_dir_all(path.join("a/b")).unwrap();
+            fs::write(path.join("a/b/c"), "c").unwrap();
+            fs::write(path.join("z"), "z").unwrap();
+        });
+        let mut listed = Vec::new();
+        loop {
+            match observed.observations.recv_timeout(Duration::from_secs(10)).unwrap() {
+                Observation::Listing { directory, entries } => {
+                    let names: Vec<_> = entries.iter().map(|(path, _)| path.to_string()).collect();
+                    listed.push((directory.map(|path| path.to_string()), names.join(" ")));
+                }
+                Observation::Scanned => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected = [(None, "a z"), (Some("a"), "a/b"), (Some("a/b"), "a/b/c")];
+        let expected = expected.map(|(directory, names)| (directory.map(str::to_owned), names.to_owned()));
+        assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn what_happens_afterwards_is_looked_at() {
+        let observed = observe(|_| {});
+        let path = observed.scratch.path();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        fs::write(path.join("file"), "1").unwrap();
+        observed.expect_look("file", true);
+        fs::create_dir_all(path.join("d/e")).unwrap();
+        fs::write(path.join("d/e/deep"), "2").unwrap();
+        observed.expect_look("d/e/deep", true);
+        fs::write(path.join("d/e/later"), "3").unwrap();
+        observed.expect_look("d/e/later", true);
+        fs::rename(path.join("d"), path.join("moved")).unwrap();
+        observed.expect_look("moved/e/later", true);
+        fs::remove_file(path.join("moved/e/later")).unwrap();
+        observed.expect_look("moved/e/later", false);
+    }
+
+    #[test]
+    fn a_folder_without_its_private_directory_reports_nothing_as_absent() {
+        let observed = observe(|path| fs::write(path.join("file"), "1").unwrap());
+        let path = observed.scratch.path();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        fs::remove_dir(path.join(".filesync")).unwrap();
+        fs::remove_file(path.join("file")).unwrap();
+        observed.expect(|observation| match observation {
+            Observation::Look { stat: None, .. } => panic!("reported as absent"),
+            Observation::Gone => Some(()),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn dropping_it_ends_its_threads_while_nobody_listens() {
+        let Observed { observer, observations, scratch } = observe(|_| {});
+        drop(observations);
+        fs::write(scratch.path().join("file"), "1").unwrap();
+        drop(observer);
+    }
+}

@@ -1,0 +1,85 @@
+//! What can be asked of the store, and how it answers: the vocabulary between handlers and committer.
+
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::SyncSender;
+
+use common::disk::{Fingerprint, Staged};
+use common::protocol::{Cursor, RemoteEntry};
+use common::tree::{Entry, Mtime, Path, Tag};
+
+/// A change that wants to become part of the box's history.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) path: Path,
+    pub(crate) action: Action,
+    /// The client that asks for it; `None` if it was made by hand in the box.
+    pub(crate) origin: Option<String>,
+    /// Where the outcome goes; `None` if nobody waits for it.
+    pub(crate) reply: Option<SyncSender<Result<Committed, Refused>>>,
+}
+
+/// What is to become of the path.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// The staged thing takes its place. For a file the descriptor it was written through is still open, to be flushed.
+    Put { entry: Entry, staged: Staged, file: Option<File>, require: Require, replaced: Replaced },
+    /// It is deleted.
+    Delete { require: Require },
+    /// Its metadata changes; what is `None` stays.
+    SetMeta { mtime: Option<Mtime>, mode: Option<u16>, require: Require },
+    /// It was found in the box like this: made or changed by hand.
+    Found { entry: Entry, print: Fingerprint },
+    /// It was found to be gone from the box: deleted by hand.
+    Lost,
+}
+
+/// What the path must hold for the change to be made (RFC 9110, 13.1.1 and 13.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Require {
+    /// `If-None-Match: *`: nothing.
+    Nothing,
+    /// `If-Match` with entity tags: one of these versions.
+    OneOf(Vec<Tag>),
+    /// `If-Match: *`: anything, but something.
+    Something,
+    /// No matter: only for the dialect of the original's clients, which knows no preconditions.
+    Anything,
+}
+
+/// What becomes of content that a change replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// The client had seen it: it goes.
+    Removed,
+    /// Nobody had seen it: it is kept in `.filesync/versions`.
+    Kept,
+}
+
+/// A change that was made, and survives power loss unless the server runs with `--no-fsync`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// Where it stands in the history.
+    pub(crate) cursor: Cursor,
+    /// Whether there was nothing at the path before.
+    pub(crate) created: bool,
+    /// What is at the path now.
+    pub(crate) entry: Option<Entry>,
+}
+
+/// A change that was not made. The box is as it was.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The path holds something else than required: this, or nothing.
+    Precondition(Option<RemoteEntry>),
+    /// The directory above is not there.
+    ParentMissing,
+    /// A directory that is to be deleted or replaced is not empty.
+    NotEmpty,
+    /// There is nothing to change.
+    NotFound,
+    /// The disk said no.
+    Disk(io::Error),
+    /// The server is stopping.
+    Stopping,
+}
