@@ -129,18 +129,17 @@ struct Token {
 
 fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut rest = source;
+    let (mut rest, mut line) = (source, 1);
     while let Some(first) = rest.chars().next() {
-        let length = token_length(rest, first);
-        let (text, behind) = rest.split_at(length);
-        let line = source[..source.len() - rest.len()].matches('\n').count() + 1;
-        rest = behind;
-        let is_comment = text.starts_with("//") || text.starts_with("/*");
+        let (piece, behind) = rest.split_at(token_length(rest, first));
+        let is_comment = piece.starts_with("//") || piece.starts_with("/*");
         if !is_comment && !first.is_whitespace() {
-            let is_text = text.len() > 1 && text.ends_with(['"', '\'', '#']);
-            let text = if is_text { "\"" } else { text };
+            let is_text = piece.len() > 1 && piece.ends_with(['"', '\'', '#']);
+            let text = if is_text { "\"" } else { piece };
             tokens.push(Token { text: text.to_owned(), line, in_tests: false, inline_modules: 0 });
         }
+        line += piece.matches('\n').count();
+        rest = behind;
     }
     mark_tests(&mut tokens);
     mark_inline_modules(&mut tokens);

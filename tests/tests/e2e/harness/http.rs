@@ -1,7 +1,7 @@
 //! HTTP/1.1 by hand over a socket, so that tests can also say what no library would let them say.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 
 use super::json::Json;
 use super::wait::DEADLINE;
@@ -226,4 +226,19 @@ impl Connection {
             self.unread.extend(chunk);
         }
     }
+}
+
+#[test]
+fn answers_and_events_are_read_as_sent() {
+    let sent = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                5\r\n: no\n\r\n16\r\n\nid: 1-2\nevent: x\ndata\r\n8\r\n: {}\n\n: \r\n0\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut connection = Connection::open(&listener.local_addr().unwrap().to_string());
+    listener.accept().unwrap().0.write_all(sent.as_bytes()).unwrap();
+    assert_eq!(connection.head().status, 100);
+    assert_eq!(connection.response().expect(201).body, b"ok");
+    assert_eq!(connection.head().field("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(connection.event(), Event { id: "1-2".into(), name: "x".into(), data: "{}".into() });
+    assert_eq!(connection.chunk(), None);
+    assert_eq!(connection.read_to_end(&mut Vec::new()).unwrap(), 0);
 }
