@@ -1,6 +1,8 @@
 //! What the two clients' programs have in common: their options, the token, signals, `status`, exit codes. What differs is in the
 //! programs: how they show what the engine reports.
 
+pub mod words;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
