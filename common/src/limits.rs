@@ -152,3 +152,5 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
 pub const LIST_PIECE_PATHS: usize = 4096;
 /// Most problems that the status shows, each with its path.
 pub const PROBLEMS_SHOWN: usize = 100;
+/// How long threads of a stopping client may take to break off what they do.
+pub const THREAD_PATIENCE: Duration = Duration::from_secs(2);

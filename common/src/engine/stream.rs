@@ -21,6 +21,7 @@ use super::folder::random_u64;
 use super::message::{Loss, Message, Stream};
 use crate::limits::{
     ANSWER_DEADLINE, CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL,
+    THREAD_PATIENCE,
 };
 use crate::net::body::{Body, Pace};
 use crate::net::client::open;
@@ -29,7 +30,7 @@ use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::transport::Transport;
 use crate::protocol::{Cursor, Event, ListHead, Problem, VERSION_NAME, encode_list_head, encode_list_tail};
-use crate::threads::{lock, spawn};
+use crate::threads::{join_until, lock, spawn};
 use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::response_framing;
@@ -90,8 +91,7 @@ impl Drop for StreamThread {
         drop(lock(&self.shared.pausing));
         self.shared.woken.notify_all();
         if let Some(thread) = self.thread.take() {
-            // If it panicked it has said so on stderr.
-            let _ = thread.join();
+            join_until(thread, Instant::now() + THREAD_PATIENCE);
         }
     }
 }

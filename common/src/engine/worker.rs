@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{io, panic};
 
 use super::folder::Folder;
@@ -13,13 +13,11 @@ use super::local;
 use super::message::Message;
 use super::progress::Progress;
 use super::transfer::{Transfer, disk};
+use crate::limits::THREAD_PATIENCE;
 use crate::net::client::HttpClient;
 use crate::net::endpoint::Endpoint;
 use crate::protocol::VERSION_NAME;
-use crate::threads::{lock, spawn};
-
-/// How long workers may take to break off when the client stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+use crate::threads::{join_until, lock, spawn};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -68,15 +66,9 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.jobs = None;
         self.progress.stopping.store(true, Ordering::Relaxed);
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let deadline = Instant::now() + THREAD_PATIENCE;
         for thread in self.threads.drain(..) {
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            // One that is stuck in the network is left to the end of the process. One that panicked has said so on stderr.
-            if thread.is_finished() {
-                let _ = thread.join();
-            }
+            join_until(thread, deadline);
         }
     }
 }

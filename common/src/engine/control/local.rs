@@ -102,13 +102,10 @@ impl Control {
             None => self.track(path).local = local,
         }
         if local == Local::Unknown {
-            let problem = Problem {
-                operation: "sync",
-                error: "it is neither a file nor a directory nor a link; it is passed over".into(),
-            };
+            let error = "it is neither a file nor a directory nor a link; it is passed over".to_owned();
+            let problem = Problem { operation: "sync", error };
             self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
-            let track = self.track(path);
-            (track.problem, track.left) = (Some(problem), true);
+            self.track(path).left = true;
         }
         self.queue(path);
     }

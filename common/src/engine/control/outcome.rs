@@ -242,6 +242,8 @@ impl Control {
         let now = Instant::now();
         let at = self.track(path).failed(problem, now);
         self.inner.retries.insert((at, path.clone()));
-        self.looker.look(path.clone(), at.saturating_duration_since(now));
+        if failure.kind == FailureKind::Path {
+            self.looker.look(path.clone(), at.saturating_duration_since(now));
+        }
     }
 }
