@@ -180,7 +180,7 @@ fn a_life_of_a_file() {
     assert!(!scratch.at("a").exists());
     assert_eq!(delete(&store, "a", tag_of("two")).unwrap(), gone);
     assert!(matches!(delete(&store, "never", tag_of("two")), Err(Refused::NotFound)));
-    assert_eq!((scratch.staged(), store.reads()), (0, 0));
+    assert_eq!(scratch.staged(), 0);
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn most_of_it_missing_needs_force() {
         put(&store, &format!("f{number}"), "x", Require::Nothing).unwrap();
     }
     drop(store);
-    for number in 0..10 {
+    for number in 0..25 {
         fs::remove_file(scratch.at(&format!("f{number}"))).unwrap();
     }
     let error = scratch.try_open(false).unwrap_err();
