@@ -31,6 +31,18 @@ pub const BODY_RATE_MIN: u64 = 1024;
 pub const DRAIN_BYTES: u64 = 64 * 1024;
 /// How long such draining may take.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// Buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
+pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
+/// A peer that sends no byte of a body for this long is gone: two comment lines of an event stream.
+pub const READ_STALL: Duration = Duration::from_secs(30);
+/// How long a client tries to connect.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client waits for an answer once its request is out: as long as it may take to flush a large file to a slow disk.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a client that expects `100 (Continue)` waits before it sends the body regardless (RFC 9110, 10.1.1).
+pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+/// After so many bytes of a body a client looks whether it has been answered already, so that a refusal does not cost it the rest.
+pub const EARLY_ANSWER_BYTES: u64 = 1024 * 1024;
 
 // ---- JSON, SSE -------------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,539 @@
+//! A client: one keep-alive connection to one server.
+//!
+//! `send` writes a request and reads the answer's head; [`exchange`](super::exchange) has the details of both.
+//!
+//! A connection is used again only if everything on it was read and neither side has spoken of closing; otherwise the next `send` opens
+//! a new one. A server may close an idle connection at any time, also while a request is on its way. Where that can't have done harm
+//! (the method is idempotent, the body at hand) the request is sent once more, once.
+//!
+//! For pipelining, `write_request` may be called several times before `read_response` is called as many times. The caller bounds how
+//! much is in flight: if neither side reads, both wait.
+
+use super::body::{Body, Pace};
+use super::conn::Conn;
+use super::deadline::Deadline;
+use super::endpoint::Endpoint;
+use super::error::NetError;
+use super::exchange::{Live, RequestBody};
+use super::transport::Transport;
+use crate::limits::{CONNECT_TIMEOUT, READ_STALL};
+use crate::wire::http::fields::Fields;
+use crate::wire::http::framing::Framing;
+use crate::wire::http::head::{Method, ResponseHead, encode_request};
+use std::io::{self, ErrorKind};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Response<'a> {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// The content. Read it to its end, or the connection can't be used again.
+    pub body: Body<'a>,
+}
+
+/// A client of one server.
+#[derive(Debug)]
+pub struct HttpClient {
+    endpoint: Endpoint,
+    /// Fields of every request.
+    defaults: Fields,
+    connect_timeout: Duration,
+    live: Option<Live>,
+}
+
+impl HttpClient {
+    /// A client that isn't connected yet.
+    ///
+    /// `agent` goes into `User-Agent`; `token`, if there is one, into `Authorization`.
+    pub fn new(endpoint: Endpoint, agent: &str, token: Option<&str>) -> HttpClient {
+        let mut defaults = Fields::new().with("host", endpoint.authority()).with("user-agent", agent);
+        if let Some(token) = token {
+            defaults.push("authorization", format!("Bearer {token}"));
+        }
+        HttpClient { endpoint, defaults, connect_timeout: CONNECT_TIMEOUT, live: None }
+    }
+
+    /// The server.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What carries the current connection, if there is one: a clone of it lets another thread shut it down.
+    pub fn transport(&self) -> Option<&Transport> {
+        self.live.as_ref().map(|live| live.conn.transport())
+    }
+
+    /// Opens a new connection and drops the one before. Later connections get the same timeout.
+    pub fn connect(&mut self, timeout: Duration) -> Result<(), NetError> {
+        self.live = None;
+        self.connect_timeout = timeout;
+        let conn = open(&self.endpoint, timeout)
+            .map_err(|cause| NetError::Connect { endpoint: self.endpoint.to_string(), cause })?;
+        self.live = Some(Live::new(conn));
+        Ok(())
+    }
+
+    /// Sends a request and reads the answer's head.
+    ///
+    /// `target` starts with a slash and is encoded; the endpoint's base is put before it. `fields` are added to what every request has,
+    /// and to what the body needs. With `Expect: 100-continue` among them, the body is sent when the server asks for it.
+    pub fn send(
+        &mut self,
+        method: Method,
+        target: &str,
+        fields: &Fields,
+        mut body: RequestBody<'_>,
+    ) -> Result<Response<'_>, NetError> {
+        let head = self.request_head(method, target, fields, &body)?;
+        let reused = self.ensure_connected()?;
+        let mut answer = self.exchange(method, &head, fields, &mut body);
+        let lost = matches!(answer, Err(NetError::Closed)) && reused;
+        if lost && method.is_idempotent() && body.is_replayable() {
+            self.connect(self.connect_timeout)?;
+            answer = self.exchange(method, &head, fields, &mut body);
+        }
+        match answer {
+            Ok((head, framing)) => Ok(self.response(head, framing)?),
+            Err(error) => {
+                self.live = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a request on the current connection. After an error the connection is useless.
+    ///
+    /// After `Ok` an answer may be waited for, even if not all of the body was sent.
+    pub fn write_request(
+        &mut self,
+        method: Method,
+        target: &str,
+        fields: &Fields,
+        mut body: RequestBody<'_>,
+    ) -> Result<(), NetError> {
+        let head = self.request_head(method, target, fields, &body)?;
+        self.live()?.write_request(&head, expects_continue(fields), &mut body)
+    }
+
+    /// Reads the answer to the oldest request that was written with `method` and has none yet. The body of the answer before it must
+    /// have been read to its end.
+    pub fn read_response(&mut self, method: Method) -> Result<Response<'_>, NetError> {
+        let (head, framing) = self.live()?.read_answer(method)?;
+        self.response(head, framing)
+    }
+
+    fn live(&mut self) -> Result<&mut Live, NetError> {
+        self.live.as_mut().ok_or(NetError::Closed)
+    }
+
+    /// Connects unless the current connection can carry another request. Whether it can.
+    fn ensure_connected(&mut self) -> Result<bool, NetError> {
+        if self.live.as_ref().is_some_and(Live::is_reusable) {
+            return Ok(true);
+        }
+        self.connect(self.connect_timeout)?;
+        Ok(false)
+    }
+
+    fn exchange(
+        &mut self,
+        method: Method,
+        head: &[u8],
+        fields: &Fields,
+        body: &mut RequestBody<'_>,
+    ) -> Result<(ResponseHead, Framing), NetError> {
+        let live = self.live()?;
+        live.write_request(head, expects_continue(fields), body)?;
+        live.read_answer(method)
+    }
+
+    fn response(&mut self, head: ResponseHead, framing: Framing) -> Result<Response<'_>, NetError> {
+        let body = Body::new(&mut self.live()?.conn, framing, Pace::Stall(READ_STALL));
+        Ok(Response { head, body })
+    }
+
+    fn request_head(
+        &self,
+        method: Method,
+        target: &str,
+        fields: &Fields,
+        body: &RequestBody<'_>,
+    ) -> Result<Vec<u8>, NetError> {
+        let mut all = self.defaults.clone();
+        for (name, value) in fields.iter() {
+            all.push(name, value);
+        }
+        let length = match body {
+            // A method that usually has a body says so when it has none (RFC 9110, section 8.6).
+            RequestBody::Empty => matches!(method, Method::Put | Method::Post | Method::Patch).then_some(0),
+            RequestBody::Bytes(bytes) => Some(bytes.len() as u64),
+            RequestBody::Stream { length, .. } => Some(*length),
+            RequestBody::Chunked(_) => {
+                all.push("transfer-encoding", "chunked");
+                None
+            }
+        };
+        if let Some(length) = length {
+            all.push("content-length", length.to_string());
+        }
+        let target = format!("{}{target}", self.endpoint.base());
+        encode_request(method, &target, &all).map_err(NetError::BadRequest)
+    }
+}
+
+fn expects_continue(fields: &Fields) -> bool {
+    fields.has_token("expect", "100-continue")
+}
+
+/// Tries every address of the endpoint, within one timeout.
+fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Conn> {
+    let deadline = Deadline::after(timeout);
+    let mut last = io::Error::from(ErrorKind::TimedOut);
+    for address in endpoint.resolve()? {
+        let Some(remaining) = deadline.remaining() else { break };
+        match TcpStream::connect_timeout(&address, remaining) {
+            Ok(stream) => return Conn::new(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conn::tests::soon;
+    use super::super::exchange::ChunkedSource;
+    use super::*;
+    use crate::wire::http::framing::request_framing;
+    use crate::wire::http::head::{RequestHead, parse_request};
+    use std::io::{IoSlice, Read};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    type Handler = fn(Conn);
+
+    /// A server that handles one connection with each handler, and a client of it.
+    fn serve(handlers: &'static [Handler]) -> (HttpClient, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for handler in handlers {
+                handler(Conn::new(listener.accept().unwrap().0).unwrap());
+            }
+        });
+        let endpoint = format!("http://{address}/base/").parse().unwrap();
+        (HttpClient::new(endpoint, "test/1", Some("secret")), server)
+    }
+
+    fn request(conn: &mut Conn) -> RequestHead {
+        conn.read_head(parse_request, soon()).unwrap().expect("a request")
+    }
+
+    /// Reads a request with its body, and the body's trailers.
+    fn receive(conn: &mut Conn) -> (RequestHead, String, Fields) {
+        let head = request(conn);
+        let framing = request_framing(&head).unwrap();
+        let mut body = Body::new(conn, framing, Pace::Minimum);
+        let mut text = String::new();
+        body.read_to_string(&mut text).unwrap();
+        let trailers = body.trailers().clone();
+        (head, text, trailers)
+    }
+
+    /// Answers every request with its target and its body, until the client is gone.
+    fn echo(mut conn: Conn) {
+        while conn.fill(soon()).unwrap() != 0 {
+            while !conn.buffered().is_empty() {
+                let (head, body, _) = receive(&mut conn);
+                let text = format!("{} {body}", head.target);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+                conn.write_parts(&mut [IoSlice::new(head.as_bytes()), IoSlice::new(text.as_bytes())])
+                    .unwrap();
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(response: Response<'_>, status: u16, text: &str) {
+        let Response { head, mut body } = response;
+        let mut got = String::new();
+        body.read_to_string(&mut got).unwrap();
+        assert_eq!((head.status, &*got), (status, text));
+    }
+
+    fn get<'c>(client: &'c mut HttpClient, target: &str) -> Result<Response<'c>, NetError> {
+        client.send(Method::Get, target, &Fields::new(), RequestBody::Empty)
+    }
+
+    #[test]
+    fn requests_say_what_they_have_to() {
+        let (mut client, server) = serve(&[|mut conn| {
+            let (head, body, _) = receive(&mut conn);
+            let fields = Fields::new()
+                .with("host", head.fields.get("host").unwrap())
+                .with("user-agent", "test/1")
+                .with("authorization", "Bearer secret")
+                .with("x", "1")
+                .with("content-length", "5");
+            assert_eq!((head.method, &*head.target, &*body), (Method::Put, "/base/a", "hello"));
+            assert_eq!(head.fields, fields);
+            conn.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }]);
+        let fields = Fields::new().with("x", "1");
+        check(client.send(Method::Put, "/a", &fields, RequestBody::Bytes(b"hello")).unwrap(), 204, "");
+        server.join().unwrap();
+        assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[test]
+    fn one_connection_carries_many_requests() {
+        let (mut client, server) = serve(&[echo]);
+        for index in 0..10 {
+            check(get(&mut client, &format!("/{index}")).unwrap(), 200, &format!("/base/{index} "));
+        }
+        let stream = RequestBody::Stream { length: 4, source: &mut &b"stream"[..] };
+        check(client.send(Method::Put, "/s", &Fields::new(), stream).unwrap(), 200, "/base/s stre");
+        let empty = RequestBody::Stream { length: 0, source: &mut io::empty() };
+        check(client.send(Method::Put, "/e", &Fields::new(), empty).unwrap(), 200, "/base/e ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn an_unread_body_costs_the_connection() {
+        let (mut client, server) = serve(&[echo, echo]);
+        drop(get(&mut client, "/1").unwrap());
+        check(get(&mut client, "/2").unwrap(), 200, "/base/2 ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_is_to_close_is_not_used_again() {
+        const CLOSE: Handler = |mut conn| {
+            receive(&mut conn);
+            conn.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n1").unwrap();
+            // Whether it really is closed is left open: the client has to close its end first.
+            assert_eq!(conn.fill(soon()).unwrap(), 0);
+        };
+        let (mut client, server) = serve(&[CLOSE, CLOSE]);
+        check(get(&mut client, "/").unwrap(), 200, "1");
+        check(get(&mut client, "/").unwrap(), 200, "1");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    /// Answers one request, and closes in the face of the next.
+    fn answer_once(mut conn: Conn) {
+        receive(&mut conn);
+        conn.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        request(&mut conn);
+    }
+
+    #[test]
+    fn a_stale_connection_is_replaced_once() {
+        let (mut client, server) = serve(&[answer_once, echo]);
+        check(get(&mut client, "/1").unwrap(), 204, "");
+        check(get(&mut client, "/2").unwrap(), 200, "/base/2 ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn what_might_have_happened_is_not_repeated() {
+        let (mut client, server) = serve(&[answer_once]);
+        check(get(&mut client, "/1").unwrap(), 204, "");
+        let error = client.send(Method::Move, "/2", &Fields::new(), RequestBody::Empty).unwrap_err();
+        assert!(matches!(error, NetError::Closed), "{error}");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_body_is_sent_when_it_is_asked_for() {
+        let (mut client, server) = serve(&[|mut conn| {
+            let head = request(&mut conn);
+            assert!(expects_continue(&head.fields) && conn.buffered().is_empty());
+            let mut body =
+                Body::new(&mut conn, request_framing(&head).unwrap(), Pace::Minimum).with_continue();
+            let mut text = String::new();
+            body.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "hello");
+            conn.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").unwrap();
+            echo(conn);
+        }]);
+        let expect = Fields::new().with("expect", "100-continue");
+        let body = RequestBody::Stream { length: 5, source: &mut &b"hello"[..] };
+        check(client.send(Method::Put, "/", &expect, body).unwrap(), 201, "");
+        check(get(&mut client, "/same").unwrap(), 200, "/base/same ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_body_that_is_refused_is_not_sent() {
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(b"HTTP/1.1 412 Precondition Failed\r\ncontent-length: 2\r\n\r\nno").unwrap();
+                assert_eq!(conn.fill(soon()).unwrap(), 0);
+            },
+            echo,
+        ]);
+        let expect = Fields::new().with("expect", "100-continue");
+        check(client.send(Method::Put, "/", &expect, RequestBody::Bytes(b"hello")).unwrap(), 412, "no");
+        check(get(&mut client, "/new").unwrap(), 200, "/base/new ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn who_is_never_asked_sends_in_the_end() {
+        let (mut client, server) = serve(&[echo]);
+        let expect = Fields::new().with("expect", "100-continue");
+        check(
+            client.send(Method::Put, "/", &expect, RequestBody::Bytes(b"hello")).unwrap(),
+            200,
+            "/base/ hello",
+        );
+        drop(client);
+        server.join().unwrap();
+    }
+
+    /// Whether the server closes at once, so that a write fails, or leaves the client to find out.
+    #[test]
+    fn an_early_refusal_stops_an_upload() {
+        const FULL: &[u8] = b"HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 4\r\n\r\nfull";
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(FULL).unwrap();
+                conn.lingering_close();
+            },
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(FULL).unwrap();
+                while matches!(conn.fill(soon()), Ok(1..)) {
+                    conn.consume(conn.buffered().len());
+                }
+            },
+        ]);
+        for _ in 0..2 {
+            let mut source = io::repeat(b'x').take(1 << 30);
+            let body = RequestBody::Stream { length: 1 << 30, source: &mut source };
+            check(client.send(Method::Put, "/", &Fields::new(), body).unwrap(), 507, "full");
+            assert!(1 << 29 < source.limit(), "most was not even read");
+        }
+        drop(client);
+        server.join().unwrap();
+    }
+
+    struct List {
+        text: &'static [u8],
+    }
+
+    impl Read for List {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.text.read(&mut out[..3])
+        }
+    }
+
+    impl ChunkedSource for List {
+        fn trailers(&mut self) -> Fields {
+            assert!(self.text.is_empty());
+            Fields::new().with("repr-digest", "sha-256=::")
+        }
+    }
+
+    #[test]
+    fn content_of_unknown_length_has_trailers() {
+        let (mut client, server) = serve(&[|mut conn| {
+            let (head, body, trailers) = receive(&mut conn);
+            assert_eq!(head.fields.get("transfer-encoding"), Some("chunked"));
+            assert_eq!((&*body, trailers.get("repr-digest")), ("a longer list", Some("sha-256=::")));
+            conn.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+                .unwrap();
+        }]);
+        let mut list = List { text: b"a longer list" };
+        let body = RequestBody::Chunked(&mut list);
+        check(client.send(Method::Post, "/sync", &Fields::new(), body).unwrap(), 200, "ok");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn answers_to_a_pipeline_come_in_order() {
+        let (mut client, server) = serve(&[echo]);
+        client.connect(CONNECT_TIMEOUT).unwrap();
+        for index in 0..50 {
+            let body = index.to_string();
+            client
+                .write_request(Method::Put, "/", &Fields::new(), RequestBody::Bytes(body.as_bytes()))
+                .unwrap();
+        }
+        for index in 0..50 {
+            check(client.read_response(Method::Put).unwrap(), 200, &format!("/base/ {index}"));
+        }
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn interim_answers_are_skipped() {
+        let (mut client, server) = serve(&[|mut conn| {
+            request(&mut conn);
+            conn.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }]);
+        check(get(&mut client, "/").unwrap(), 204, "");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn errors_tell_what_happened() {
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                request(&mut conn);
+            },
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+            },
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(b"SSH-2.0-OpenSSH\r\n").unwrap();
+            },
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+            },
+        ]);
+        for start in [
+            "the server closed the connection without an answer",
+            "the server closed the connection within its answer",
+            "the server's answer makes no sense: expected a version",
+            "the server's answer makes no sense: bad field upgrade",
+        ] {
+            let message = get(&mut client, "/").unwrap_err().to_string();
+            assert!(message.starts_with(start), "{message}");
+        }
+        server.join().unwrap();
+        let error = get(&mut client, "/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.to_string().starts_with("can't connect to http://127.0.0.1:"), "{error}");
+    }
+
+    #[test]
+    fn what_can_not_be_sent_is_not_blamed_on_the_server() {
+        let (mut client, server) = serve(&[|mut conn| while matches!(conn.fill(soon()), Ok(1..)) {}]);
+        let error = get(&mut client, "/a b").unwrap_err();
+        assert!(matches!(error, NetError::BadRequest(_)), "{error}");
+        let body = RequestBody::Stream { length: 6, source: &mut &b"hello"[..] };
+        let error = client.send(Method::Put, "/", &Fields::new(), body).unwrap_err();
+        assert!(
+            matches!(&error, NetError::Source(cause) if cause.kind() == ErrorKind::UnexpectedEof),
+            "{error}"
+        );
+        drop(client);
+        server.join().unwrap();
+    }
+}

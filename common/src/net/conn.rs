@@ -1,0 +1,377 @@
+//! A buffered connection: message heads in, bytes out.
+//!
+//! ```text
+//!     buffer  [ consumed | buffered        | room         ]
+//!                         ^ start           ^ end
+//! ```
+//!
+//! Incoming bytes wait in one buffer of fixed size, in which parsers look for what they know; what they took is consumed. A parser is
+//! run again over everything whenever more has come, which is cheap because heads are small, and the buffer is larger than any.
+//! Bodies go through it as well, but large reads of a body pass it by (see [`body`](super::body)).
+//!
+//! Writes aren't buffered: callers hand over in one call what belongs together.
+
+use super::deadline::Deadline;
+use super::transport::{Link, Transport, is_timeout};
+use crate::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, WRITE_STALL};
+use crate::wire::http::head::HeadError;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
+
+/// Why no head could be read.
+#[derive(Debug)]
+pub enum ConnError {
+    /// It wasn't complete in time.
+    Timeout,
+    /// The peer closed the connection within it.
+    Closed,
+    /// It is refused.
+    Head(HeadError),
+    /// The connection broke.
+    Io(io::Error),
+}
+
+impl ConnError {
+    /// The status a server answers with; `None` when nobody is left to be answered.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            ConnError::Timeout => Some(408),
+            ConnError::Head(error) => Some(error.status()),
+            ConnError::Closed | ConnError::Io(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ConnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnError::Timeout => f.write_str("the head of a message did not arrive in time"),
+            ConnError::Closed => f.write_str("the connection ended within the head of a message"),
+            ConnError::Head(error) => error.fmt(f),
+            ConnError::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConnError::Head(error) => Some(error),
+            ConnError::Io(error) => Some(error),
+            ConnError::Timeout | ConnError::Closed => None,
+        }
+    }
+}
+
+impl From<io::Error> for ConnError {
+    fn from(error: io::Error) -> ConnError {
+        if is_timeout(&error) { ConnError::Timeout } else { ConnError::Io(error) }
+    }
+}
+
+/// Where the reading side of a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    /// What comes next is a head.
+    BetweenMessages,
+    /// A body has been begun and not been read to its end.
+    WithinBody,
+}
+
+/// A connection.
+pub struct Conn {
+    link: Link,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    position: Position,
+}
+
+/// Without the buffer: it holds what people sync.
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buffered = self.end - self.start;
+        f.debug_struct("Conn")
+            .field("link", &self.link)
+            .field("buffered", &buffered)
+            .field("position", &self.position)
+            .finish()
+    }
+}
+
+impl Conn {
+    /// Takes over a transport.
+    pub fn new(transport: impl Into<Transport>) -> io::Result<Conn> {
+        let link = Link::new(transport.into());
+        link.transport.set_prompt()?;
+        link.transport.set_write_timeout(WRITE_STALL)?;
+        let buffer = vec![0; CONN_BUFFER_BYTES].into_boxed_slice();
+        Ok(Conn { link, buffer, start: 0, end: 0, position: Position::BetweenMessages })
+    }
+
+    /// What carries this connection.
+    pub fn transport(&self) -> &Transport {
+        &self.link.transport
+    }
+
+    /// Bytes that have come and were not consumed.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Drops the first `count` of the buffered bytes.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.end - self.start, "consumed more than is there");
+        self.start += count;
+    }
+
+    /// Reads once into the buffer. 0 is the end; waiting too long is `TimedOut`.
+    ///
+    /// A server waits for a further request by calling this with the deadline for idle connections while nothing is buffered.
+    pub fn fill(&mut self, deadline: Deadline) -> io::Result<usize> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let room = &mut self.buffer[self.end..];
+        if room.is_empty() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "a message does not fit into the buffer"));
+        }
+        let count = self.link.read(room, deadline)?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Reads once, past the buffer, which must be empty.
+    pub(super) fn read_directly(&mut self, out: &mut [u8], deadline: Deadline) -> io::Result<usize> {
+        debug_assert!(self.buffered().is_empty(), "buffered bytes come first");
+        self.link.read(out, deadline)
+    }
+
+    /// Reads a head with `parse`. `None`: the peer closed the connection before the first byte, which is its good right.
+    pub fn read_head<T>(
+        &mut self,
+        parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, HeadError>,
+        deadline: Deadline,
+    ) -> Result<Option<T>, ConnError> {
+        loop {
+            if let Some((head, used)) = parse(self.buffered()).map_err(ConnError::Head)? {
+                self.consume(used);
+                return Ok(Some(head));
+            }
+            if self.fill(deadline)? == 0 {
+                return if self.buffered().is_empty() { Ok(None) } else { Err(ConnError::Closed) };
+            }
+        }
+    }
+
+    /// Writes everything. It may take as long as it likes while the peer accepts a byte every [`WRITE_STALL`].
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_parts(&mut [IoSlice::new(bytes)])
+    }
+
+    /// Writes everything from several places, in one system call if the peer keeps up: a head and its body, a chunk and its margins.
+    pub fn write_parts(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match self.link.transport.write_vectored(parts) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut parts, count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => return Err(ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        self.link.transport.shutdown(Shutdown::Write)
+    }
+
+    /// Closes the connection so that the last answer arrives.
+    ///
+    /// Closing a socket with unread bytes makes the kernel send a reset, which overtakes what was written and takes it from the peer. So
+    /// the peer is told first that this was all, and what it is still sending is read for a while.
+    pub fn lingering_close(mut self) {
+        if self.shutdown_write().is_err() {
+            return;
+        }
+        let deadline = Deadline::after(DRAIN_TIME);
+        let mut drained = 0;
+        while drained < DRAIN_BYTES {
+            self.start = self.end;
+            match self.fill(deadline) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => drained += count as u64,
+            }
+        }
+    }
+
+    /// Whether the next bytes are a head: no body is left partly unread. Only then can the connection carry another message.
+    pub fn is_between_messages(&self) -> bool {
+        self.position == Position::BetweenMessages
+    }
+
+    pub(super) fn begin_body(&mut self) {
+        self.position = Position::WithinBody;
+    }
+
+    pub(super) fn end_body(&mut self) {
+        self.position = Position::BetweenMessages;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::limits::HEAD_BYTES;
+    use crate::wire::http::head::{parse_request, parse_response};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    /// Two ends of a connection.
+    pub(in crate::net) fn pair() -> (Conn, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        (Conn::new(listener.accept().unwrap().0).unwrap(), peer)
+    }
+
+    pub(in crate::net) fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(10))
+    }
+
+    fn ms(milliseconds: u64) -> Deadline {
+        Deadline::after(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn heads_arrive_pipelined_and_in_pieces() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HT").unwrap();
+        for target in ["/1", "/2"] {
+            assert_eq!(conn.read_head(parse_request, soon()).unwrap().unwrap().target, target);
+        }
+        assert!(matches!(conn.read_head(parse_request, ms(20)), Err(ConnError::Timeout)));
+        peer.write_all(b"TP/1.1\r\n\r\n").unwrap();
+        assert_eq!(conn.read_head(parse_request, soon()).unwrap().unwrap().target, "/3");
+        drop(peer);
+        assert!(conn.read_head(parse_request, soon()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_broken_head_is_not_a_clean_end() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"GET /").unwrap();
+        drop(peer);
+        assert!(matches!(conn.read_head(parse_request, soon()), Err(ConnError::Closed)));
+
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"HTTP/1.1 200\r\n").unwrap();
+        let error = conn.read_head(parse_response, soon()).unwrap_err();
+        assert_eq!(error.status(), Some(400));
+    }
+
+    #[test]
+    fn a_dripping_head_meets_its_deadline() {
+        let (mut conn, mut peer) = pair();
+        let drip = std::thread::spawn(move || {
+            for byte in b"GET / HTTP/1.1\r\nA: ".iter().chain([b'x'; 1000].iter()) {
+                if peer.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let begun = Instant::now();
+        assert!(matches!(conn.read_head(parse_request, ms(100)), Err(ConnError::Timeout)));
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        drop(conn);
+        drip.join().unwrap();
+    }
+
+    #[test]
+    fn the_buffer_holds_a_largest_head_anywhere() {
+        let (mut conn, mut peer) = pair();
+        let filler = HEAD_BYTES - "GET / HTTP/1.1\r\na: \r\n\r\n".len();
+        let head = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "x".repeat(filler));
+        let sender = std::thread::spawn(move || {
+            for _ in 0..20 {
+                peer.write_all(head.as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            assert!(conn.read_head(parse_request, soon()).unwrap().is_some());
+        }
+        assert!(conn.read_head(parse_request, soon()).unwrap().is_none());
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn the_timeout_is_set_only_when_it_has_to_be() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"abc").unwrap();
+        conn.fill(Deadline::after(Duration::from_secs(10))).unwrap();
+        let set = match conn.transport() {
+            Transport::Tcp(stream) => stream.read_timeout().unwrap(),
+        };
+        peer.write_all(b"d").unwrap();
+        conn.fill(Deadline::after(Duration::from_secs(9))).unwrap();
+        match conn.transport() {
+            Transport::Tcp(stream) => assert_eq!(stream.read_timeout().unwrap(), set),
+        }
+        assert_eq!(conn.fill(ms(10)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(conn.fill(ms(30)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(conn.buffered(), b"abcd");
+    }
+
+    #[test]
+    fn parts_are_written_in_order() {
+        let (mut conn, mut peer) = pair();
+        let large = vec![b'x'; 4 << 20];
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).unwrap();
+            all
+        });
+        let parts = [&b"head"[..], b"", &large, b"tail"];
+        conn.write_parts(&mut parts.map(IoSlice::new)).unwrap();
+        conn.write_all(b"").unwrap();
+        drop(conn);
+        assert!(reader.join().unwrap() == parts.concat());
+    }
+
+    #[test]
+    fn a_last_answer_survives_unread_bytes() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(&[0; 50_000]).unwrap();
+        conn.write_all(b"answer").unwrap();
+        let closer = std::thread::spawn(move || conn.lingering_close());
+        std::thread::sleep(Duration::from_millis(20));
+        let mut answer = Vec::new();
+        peer.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"answer");
+        drop(peer);
+        closer.join().unwrap();
+    }
+
+    #[test]
+    fn readable_without_waiting() {
+        let (conn, mut peer) = pair();
+        assert!(!conn.transport().is_readable().unwrap());
+        peer.write_all(b"a").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(conn.transport().is_readable().unwrap());
+
+        let (conn, peer) = pair();
+        drop(peer);
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(conn.transport().is_readable().unwrap());
+    }
+}

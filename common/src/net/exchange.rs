@@ -1,0 +1,314 @@
+//! Exchanges on one connection: requests on their way out, and the heads of their answers.
+//!
+//! ```text
+//!     head ──> [ wait for 100 ] ──> body, piece by piece ──> an answer may be waited for
+//!                    │                    │
+//!                    └── final answer ────┴── refused, or the write failed: the rest isn't sent
+//! ```
+//!
+//! A server that refuses a large upload answers in the midst of it and stops reading. If the client then only saw its write fail, it
+//! would report a broken pipe where the truth is a full disk. So it looks for an answer every now and then, and whenever a write fails.
+
+use super::conn::Conn;
+use super::deadline::Deadline;
+use super::error::NetError;
+use super::transport::is_timeout;
+use crate::limits::{ANSWER_DEADLINE, CONTINUE_WAIT, COPY_BUFFER_BYTES, DRAIN_TIME, EARLY_ANSWER_BYTES};
+use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
+use crate::wire::http::fields::Fields;
+use crate::wire::http::framing::{Framing, response_framing};
+use crate::wire::http::head::{HeadError, Method, ResponseHead, parse_response};
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, Read};
+
+/// For an answer that switches protocols.
+const NOT_ASKED_FOR: HeadError = HeadError::BadField { name: "upgrade", reason: "nobody asked for one" };
+
+/// Content of unknown length, with fields that are known when it ends.
+pub trait ChunkedSource: Read {
+    /// What comes after the content, asked for once it was read to its end.
+    fn trailers(&mut self) -> Fields {
+        Fields::new()
+    }
+}
+
+/// The body of a request.
+pub enum RequestBody<'a> {
+    /// None.
+    Empty,
+    /// Bytes at hand.
+    Bytes(&'a [u8]),
+    /// Content of known length.
+    Stream {
+        /// How many bytes `source` is going to yield. If it yields more, they are left in it.
+        length: u64,
+        /// Where they come from.
+        source: &'a mut dyn Read,
+    },
+    /// Content of unknown length.
+    Chunked(&'a mut dyn ChunkedSource),
+}
+
+impl RequestBody<'_> {
+    /// Whether it can be sent a second time.
+    pub(super) fn is_replayable(&self) -> bool {
+        matches!(self, RequestBody::Empty | RequestBody::Bytes(_))
+    }
+}
+
+/// Sources have no `Debug`.
+impl fmt::Debug for RequestBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestBody::Empty => f.write_str("Empty"),
+            RequestBody::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            RequestBody::Stream { length, .. } => write!(f, "Stream({length} bytes)"),
+            RequestBody::Chunked(_) => f.write_str("Chunked"),
+        }
+    }
+}
+
+/// Whether the rest of a body is worth sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    /// The answer is in the buffer.
+    Answered,
+}
+
+/// A connection and what is going on on it.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) conn: Conn,
+    /// Requests written whose answers weren't read.
+    in_flight: usize,
+    /// Whether nothing can be sent any more: one side has said so, or a request was left incomplete.
+    closing: bool,
+}
+
+impl Live {
+    pub(super) fn new(conn: Conn) -> Live {
+        Live { conn, in_flight: 0, closing: false }
+    }
+
+    /// Whether another request may be sent. Also looks for an end that came while the connection was idle.
+    pub(super) fn is_reusable(&self) -> bool {
+        let idle = !self.closing && self.in_flight == 0;
+        let clean = self.conn.is_between_messages() && self.conn.buffered().is_empty();
+        idle && clean && matches!(self.conn.transport().is_readable(), Ok(false))
+    }
+
+    /// Writes a request. After `Ok` an answer may be waited for, even if not all of the body was sent.
+    pub(super) fn write_request(
+        &mut self,
+        head: &[u8],
+        expects: bool,
+        body: &mut RequestBody<'_>,
+    ) -> Result<(), NetError> {
+        if self.closing {
+            return Err(NetError::Closed);
+        }
+        // Amid a pipeline, what arrives answers somebody else.
+        let alone = self.in_flight == 0 && self.conn.is_between_messages();
+        self.in_flight += 1;
+        // If an error ends this function, there is an incomplete request on the connection.
+        self.closing = true;
+        let mut upload = Upload { live: self, watching: alone, unwatched: 0 };
+        let asks = expects && alone && !matches!(body, RequestBody::Empty);
+        let flow = match asks {
+            false => upload.write_body(head, body)?,
+            true => match upload.ask(head)? {
+                Flow::GoOn => upload.write_body(&[], body)?,
+                Flow::Answered => Flow::Answered,
+            },
+        };
+        self.closing = flow == Flow::Answered;
+        Ok(())
+    }
+
+    /// Waits until the server asks for the body, answers without it, or has been waited for long enough.
+    fn wait_for_continue(&mut self) -> Result<Flow, NetError> {
+        let deadline = Deadline::after(CONTINUE_WAIT);
+        loop {
+            if let Some((head, used)) = self.peek()? {
+                match head.status {
+                    100 => {
+                        self.conn.consume(used);
+                        return Ok(Flow::GoOn);
+                    }
+                    101..=199 => self.conn.consume(used),
+                    _ => return Ok(Flow::Answered),
+                }
+            } else {
+                match self.conn.fill(deadline) {
+                    Ok(0) => return Err(NetError::Closed),
+                    Ok(_) => {}
+                    Err(error) if is_timeout(&error) => return Ok(Flow::GoOn),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The head that the buffered bytes start with, if it is complete.
+    fn peek(&self) -> Result<Option<(ResponseHead, usize)>, NetError> {
+        parse_response(self.conn.buffered()).map_err(NetError::Malformed)
+    }
+
+    /// The final answer in the buffer. Interim ones before it are dropped.
+    fn peek_final(&mut self) -> Result<Option<ResponseHead>, NetError> {
+        while let Some((head, used)) = self.peek()? {
+            if 200 <= head.status {
+                return Ok(Some(head));
+            }
+            self.conn.consume(used);
+        }
+        Ok(None)
+    }
+
+    /// Whether a final answer comes, or has come, although a write failed with `error`.
+    fn answer_despite(&mut self, error: io::Error) -> Result<Flow, NetError> {
+        let deadline = Deadline::after(DRAIN_TIME);
+        loop {
+            if self.peek_final()?.is_some() {
+                return Ok(Flow::Answered);
+            }
+            match self.conn.fill(deadline) {
+                Ok(0) | Err(_) => return Err(error.into()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Reads the next final answer's head and decides where its body ends.
+    pub(super) fn read_answer(&mut self, method: Method) -> Result<(ResponseHead, Framing), NetError> {
+        if !self.conn.is_between_messages() {
+            return Err(NetError::Closed);
+        }
+        let deadline = Deadline::after(ANSWER_DEADLINE);
+        let head = loop {
+            let head = self.conn.read_head(parse_response, deadline)?.ok_or(NetError::Closed)?;
+            match head.status {
+                101 => return Err(NetError::Malformed(NOT_ASKED_FOR)),
+                100..=199 => {}
+                _ => break head,
+            }
+        };
+        let framing = response_framing(method, &head).map_err(NetError::Malformed)?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.closing |= !head.keep_alive() || framing == Framing::UntilClose;
+        Ok((head, framing))
+    }
+}
+
+/// One request on its way out.
+struct Upload<'a> {
+    live: &'a mut Live,
+    /// Whether an answer would be to this request, and would matter.
+    watching: bool,
+    /// Bytes written since an answer was last looked for.
+    unwatched: u64,
+}
+
+impl Upload<'_> {
+    /// Writes a head alone, and waits for what the server says to it.
+    fn ask(&mut self, head: &[u8]) -> Result<Flow, NetError> {
+        match self.write(&mut [IoSlice::new(head)])? {
+            Flow::GoOn => self.live.wait_for_continue(),
+            Flow::Answered => Ok(Flow::Answered),
+        }
+    }
+
+    /// Writes a body; `head` goes with its first piece.
+    fn write_body(&mut self, head: &[u8], body: &mut RequestBody<'_>) -> Result<Flow, NetError> {
+        match body {
+            RequestBody::Empty => self.write(&mut [IoSlice::new(head)]),
+            RequestBody::Bytes(bytes) => self.write(&mut [IoSlice::new(head), IoSlice::new(bytes)]),
+            RequestBody::Stream { length, source } => self.write_stream(head, *length, *source),
+            RequestBody::Chunked(source) => self.write_chunks(head, *source),
+        }
+    }
+
+    fn write_stream(
+        &mut self,
+        mut head: &[u8],
+        length: u64,
+        source: &mut dyn Read,
+    ) -> Result<Flow, NetError> {
+        if length == 0 {
+            return self.write(&mut [IoSlice::new(head)]);
+        }
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        let mut source = source.take(length);
+        while 0 < source.limit() {
+            let count = read_some(&mut source, &mut buffer)?;
+            if count == 0 {
+                return Err(NetError::Source(ErrorKind::UnexpectedEof.into()));
+            }
+            if self.write(&mut [IoSlice::new(head), IoSlice::new(&buffer[..count])])? == Flow::Answered {
+                return Ok(Flow::Answered);
+            }
+            head = &[];
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn write_chunks(&mut self, mut head: &[u8], source: &mut dyn ChunkedSource) -> Result<Flow, NetError> {
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        loop {
+            let count = read_some(source, &mut buffer)?;
+            let (size, tail) = match count {
+                0 => (last_chunk(&source.trailers()).map_err(NetError::BadRequest)?, &[][..]),
+                _ => (chunk_head(count as u64), CHUNK_TAIL),
+            };
+            let flow = self.write(&mut [head, &size, &buffer[..count], tail].map(IoSlice::new))?;
+            if count == 0 || flow == Flow::Answered {
+                return Ok(flow);
+            }
+            head = &[];
+        }
+    }
+
+    /// Writes, unless by now there is an answer that makes it pointless.
+    fn write(&mut self, parts: &mut [IoSlice<'_>]) -> Result<Flow, NetError> {
+        if self.watching && EARLY_ANSWER_BYTES <= self.unwatched && self.look()? == Flow::Answered {
+            return Ok(Flow::Answered);
+        }
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.unwatched += bytes as u64;
+        match self.live.conn.write_parts(parts) {
+            Ok(()) => Ok(Flow::GoOn),
+            Err(error) if self.watching => self.live.answer_despite(error),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks for an answer without waiting for one. Only a refusal stops the upload: a server may begin to answer with success while it
+    /// is still reading.
+    fn look(&mut self) -> Result<Flow, NetError> {
+        self.unwatched = 0;
+        if !self.live.conn.transport().is_readable()? {
+            return Ok(Flow::GoOn);
+        }
+        if self.live.conn.fill(Deadline::after(DRAIN_TIME))? == 0 {
+            return Err(NetError::Closed);
+        }
+        match self.live.peek_final()? {
+            None => Ok(Flow::GoOn),
+            Some(head) if head.status < 300 => {
+                self.watching = false;
+                Ok(Flow::GoOn)
+            }
+            Some(_) => Ok(Flow::Answered),
+        }
+    }
+}
+
+fn read_some<R: Read + ?Sized>(source: &mut R, buffer: &mut [u8]) -> Result<usize, NetError> {
+    loop {
+        match source.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result.map_err(NetError::Source),
+        }
+    }
+}
