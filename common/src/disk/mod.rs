@@ -1,16 +1,20 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
 mod journal;
+mod observe;
 mod records;
 mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod stage;
+mod watch;
 
 pub use journal::{Broken, Found, Journal};
+pub use observe::{Looker, Mode, Observation, Observer};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, Stage, Staged};
+pub use watch::{Added, Event, Watch};
 
 /// Name of the private directory at the root of a box or folder: journal or state, staging, versions, lock, status. Never synced.
 pub const PRIVATE_DIRECTORY: &[u8] = crate::tree::RESERVED_NAME;

@@ -499,7 +499,8 @@ mod tests {
         /// The next observation that is wanted; others are passed over.
         fn expect<T>(&self, wanted: impl Fn(&Observation) -> Option<T>) -> T {
             loop {
-                let observation = self.observations.recv_timeout(Duration::from_secs(10)).expect("an observation");
+                let observation =
+                    self.observations.recv_timeout(Duration::from_secs(10)).expect("an observation");
                 if let Some(found) = wanted(&observation) {
                     return found;
                 }
@@ -508,7 +509,9 @@ mod tests {
 
         fn expect_look(&self, name: &str, present: bool) {
             self.expect(|observation| match observation {
-                Observation::Look { path, stat } if path.to_string() == name && stat.is_some() == present => Some(()),
+                Observation::Look { path, stat } if path.to_string() == name && stat.is_some() == present => {
+                    Some(())
+                }
                 Observation::Listing { entries, .. } if present => {
                     entries.iter().any(|(path, _)| path.to_string() == name).then_some(())
                 }

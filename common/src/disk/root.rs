@@ -436,6 +436,14 @@ impl Resolution {
 }
 
 impl Root {
+    /// The directory itself, only for naming what is in it; [`Root::open_dir`] is for reading.
+    pub(super) fn find_dir(&self, directory: Option<&Path>) -> io::Result<OwnedFd> {
+        match directory {
+            None => self.dir.as_fd().try_clone_to_owned(),
+            Some(path) => self.resolve(path.as_bytes(), fs::O_PATH | fs::O_DIRECTORY, 0),
+        }
+    }
+
     /// Opened anew, because the position of reading belongs to the open file and another thread may be reading, too.
     fn open_dir(&self, directory: Option<&Path>) -> io::Result<File> {
         let path = directory.map_or(b".".as_slice(), Path::as_bytes);
