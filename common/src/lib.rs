@@ -3,6 +3,7 @@
 //! The modules form layers, and arrows point one way only (the end-to-end package holds them with a test):
 //!
 //! ```text
+//!     client                     the clients' programs, but for how they look
 //!     cli      engine            the command line; what both clients are made of
 //!         \    /    \
 //!          net       disk        sockets with deadlines; journals, staging, scanning, watching
@@ -14,6 +15,7 @@
 //! ```
 
 pub mod cli;
+pub mod client;
 pub mod disk;
 pub mod engine;
 pub mod limits;

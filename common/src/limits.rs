@@ -125,3 +125,32 @@ pub const DIRECTORY_NAMES: usize = 4_000_000;
 pub const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
 /// Size of the buffer through which word of changes is read, in bytes: over two hundred of the longest records, thousands of usual ones.
 pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
+
+// ---- Clients ---------------------------------------------------------------------------------------------------------------------
+
+/// Longest step of a file system's clock: a hundredth of a second with the slowest tick that Linux is built with.
+pub const TIMESTAMP_TICK: Duration = Duration::from_millis(10);
+/// How many names are tried for a conflict copy; each second has its own.
+pub const CONFLICT_ATTEMPTS: u32 = 100;
+/// From this size on, a client asks before it sends content, so that a refusal comes before gigabytes do, in bytes.
+pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
+/// Workers of a client, each with a connection of its own, unless another number is asked for.
+pub const WORKERS: usize = 8;
+/// Most workers that may be asked for.
+pub const WORKERS_MAX: usize = 64;
+/// Messages that may wait for the control thread before those who bring them wait too.
+pub const CONTROL_QUEUE: usize = 256;
+/// One piece of a client's list on its way to the server, in bytes.
+pub const LIST_PIECE_BYTES: usize = 64 * 1024;
+/// A server that says nothing for this long, not even a heartbeat, is gone.
+pub const STREAM_STALL: Duration = Duration::from_secs(45);
+/// First pause before connecting again; it doubles with each failure.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before connecting again.
+pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
+/// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
+pub const LIST_PIECE_PATHS: usize = 4096;
+/// Most problems that the status shows, each with its path.
+pub const PROBLEMS_SHOWN: usize = 100;
+/// How long threads of a stopping client may take to break off what they do.
+pub const THREAD_PATIENCE: Duration = Duration::from_secs(2);

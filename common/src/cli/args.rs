@@ -167,6 +167,11 @@ pub fn parse(
 }
 
 impl Parsed {
+    /// Whether the program has an option of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.specs.iter().any(|spec| spec.name == name)
+    }
+
     /// Whether the flag is set.
     pub fn flag(&self, name: &str) -> bool {
         0 < self.count(name)

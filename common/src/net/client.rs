@@ -188,7 +188,11 @@ fn expects_continue(fields: &Fields) -> bool {
 }
 
 /// Tries every address of the endpoint, within one timeout.
-fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Conn> {
+/// Opens a connection to a server, for those who speak on it themselves.
+///
+/// # Errors
+/// Those of the last address that was tried.
+pub fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Conn> {
     let deadline = Deadline::after(timeout);
     let mut last = io::Error::from(ErrorKind::TimedOut);
     for address in endpoint.resolve()? {

@@ -66,9 +66,7 @@ pub fn parse_mtime(text: &str) -> Result<Mtime, ProtocolError> {
 pub fn precondition_text(replacing: Option<Tag>) -> String {
     match replacing {
         None => "If-None-Match: *".to_owned(),
-        Some(Tag::Directory) => "If-Match: \"dir\"".to_owned(),
-        Some(Tag::File(hash)) => format!("If-Match: \"{hash}\""),
-        Some(Tag::Symlink(hash)) => format!("If-Match: \"link-{hash}\""),
+        Some(tag) => format!("If-Match: \"{tag}\""),
     }
 }
 

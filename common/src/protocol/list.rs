@@ -14,7 +14,7 @@ use std::io::Read;
 use super::cursor::Cursor;
 use super::fields::{entry_from, entry_members, path, path_to_wire};
 use super::{ProtocolError, broken};
-use crate::tree::{Content, Entry, Path, Tag};
+use crate::tree::{Entry, Path, Tag};
 use crate::wire::json::{JsonError, Reader, Value, Writer};
 
 /// Longest client id and client name, in bytes.
@@ -82,7 +82,7 @@ pub fn encode_list_item(out: &mut Vec<u8>, item: &ListItem, first: bool) {
         }
     }
     match item.base {
-        Some(base) => json.field_str("base", &tag_text(base)),
+        Some(base) => json.field_str("base", &base.to_string()),
         None => json.field_null("base"),
     };
     json.end_object();
@@ -92,14 +92,6 @@ pub fn encode_list_item(out: &mut Vec<u8>, item: &ListItem, first: bool) {
 /// What closes the body after the last item.
 pub fn encode_list_tail() -> &'static [u8] {
     b"]}\n"
-}
-
-fn tag_text(tag: Tag) -> String {
-    match tag {
-        Tag::File(hash) => hash.to_string(),
-        Tag::Symlink(hash) => format!("link-{hash}"),
-        Tag::Directory => Content::Directory.tag(),
-    }
 }
 
 /// Why a list could not be read.
@@ -206,7 +198,7 @@ pub fn read_item(object: &Value) -> Result<ListItem, ProtocolError> {
 mod tests {
     use super::*;
     use crate::protocol::Epoch;
-    use crate::tree::{Meta, Mtime};
+    use crate::tree::{Content, Meta, Mtime};
     use crate::wire::sha256::Hash;
 
     fn read(bytes: &[u8]) -> Result<(ListHead, Vec<ListItem>), ListError> {

@@ -59,7 +59,7 @@ unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
 }
 
-/// What C says with -1 and `errno`, said with a [`Result`](std::result::Result).
+/// What C says with -1 and `errno`, said with a [`Result`].
 fn cvt<T: PartialEq + From<i8>>(result: T) -> io::Result<T> {
     match result == T::from(-1) {
         true => Err(io::Error::last_os_error()),

@@ -92,11 +92,7 @@ impl Content {
 
     /// The entity tag, without its quotes.
     pub fn tag(&self) -> String {
-        match self {
-            Content::File { hash, .. } => hash.to_string(),
-            Content::Symlink { hash, .. } => format!("{ETAG_LINK_PREFIX}{hash}"),
-            Content::Directory => ETAG_DIRECTORY.to_owned(),
-        }
+        Tag::from(*self).to_string()
     }
 
     /// The entity tag as it stands in `ETag` and `If-Match`, quotes included.
@@ -140,6 +136,17 @@ impl Tag {
         match text.strip_prefix(ETAG_LINK_PREFIX) {
             Some(hash) => Hash::parse(hash).map(Tag::Symlink).ok_or(TagError),
             None => Hash::parse(text).map(Tag::File).ok_or(TagError),
+        }
+    }
+}
+
+/// As it stands in an entity tag, without quotes.
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tag::File(hash) => write!(f, "{hash}"),
+            Tag::Symlink(hash) => write!(f, "{ETAG_LINK_PREFIX}{hash}"),
+            Tag::Directory => f.write_str(ETAG_DIRECTORY),
         }
     }
 }

@@ -67,6 +67,11 @@ impl Packer {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The record, as a value of its own.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// Reads one record.

@@ -329,18 +329,4 @@ mod tests {
             assert_eq!(Hash::parse(text), None, "{text:?}");
         }
     }
-
-    /// `cargo test --release -- --ignored --nocapture speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let bytes = noise(1 << 20);
-        for (name, compress) in [("fastest", compress as Compress), ("portable", compress_portably)] {
-            let start = std::time::Instant::now();
-            let mut hasher = Sha256::with(compress);
-            (0..512).for_each(|_| hasher.update(&bytes));
-            let hash = hasher.finish();
-            println!("{name}: {:.2} GB/s ({hash})", 0.512 * 1.048_576 / start.elapsed().as_secs_f64());
-        }
-    }
 }

@@ -1,0 +1,356 @@
+//! What the two clients' programs have in common: their options, the token, signals, `status`, exit codes. What differs is in the
+//! programs: how they show what the engine reports.
+
+pub mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{env, fs};
+
+use crate::cli::args::{Parsed, Spec, UsageError, parse, parse_text, parse_u64_in};
+use crate::cli::exit::Exit;
+use crate::cli::format::escape_for_terminal;
+use crate::cli::log::{Format, Level, Log};
+use crate::disk::Mode;
+use crate::engine::{
+    Direction, Ended, Engine, FolderError, Options, Reporter, StartError, Stopper, read_status,
+};
+use crate::limits::{SMALL_BODY_BYTES, WORKERS, WORKERS_MAX};
+use crate::net::endpoint::Endpoint;
+use crate::sys::signals::{Signal, Signals};
+use crate::threads::spawn;
+use crate::wire::json::{Number, Value, Writer};
+
+/// The options that both clients have.
+pub const OPTIONS: [Spec; 14] = [
+    Spec::value("server"),
+    Spec::value("token-file"),
+    Spec::value("name"),
+    Spec::flag("once"),
+    Spec::short_flag("dry-run", 'n'),
+    Spec::flag("force"),
+    Spec::value("workers"),
+    Spec::value("poll"),
+    Spec::flag("no-fsync"),
+    Spec::flag("json"),
+    Spec::short_flag("verbose", 'v'),
+    Spec::short_flag("quiet", 'q'),
+    Spec::query("help", 'h'),
+    Spec::query("version", 'V'),
+];
+
+const SERVER: &str = "http://127.0.0.1:8080";
+
+/// One of the clients.
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// All of its options; [`OPTIONS`] among them.
+    pub options: &'static [Spec],
+    /// What `--help` prints.
+    pub help: &'static str,
+    /// How it shows what is going on, given its command line.
+    pub reporter: fn(&Parsed, Log) -> Box<dyn Reporter>,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a client ends before it begins.
+#[derive(Debug)]
+enum Refused {
+    Usage(UsageError),
+    Words(Exit, String),
+}
+
+impl From<UsageError> for Refused {
+    fn from(error: UsageError) -> Refused {
+        Refused::Usage(error)
+    }
+}
+
+impl Program {
+    /// Runs the program with the arguments and the environment of this process.
+    pub fn run(&self) -> Exit {
+        match self.try_run() {
+            Ok(exit) => exit,
+            Err(Refused::Usage(error)) => {
+                say(io::stderr(), &format!("{}: {error}\nTry `{} --help`.\n", self.name, self.name));
+                Exit::Usage
+            }
+            Err(Refused::Words(exit, words)) => {
+                say(io::stderr(), &format!("{}: {words}\n", self.name));
+                exit
+            }
+        }
+    }
+
+    fn try_run(&self) -> Result<Exit, Refused> {
+        let parsed = parse(self.options, env::args_os().skip(1), |name| env::var_os(name))?;
+        if parsed.flag("help") {
+            say(io::stdout(), self.help);
+            return Ok(Exit::Agreement);
+        }
+        if parsed.flag("version") {
+            say(io::stdout(), &format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION")));
+            return Ok(Exit::Agreement);
+        }
+        if let [command, rest @ ..] = parsed.positional()
+            && command == "status"
+        {
+            return status(rest, parsed.flag("json"));
+        }
+        self.sync(&parsed)
+    }
+
+    fn sync(&self, parsed: &Parsed) -> Result<Exit, Refused> {
+        let options = resolve(parsed)?;
+        // Before the first thread, so that every thread leaves signals to the one that waits for them.
+        let signals = Signals::block().map_err(|error| failed(format!("cannot handle signals: {error}")))?;
+        let log = Log::new(Level::chosen(parsed.count("quiet"), parsed.count("verbose")), Format::Text);
+        let engine = Engine::start(options, (self.reporter)(parsed, log)).map_err(|error| {
+            let exit = match &error {
+                StartError::Folder(FolderError::InUse(_)) => Exit::FolderInUse,
+                StartError::Folder(FolderError::Missing(_) | FolderError::NotADirectory(_)) => Exit::Usage,
+                _ => Exit::Failed,
+            };
+            Refused::Words(exit, error.to_string())
+        })?;
+        let over = Arc::new(AtomicBool::new(false));
+        let waiter = wait_for_signals(signals, engine.stopper(), over.clone())
+            .map_err(|error| failed(format!("cannot start: {error}")))?;
+        let ended = engine.run();
+        over.store(true, Ordering::Release);
+        // It looks at `over` several times a second.
+        let _ = waiter.join();
+        Ok(self.exit(ended))
+    }
+
+    fn exit(&self, ended: Ended) -> Exit {
+        let complain = |words: String| say(io::stderr(), &format!("{}: {words}\n", self.name));
+        match ended {
+            Ended::Agreed => Exit::Agreement,
+            Ended::SomeFailed => Exit::Failed,
+            Ended::NoSpace => Exit::NoSpace,
+            Ended::Held => {
+                complain("held: so much would be deleted that a person should look first; if it is meant, run again with --force".into());
+                Exit::Held
+            }
+            Ended::NotAuthorised(words) => {
+                complain(format!(
+                    "not authorised: {words}; the key is in .filesync/key of the server's box: give it with --token-file, \
+                     FILESYNC_TOKEN or API_KEY"
+                ));
+                Exit::NotAuthorised
+            }
+            Ended::Unreachable(words) => {
+                complain(format!("the server is not reachable: {words}"));
+                Exit::Unreachable
+            }
+            Ended::Stopped(Some(signal)) => Exit::Signal(signal),
+            Ended::Stopped(None) => Exit::Agreement,
+        }
+    }
+}
+
+fn failed(words: String) -> Refused {
+    Refused::Words(Exit::Failed, words)
+}
+
+/// From what was typed to what is meant.
+fn resolve(parsed: &Parsed) -> Result<Options, Refused> {
+    let directory = PathBuf::from(parsed.only_argument("DIR")?);
+    let server = match parsed.value("server") {
+        Some(value) => parse_text("server", value)?,
+        None => SERVER,
+    };
+    let endpoint: Endpoint =
+        server.parse().map_err(|error| Refused::Words(Exit::Usage, format!("--server {server}: {error}")))?;
+    let has = |name: &str| parsed.flag(name);
+    let direction = match (given(parsed, "push"), given(parsed, "pull")) {
+        (false, false) => Direction::Both,
+        (true, false) => Direction::Push,
+        (false, true) => Direction::Pull,
+        (true, true) => {
+            return Err(Refused::Words(Exit::Usage, "--push and --pull exclude each other".into()));
+        }
+    };
+    let workers = match parsed.value("workers") {
+        Some(value) => parse_u64_in("workers", value, 1..=WORKERS_MAX as u64)? as usize,
+        None => WORKERS,
+    };
+    let mode = match parsed.value("poll") {
+        Some(value) => Mode::Poll(Duration::from_secs(parse_u64_in("poll", value, 1..=86_400)?)),
+        None => Mode::Events,
+    };
+    Ok(Options {
+        directory,
+        endpoint,
+        token: Some(token(parsed.value("token-file"))?),
+        name: name(parsed)?,
+        once: has("once") || has("dry-run"),
+        dry_run: has("dry-run"),
+        force: has("force"),
+        direction,
+        workers,
+        mode,
+        durable: !has("no-fsync"),
+    })
+}
+
+/// Whether a flag that not every client has was given.
+fn given(parsed: &Parsed, name: &'static str) -> bool {
+    parsed.knows(name) && parsed.flag(name)
+}
+
+/// The key or token: from a file, or the environment, never from an option's value, which every user of the machine can read.
+fn token(file: Option<&OsStr>) -> Result<String, Refused> {
+    let (text, place) = match file {
+        Some(file) => (read_token(file)?, format!("the token file {}", escape_for_terminal(file.as_bytes()))),
+        None => {
+            match ["FILESYNC_TOKEN", "API_KEY"].into_iter().find_map(|name| Some((env::var_os(name)?, name)))
+            {
+                Some((text, name)) => (text, name.to_owned()),
+                None => {
+                    let words = "no key: give one with --token-file FILE, FILESYNC_TOKEN or API_KEY; the server's is in .filesync/key of its box";
+                    return Err(Refused::Words(Exit::NotAuthorised, words.into()));
+                }
+            }
+        }
+    };
+    let token = text.to_str().map(str::trim).unwrap_or_default().to_owned();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refused::Words(
+            Exit::NotAuthorised,
+            format!("{place} holds no key: it has to be one word of visible ASCII"),
+        ));
+    }
+    Ok(token)
+}
+
+fn read_token(file: &OsStr) -> Result<OsString, Refused> {
+    let mut text = String::new();
+    fs::File::open(file).and_then(|file| file.take(SMALL_BODY_BYTES).read_to_string(&mut text)).map_err(
+        |error| {
+            let words =
+                format!("cannot read the token file {}: {error}", escape_for_terminal(file.as_bytes()));
+            Refused::Words(Exit::NotAuthorised, words)
+        },
+    )?;
+    Ok(text.into())
+}
+
+/// The client's name: as given, else the machine's.
+fn name(parsed: &Parsed) -> Result<String, UsageError> {
+    if let Some(value) = parsed.value("name") {
+        return parse_text("name", value).map(str::to_owned);
+    }
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = machine.trim().chars().filter(|character| !character.is_control()).take(64).collect();
+    Ok(if name.is_empty() { "client".to_owned() } else { name })
+}
+
+/// The first signal lets the engine end in good order, the second ends the process at once.
+fn wait_for_signals(
+    signals: Signals,
+    stopper: Stopper,
+    over: Arc<AtomicBool>,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    spawn("signals", move || {
+        let mut stopping = false;
+        while !over.load(Ordering::Acquire) {
+            let Ok(Some(signal)) = signals.wait(Duration::from_millis(100)) else { continue };
+            let number = number(signal);
+            if stopping {
+                std::process::exit(i32::from(Exit::Signal(number).code()));
+            }
+            stopping = true;
+            stopper.stop(Some(number));
+        }
+    })
+}
+
+fn number(signal: Signal) -> u8 {
+    match signal {
+        Signal::HangUp => 1,
+        Signal::Interrupt => 2,
+        Signal::Terminate => 15,
+    }
+}
+
+fn status(arguments: &[OsString], json: bool) -> Result<Exit, Refused> {
+    let directory = match arguments {
+        [directory] => PathBuf::from(directory),
+        _ => return Err(Refused::Words(Exit::Usage, "status needs one folder: status [--json] DIR".into())),
+    };
+    let status = read_status(&directory)
+        .map_err(|error| failed(format!("cannot read the status of {}: {error}", directory.display())))?;
+    let text = if json { document(&status) } else { one_line(&status) };
+    say(io::stdout(), &text);
+    Ok(Exit::Agreement)
+}
+
+fn document(status: &Value) -> String {
+    let mut json = Writer::new();
+    write_value(&mut json, status);
+    let mut text = String::from_utf8_lossy(&json.finish()).into_owned();
+    text.push('\n');
+    text
+}
+
+/// Values that came from our own status file: its depth is bounded by the reader.
+fn write_value(json: &mut Writer, value: &Value) {
+    match value {
+        Value::Null => drop(json.null()),
+        Value::Bool(truth) => drop(json.bool(*truth)),
+        Value::Number(Number::Unsigned(number)) => drop(json.u64(*number)),
+        Value::Number(Number::Negative(number)) => drop(json.i64(*number)),
+        Value::String(text) => drop(json.string(text)),
+        Value::Array(items) => {
+            json.begin_array();
+            items.iter().for_each(|item| write_value(json, item));
+            json.end_array();
+        }
+        Value::Object(members) => {
+            json.begin_object();
+            for (key, value) in members {
+                json.key(key);
+                write_value(json, value);
+            }
+            json.end_object();
+        }
+    }
+}
+
+fn one_line(status: &Value) -> String {
+    let text = |name: &str| status.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let count = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let problems = status.get("problems").and_then(Value::as_array).unwrap_or(&[]);
+    let mut line = format!(
+        "{}, {} pending, {} conflicts, {} problems, cursor {}\n",
+        text("state"),
+        count("pending"),
+        count("conflicts"),
+        problems.len(),
+        text("cursor")
+    );
+    for problem in problems {
+        let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("");
+        let path = problem.get("path").and_then(Value::as_str).unwrap_or("the folder");
+        line.push_str(&format!("  cannot {} {path}: {}\n", member("operation"), member("error")));
+    }
+    line
+}
+
+/// Prints. That nobody reads it is nobody's problem.
+fn say(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}

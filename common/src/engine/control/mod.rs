@@ -1,0 +1,391 @@
+//! The control thread: owns all that is known, hears everything through one queue, and hands out work.
+//!
+//! ```text
+//!     observer --+                                  +--> workers (at most one job a path)
+//!     stream  ---+--> one bounded queue --> control +--> state (bases, cursor)
+//!     workers ---+                                  +--> status file, reporter
+//! ```
+//!
+//! It keeps a *track* of every path where folder and box are not known to agree, and a queue of tracks to be looked after. Whatever is
+//! heard about a path changes its track and queues it; when it is its turn, the next step follows from the three versions alone. So the
+//! order in which news comes in does not matter, and a step that went wrong is simply taken again.
+//!
+//! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
+
+mod guard;
+mod list;
+mod local;
+mod outcome;
+mod remote;
+mod schedule;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::folder::Folder;
+use super::message::{Message, Stream};
+use super::progress::Progress;
+use super::report::{Counts, Report, Reporter};
+use super::state::{Base, State};
+use super::status::{Phase, StatusFile};
+use super::stream::StreamThread;
+use super::track::{Problem, Track};
+use super::worker::Pool;
+use super::{Ended, Options};
+use crate::disk::Looker;
+use crate::protocol::{Cursor, ListHead};
+use crate::tree::{Path, Tag};
+use guard::Guard;
+
+/// How long control waits for a message before it looks at the time.
+const TICK: Duration = Duration::from_millis(100);
+/// How long changes to the state may wait to be made durable while there is other work.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long jobs may take to finish when the client is to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// With `--once`, a path that failed so often is given up.
+const ONCE_FAILURES: u32 = 3;
+
+/// How it stands with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// No connection.
+    Offline,
+    /// The list is being sent or answered; only paths that the server spoke of may be acted on.
+    Listing,
+    /// The server has told everything, and goes on telling.
+    Live,
+}
+
+/// The engine's heart; see the module.
+pub(super) struct Control {
+    pub(super) options: Options,
+    pub(super) folder: Arc<Folder>,
+    pub(super) state: State,
+    pub(super) pool: Pool,
+    pub(super) stream: StreamThread,
+    pub(super) looker: Looker,
+    pub(super) progress: Arc<Progress>,
+    pub(super) reporter: Box<dyn Reporter>,
+    pub(super) status: StatusFile,
+    inner: Inner,
+}
+
+/// What control knows and nobody else needs.
+struct Inner {
+    tracks: BTreeMap<Path, Track>,
+    ready: VecDeque<Path>,
+    /// Paths that are to be tried again, by time.
+    retries: BTreeSet<(Instant, Path)>,
+    /// Deletes wait for each other, so that the guard sees a mass of them as one.
+    deletes: BTreeSet<Path>,
+    /// Deletes that the guard let go.
+    going: BTreeSet<Path>,
+    guard: Guard,
+    free_workers: usize,
+    link: Link,
+    /// The first full scan of the folder is complete.
+    scanned: bool,
+    /// The folder is not in its place.
+    folder_gone: bool,
+    /// The stream thread waits for this.
+    waiting: Option<SyncSender<Option<ListHead>>>,
+    /// Changes of the box that are told but not applied.
+    outstanding: BTreeSet<(u64, Path)>,
+    /// Up to where the box's changes were told.
+    received: Option<Cursor>,
+    /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
+    displacing: BTreeMap<Path, (Path, Tag)>,
+    /// Losses of the connection in a row.
+    losses: u32,
+    flushed_at: Instant,
+    shown_at: Instant,
+    /// Problems that belong to no track: directories that can't be read, names that can't sync.
+    folder_problems: BTreeMap<Vec<u8>, Problem>,
+    polling: Option<String>,
+    done: Counts,
+    /// Something failed for want of space.
+    no_space: bool,
+    ended: Option<Ended>,
+}
+
+impl Inner {
+    fn new(workers: usize, force: bool) -> Inner {
+        Inner {
+            tracks: BTreeMap::new(),
+            ready: VecDeque::new(),
+            retries: BTreeSet::new(),
+            deletes: BTreeSet::new(),
+            going: BTreeSet::new(),
+            guard: Guard::new(force),
+            free_workers: workers,
+            link: Link::Offline,
+            scanned: false,
+            folder_gone: false,
+            waiting: None,
+            outstanding: BTreeSet::new(),
+            received: None,
+            displacing: BTreeMap::new(),
+            losses: 0,
+            flushed_at: Instant::now(),
+            shown_at: Instant::now(),
+            folder_problems: BTreeMap::new(),
+            polling: None,
+            done: Counts::default(),
+            no_space: false,
+            ended: None,
+        }
+    }
+}
+
+/// What control is made of, besides what it makes itself.
+pub(super) struct Parts {
+    pub(super) options: Options,
+    pub(super) folder: Arc<Folder>,
+    pub(super) state: State,
+    pub(super) pool: Pool,
+    pub(super) stream: StreamThread,
+    pub(super) looker: Looker,
+    pub(super) progress: Arc<Progress>,
+    pub(super) reporter: Box<dyn Reporter>,
+    pub(super) status: StatusFile,
+}
+
+impl Control {
+    pub(super) fn new(parts: Parts) -> Control {
+        let mut inner = Inner::new(parts.options.workers, parts.options.force);
+        inner.received = parts.state.cursor();
+        let Parts { options, folder, state, pool, stream, looker, progress, reporter, status } = parts;
+        Control { options, folder, state, pool, stream, looker, progress, reporter, status, inner }
+    }
+
+    /// Runs until something ends it, and says what.
+    pub(super) fn run(mut self, queue: Receiver<Message>) -> Ended {
+        loop {
+            match queue.recv_timeout(self.patience()) {
+                Ok(message) => self.hear(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.end(Ended::Stopped(None)),
+            }
+            // What else is waiting is heard before anything is decided: it may change the decision.
+            while let Ok(message) = queue.try_recv() {
+                self.hear(message);
+            }
+            self.look_after_all();
+            self.answer_stream();
+            self.keep_state();
+            self.show();
+            if let Some(ended) = self.inner.ended.take() {
+                self.finish_work(&queue);
+                // Whoever still wants to say something finds that nobody listens, and ends.
+                drop(queue);
+                return self.finish(ended);
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Stream(Stream::Connecting { reply }) => self.inner.waiting = Some(reply),
+            Message::Stream(Stream::List { after, complete, reply }) => {
+                // Nobody waits for it if the connection is lost by now.
+                let _ = reply.try_send(self.list_piece(after.as_ref(), complete));
+            }
+            Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
+            Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
+            Message::Local(observation) => self.hear_observation(observation),
+            Message::Done(done) => self.hear_outcome(done),
+            Message::Stop(signal) => self.end(Ended::Stopped(signal)),
+        }
+    }
+
+    /// The first reason to end is the one that is told.
+    fn end(&mut self, ended: Ended) {
+        self.inner.ended.get_or_insert(ended);
+    }
+
+    fn patience(&self) -> Duration {
+        let next = self.inner.retries.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        next.map_or(TICK, |until| until.min(TICK))
+    }
+
+    /// Lets the stream thread connect, as soon as there is something true to say about the folder.
+    fn answer_stream(&mut self) {
+        let is_known = self.inner.scanned && self.is_resting();
+        if self.inner.waiting.is_none() || !is_known || self.inner.folder_gone {
+            return;
+        }
+        let cursor = self.state.cursor();
+        let head = ListHead {
+            client_id: self.state.client_id().to_owned(),
+            client_name: self.options.name.clone(),
+            cursor,
+            complete: cursor.is_none_or(|cursor| cursor.seq == 0),
+        };
+        if let Some(reply) = self.inner.waiting.take() {
+            let _ = reply.try_send(Some(head));
+        }
+    }
+
+    /// Whether no worker has anything, and none could be given anything now.
+    fn is_resting(&self) -> bool {
+        self.inner.free_workers == self.options.workers && self.inner.ready.is_empty()
+    }
+
+    fn keep_state(&mut self) {
+        self.advance_cursor();
+        let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
+        if !self.state.is_dirty() || !is_due || self.options.dry_run {
+            return;
+        }
+        self.inner.flushed_at = Instant::now();
+        match self.state.flush() {
+            Ok(()) => drop(self.inner.folder_problems.remove(STATE_PROBLEM)),
+            Err(error) => {
+                let error =
+                    format!("{error}; what is synced stays so, but more will be compared at the next start");
+                self.folder_problem(STATE_PROBLEM, Problem { operation: "save the state", error });
+            }
+        }
+    }
+
+    /// Up to where everything is applied: what is told, but for the oldest change that is not.
+    fn advance_cursor(&mut self) {
+        let Some(received) = self.inner.received else { return };
+        let seq = match self.inner.outstanding.first() {
+            Some((oldest, _)) => received.seq.min(oldest - 1),
+            None => received.seq,
+        };
+        let is_forward =
+            self.state.cursor().is_none_or(|cursor| cursor.epoch != received.epoch || cursor.seq < seq);
+        if is_forward {
+            self.state.set_cursor(Some(Cursor { seq, ..received }));
+        }
+    }
+
+    /// A problem that belongs to no track; said once.
+    fn folder_problem(&mut self, key: &[u8], problem: Problem) {
+        if self.inner.folder_problems.get(key) != Some(&problem) {
+            self.reporter.report(&Report::Problem { path: None, problem: &problem });
+            self.inner.folder_problems.insert(key.to_vec(), problem);
+        }
+    }
+
+    /// What the status file says, and whether a single pass is over.
+    fn show(&mut self) {
+        if self.inner.shown_at.elapsed() < TICK && !self.is_resting() {
+            return;
+        }
+        self.inner.shown_at = Instant::now();
+        let phase = self.phase();
+        let pending = self.pending();
+        self.reporter.progress(&super::report::Snapshot {
+            phase,
+            pending,
+            counts: self.inner.done,
+            progress: &self.progress,
+        });
+        let problems = self.problems();
+        let cursor = self.state.cursor();
+        self.status.show(
+            phase,
+            cursor,
+            pending,
+            self.state.conflicts(),
+            &problems,
+            self.inner.polling.as_deref(),
+        );
+        if self.options.once && self.inner.ended.is_none() {
+            match phase {
+                Phase::Idle if problems.is_empty() => self.end(Ended::Agreed),
+                Phase::Idle if self.inner.no_space => self.end(Ended::NoSpace),
+                Phase::Idle => self.end(Ended::SomeFailed),
+                Phase::Held => self.end(Ended::Held),
+                _ => {}
+            }
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        if self.inner.folder_gone || self.inner.guard.is_held() && self.pending() <= self.inner.deletes.len()
+        {
+            return Phase::Held;
+        }
+        match self.inner.link {
+            Link::Offline => Phase::Offline,
+            Link::Live if self.inner.scanned && self.is_settled() && !self.state_is_behind() => Phase::Idle,
+            _ => Phase::Syncing,
+        }
+    }
+
+    fn state_is_behind(&self) -> bool {
+        self.state.is_dirty()
+            && !self.options.dry_run
+            && !self.inner.folder_problems.contains_key(STATE_PROBLEM)
+    }
+
+    /// Whether all that can be done is done. In a single pass, what failed often enough counts as done.
+    fn is_settled(&self) -> bool {
+        let is_over = |track: &Track| track.left || self.options.once && ONCE_FAILURES <= track.failures;
+        self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.values().all(is_over)
+    }
+
+    fn pending(&self) -> usize {
+        self.inner.tracks.values().filter(|track| !track.left).count()
+    }
+
+    fn problems(&self) -> Vec<(Option<Path>, Problem)> {
+        let of_tracks = self
+            .inner
+            .tracks
+            .iter()
+            .filter_map(|(path, track)| Some((Some(path.clone()), track.problem.clone()?)));
+        let of_folder = self.inner.folder_problems.values().map(|problem| (None, problem.clone()));
+        of_tracks.chain(of_folder).take(crate::limits::PROBLEMS_SHOWN).collect()
+    }
+
+    /// Hears the outcomes of the jobs that workers have in hand, for a few seconds.
+    fn finish_work(&mut self, queue: &Receiver<Message>) {
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while self.inner.free_workers < self.options.workers {
+            let Ok(message) = queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                return;
+            };
+            if matches!(message, Message::Done(_)) {
+                self.hear(message);
+            }
+        }
+    }
+
+    /// Leaves everything in order: the state saved, the status told.
+    fn finish(mut self, ended: Ended) -> Ended {
+        if let Some(reply) = self.inner.waiting.take() {
+            let _ = reply.try_send(None);
+        }
+        if !self.options.dry_run {
+            self.advance_cursor();
+            if let Err(error) = self.state.flush() {
+                let problem = Problem { operation: "save the state", error: error.to_string() };
+                self.reporter.report(&Report::Problem { path: None, problem: &problem });
+            }
+        }
+        let problems = self.problems();
+        let (cursor, pending) = (self.state.cursor(), self.pending());
+        self.status.show(Phase::Stopped, cursor, pending, self.state.conflicts(), &problems, None);
+        self.reporter.report(&Report::Ended { ended: &ended, counts: self.inner.done });
+        ended
+    }
+
+    fn base(&self, path: &Path) -> Option<&Base> {
+        self.state.base(path)
+    }
+
+    /// The track of a path, made if there is none.
+    fn track(&mut self, path: &Path) -> &mut Track {
+        self.inner.tracks.entry(path.clone()).or_insert_with(Track::new)
+    }
+}
+
+const STATE_PROBLEM: &[u8] = b"/state";

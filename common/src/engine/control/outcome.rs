@@ -1,0 +1,249 @@
+//! What came of the jobs.
+
+use std::time::Instant;
+
+use super::Control;
+use crate::disk::{Fingerprint, Stat};
+use crate::engine::Ended;
+use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
+use crate::engine::report::{Report, Side};
+use crate::engine::state::Base;
+use crate::engine::track::{Local, Problem, Remote};
+use crate::protocol::{Cursor, RemoteEntry};
+use crate::tree::{Entry, Path, Tag};
+
+impl Control {
+    pub(super) fn hear_outcome(&mut self, done: Done) {
+        let Done { job, outcome } = done;
+        let path = &job.path;
+        self.inner.free_workers += 1;
+        if let Some(track) = self.inner.tracks.get_mut(path) {
+            track.busy = false;
+        }
+        match outcome {
+            Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
+            Outcome::Uploaded { entry, print, cursor } => {
+                self.inner.done.uploaded += 1;
+                self.reporter.report(&Report::Uploaded { path, size: entry.content.size() });
+                self.agreed(path, Base { entry, print }, cursor);
+            }
+            Outcome::Downloaded { entry, print } => {
+                self.inner.done.downloaded += 1;
+                self.reporter.report(&Report::Downloaded { path, size: entry.content.size() });
+                self.fetched(path, Base { entry, print });
+            }
+            Outcome::DeletedLocal => {
+                self.inner.done.deleted += 1;
+                self.reporter.report(&Report::Deleted { path, side: Side::Here });
+                self.track(path).local = Local::Absent;
+                self.queue(path);
+            }
+            Outcome::DeletedRemote { cursor } => self.deleted_remote(path, cursor),
+            Outcome::SetAside { copy, now } => self.set_aside(path, &copy, now),
+            Outcome::FetchedAside { copy, entry, print } => {
+                self.reporter.report(&Report::Conflict { path, copy: &copy });
+                if let Task::FetchAside { remote } = &job.task {
+                    self.inner.displacing.insert(copy.clone(), (path.clone(), Tag::from(remote.content)));
+                }
+                self.track(&copy).local = Local::Known(entry, print);
+                self.queue(&copy);
+            }
+            Outcome::MetaAgrees { entry, print, cursor } => self.agreed(path, Base { entry, print }, cursor),
+            Outcome::LocalIs(stat) => self.local_is(path, stat),
+            Outcome::NotEmpty => {
+                self.looker.look(path.clone(), std::time::Duration::ZERO);
+                self.revive(path);
+            }
+            Outcome::RemoteIs(remote) => self.remote_is(path, remote),
+            Outcome::Failed(failure) => self.failed(path, failure),
+        }
+    }
+
+    fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {
+        let base = self.base(path).copied();
+        let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        match track.local {
+            Local::Seen(stat) if stat.print == print => {
+                track.local = Local::Known(entry, print);
+                // Touched, or rewritten with what it held: the base stands, and only has to know what the file looks like now.
+                if let Some(base) = base.filter(|base| base.entry.agrees(&entry)) {
+                    track.local = Local::AsBase;
+                    self.state.remember(path, Base { print, ..base });
+                }
+            }
+            // It was seen again since, looking different; that look has queued it.
+            _ => {}
+        }
+        self.queue(path);
+    }
+
+    /// The server took over our version: it is the base now. What was heard of either side since stands.
+    fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
+        self.state.remember(path, base);
+        let track = self.track(path);
+        let told = match track.remote {
+            Remote::Told { seq, .. } => Some(seq),
+            _ => None,
+        };
+        let is_older = |told: u64| cursor.is_none_or(|cursor| told <= cursor.seq);
+        if told.is_none_or(is_older) {
+            track.remote = Remote::AsBase;
+            if let Some(told) = told {
+                self.inner.outstanding.remove(&(told, path.clone()));
+            }
+        }
+        self.based(path, base);
+    }
+
+    /// The folder took over the server's version.
+    fn fetched(&mut self, path: &Path, base: Base) {
+        self.state.remember(path, base);
+        let track = self.track(path);
+        if let Remote::Told { entry: Some(told), seq } = track.remote
+            && told.agrees(&base.entry)
+        {
+            track.remote = Remote::AsBase;
+            self.inner.outstanding.remove(&(seq, path.clone()));
+        }
+        self.based(path, base);
+    }
+
+    /// There is a new base: what was known of the folder before the job is judged against it.
+    fn based(&mut self, path: &Path, base: Base) {
+        let track = self.track(path);
+        track.displaced = None;
+        track.news();
+        let is_base = match &track.local {
+            Local::Seen(stat) => stat.print == base.print,
+            Local::Known(_, print) => *print == base.print,
+            Local::AsBase => true,
+            Local::Absent | Local::Unknown => false,
+        };
+        if is_base {
+            track.local = Local::AsBase;
+        }
+        match (track.local, track.remote) {
+            (Local::AsBase, Remote::AsBase) => self.settle(path, base),
+            (Local::Absent, _) => {
+                // That may have been before the job put it there; only a new look can tell.
+                let stat = self.folder.root.stat(path);
+                self.observe_result(path, stat);
+            }
+            _ => self.queue(path),
+        }
+    }
+
+    fn observe_result(&mut self, path: &Path, stat: std::io::Result<Option<Stat>>) {
+        match stat {
+            Ok(stat) => {
+                self.observe(path, stat);
+                self.queue(path);
+            }
+            Err(error) => {
+                let failure =
+                    Failure { operation: "look at", error: error.to_string(), kind: FailureKind::Path };
+                self.failed(path, failure);
+            }
+        }
+    }
+
+    fn deleted_remote(&mut self, path: &Path, cursor: Option<Cursor>) {
+        self.inner.done.deleted += 1;
+        self.reporter.report(&Report::Deleted { path, side: Side::Server });
+        self.state.forget(path);
+        let is_newer = |seq: u64| cursor.is_some_and(|cursor| cursor.seq < seq);
+        let track = self.track(path);
+        if track.local == Local::Absent {
+            track.local = Local::AsBase;
+        }
+        let told = match track.remote {
+            Remote::Told { seq, .. } => Some(seq),
+            _ => None,
+        };
+        if !told.is_some_and(is_newer) {
+            track.remote = Remote::AsBase;
+        }
+        track.news();
+        if let Some(told) = told.filter(|told| !is_newer(*told)) {
+            self.inner.outstanding.remove(&(told, path.clone()));
+        }
+        self.queue(path);
+    }
+
+    /// The loser of a conflict has another name: the old one is free for the server's version, and the new one is a new file.
+    fn set_aside(&mut self, path: &Path, copy: &Path, now: Option<Stat>) {
+        self.reporter.report(&Report::Conflict { path, copy });
+        let known = self.inner.tracks.get(path).map(|track| track.local);
+        self.state.forget(path);
+        self.track(path).local = Local::AsBase;
+        self.queue(path);
+        let local = match (known, now) {
+            (Some(Local::Known(entry, _)), Some(stat)) => Local::Known(entry, stat.print),
+            (_, Some(stat)) => Local::Seen(stat),
+            // It was written to meanwhile.
+            (_, None) => {
+                self.looker.look(copy.clone(), std::time::Duration::ZERO);
+                return;
+            }
+        };
+        self.track(copy).local = local;
+        self.queue(copy);
+    }
+
+    /// The folder holds something else than the job was based on.
+    fn local_is(&mut self, path: &Path, stat: Option<Stat>) {
+        self.observe(path, stat);
+        // If it is what was known, then it changed there and back; a moment later it is tried again.
+        let is_unsettled = self.inner.tracks.get(path).is_some_and(|track| !track.queued);
+        if is_unsettled {
+            let failure =
+                Failure { operation: "read", error: "it keeps changing".into(), kind: FailureKind::Network };
+            self.failed(path, failure);
+        }
+    }
+
+    /// The server holds something else than the job was based on.
+    fn remote_is(&mut self, path: &Path, remote: Option<RemoteEntry>) {
+        match remote {
+            Some(remote) if remote.path == *path => {
+                let is_known = matches!(self.inner.tracks.get(path), Some(track)
+                    if track.remote == Remote::Told { entry: remote.entry, seq: remote.seq });
+                self.hear_remote(remote);
+                if is_known {
+                    // A change made by hand in the box, which the server is just looking at.
+                    let failure = Failure {
+                        operation: "sync",
+                        error: "the server is busy with it".into(),
+                        kind: FailureKind::Network,
+                    };
+                    self.failed(path, failure);
+                }
+            }
+            Some(_) => {
+                let error = "the server answers about another path".to_owned();
+                self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
+            }
+            None => {
+                self.track(path).remote = Remote::Unknown;
+                self.queue(path);
+            }
+        }
+    }
+
+    fn failed(&mut self, path: &Path, failure: Failure) {
+        if failure.kind == FailureKind::NotAuthorised {
+            return self.end(Ended::NotAuthorised(failure.error));
+        }
+        let problem = Problem { operation: failure.operation, error: failure.error };
+        if failure.kind != FailureKind::Network {
+            self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
+        }
+        self.inner.no_space |= failure.kind == FailureKind::NoSpace;
+        let now = Instant::now();
+        let at = self.track(path).failed(problem, now);
+        self.inner.retries.insert((at, path.clone()));
+        if failure.kind == FailureKind::Path {
+            self.looker.look(path.clone(), at.saturating_duration_since(now));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What is heard of the server.
+
+use super::{Control, Link};
+use crate::engine::Ended;
+use crate::engine::message::Loss;
+use crate::engine::report::Report;
+use crate::engine::track::{Local, Remote, Track};
+use crate::protocol::{Cursor, Event, RemoteEntry};
+use crate::tree::{Path, Tag};
+
+/// With `--once`, the server may be unreachable so often before that is the outcome.
+const ONCE_LOSSES: u32 = 4;
+
+impl Control {
+    pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
+        match event {
+            Event::Hello(cursor) => self.hear_hello(cursor),
+            Event::Download(remote)
+            | Event::Delete(remote)
+            | Event::Conflict(remote)
+            | Event::Stored(remote) => {
+                self.hear_remote(remote);
+            }
+            Event::Upload { path, replacing } => self.hear_upload(&path, replacing),
+            Event::Synced(counts) => {
+                self.reporter.report(&Report::Synced { counts });
+                self.inner.link = Link::Live;
+                self.inner.losses = 0;
+                self.queue_all();
+            }
+            Event::Reset => {
+                // The history is the same but too old: everything has to be compared, with the bases as they are.
+                let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });
+                self.state.set_cursor(begin);
+                self.inner.received = begin;
+                self.reporter.report(&Report::Reset);
+                self.stream.reconnect();
+            }
+        }
+        if let Some(cursor) = cursor {
+            self.hear_cursor(cursor);
+        }
+    }
+
+    fn hear_cursor(&mut self, cursor: Cursor) {
+        let is_forward =
+            self.inner.received.is_none_or(|old| old.epoch != cursor.epoch || old.seq < cursor.seq);
+        let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
+        if is_forward && is_this_history {
+            self.inner.received = Some(cursor);
+        }
+    }
+
+    fn hear_hello(&mut self, now: Cursor) {
+        self.inner.link = Link::Listing;
+        self.reporter.report(&Report::Connected);
+        for track in self.inner.tracks.values_mut() {
+            track.told = false;
+        }
+        let begin = Some(Cursor { seq: 0, ..now });
+        match self.state.cursor() {
+            None => {
+                self.state.set_cursor(begin);
+            }
+            // Another history, or an older one of the same name: what is known of it is worth nothing, and a base could delete.
+            Some(known) if known.epoch != now.epoch || now.seq < known.seq => {
+                self.start_over();
+                self.state.set_cursor(begin);
+                self.reporter.report(&Report::Reset);
+                self.stream.reconnect();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Drops every base. What files look like is still known, so they are not read again; union is what follows.
+    fn start_over(&mut self) {
+        let bases = self.state.start_over();
+        self.inner.received = None;
+        self.inner.outstanding.clear();
+        self.inner.displacing.clear();
+        self.inner.deletes.clear();
+        self.inner.going.clear();
+        for (path, track) in &mut self.inner.tracks {
+            track.remote = Remote::AsBase;
+            track.displaced = None;
+            track.news();
+            track.local = match (track.local, bases.get(path)) {
+                (Local::AsBase, Some(base)) => Local::Known(base.entry, base.print),
+                (Local::Absent, _) => Local::AsBase,
+                (local, _) => local,
+            };
+        }
+        for (path, base) in bases {
+            self.inner.tracks.entry(path).or_insert_with(|| {
+                let mut track = Track::new();
+                track.local = Local::Known(base.entry, base.print);
+                track
+            });
+        }
+    }
+
+    /// What the server holds at a path.
+    pub(super) fn hear_remote(&mut self, remote: RemoteEntry) {
+        let RemoteEntry { path, entry, seq, .. } = remote;
+        let base = self.state.base(&path);
+        let is_news = match (&entry, base) {
+            (Some(entry), Some(base)) => !base.entry.agrees(entry),
+            (None, None) => false,
+            _ => true,
+        };
+        let is_tracked = self.inner.tracks.contains_key(&path);
+        if !is_news && !is_tracked {
+            return;
+        }
+        let track = self.track(&path);
+        if let Remote::Told { seq: known, .. } = track.remote
+            && seq < known
+        {
+            return;
+        }
+        let old = std::mem::replace(&mut track.remote, Remote::Told { entry, seq });
+        track.told = true;
+        track.news();
+        if let Remote::Told { seq: old, .. } = old {
+            self.inner.outstanding.remove(&(old, path.clone()));
+        }
+        self.inner.outstanding.insert((seq, path.clone()));
+        self.queue(&path);
+    }
+
+    /// The server lacks what the folder has, and says what it holds instead.
+    fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
+        let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
+        let track = self.track(path);
+        track.told = true;
+        if !matches!(track.remote, Remote::Told { .. }) {
+            track.remote =
+                if replacing.is_some() && replacing == base { Remote::AsBase } else { Remote::Unknown };
+        }
+        self.queue(path);
+    }
+
+    pub(super) fn hear_loss(&mut self, loss: &Loss) {
+        self.inner.link = Link::Offline;
+        self.inner.losses += 1;
+        match loss {
+            Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
+            Loss::Unreachable(words) | Loss::Broken(words) => {
+                self.reporter.report(&Report::Offline { reason: words, first: self.inner.losses == 1 });
+                if self.options.once && ONCE_LOSSES <= self.inner.losses {
+                    self.end(Ended::Unreachable(words.clone()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Whose turn it is: takes the paths that wait, asks for the next step of each, and hands work to free workers.
+//!
+//! Two orders have to be kept, and both come from trees: a directory is made before what is in it, and deleted after. So a step that has
+//! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
+
+use std::time::Instant;
+
+use super::guard::Brake;
+use super::{Control, Link};
+use crate::engine::job::{Job, Task};
+use crate::engine::plan::{Step, next_step};
+use crate::engine::report::Report;
+use crate::engine::state::Base;
+use crate::engine::track::{Local, Problem, Remote, Track};
+use crate::sync;
+use crate::tree::{Content, Kind, Path};
+
+impl Control {
+    /// Puts a path in the queue, unless it is there.
+    pub(super) fn queue(&mut self, path: &Path) {
+        if let Some(track) = self.inner.tracks.get_mut(path)
+            && !track.queued
+        {
+            track.queued = true;
+            self.inner.ready.push_back(path.clone());
+        }
+    }
+
+    pub(super) fn queue_all(&mut self) {
+        let paths: Vec<Path> = self.inner.tracks.keys().cloned().collect();
+        paths.iter().for_each(|path| self.queue(path));
+    }
+
+    /// Looks after paths until none waits, or no worker is free.
+    pub(super) fn look_after_all(&mut self) {
+        self.queue_retries();
+        if self.inner.ended.is_some() || self.inner.folder_gone {
+            return;
+        }
+        while 0 < self.inner.free_workers {
+            let Some(path) = self.inner.ready.pop_front() else { break };
+            self.look_after(&path);
+        }
+        self.release_deletes();
+    }
+
+    fn queue_retries(&mut self) {
+        let now = Instant::now();
+        while let Some((at, _)) = self.inner.retries.first()
+            && *at <= now
+        {
+            if let Some((_, path)) = self.inner.retries.pop_first() {
+                if let Some(track) = self.inner.tracks.get_mut(&path) {
+                    track.retry_at = None;
+                }
+                self.queue(&path);
+            }
+        }
+    }
+
+    fn look_after(&mut self, path: &Path) {
+        let base = self.base(path).copied();
+        let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        track.queued = false;
+        if track.busy || track.left || track.retry_at.is_some() {
+            return;
+        }
+        let heard = match self.inner.link {
+            Link::Live => true,
+            Link::Listing => track.told,
+            Link::Offline => false,
+        };
+        match next_step(track, base.as_ref(), self.options.direction, heard) {
+            Step::Do(task @ (Task::DeleteLocal { .. } | Task::DeleteRemote { .. }))
+                if !self.options.dry_run =>
+            {
+                self.delete_in_order(path, task);
+            }
+            step => self.take(path, step),
+        }
+    }
+
+    fn take(&mut self, path: &Path, step: Step) {
+        self.inner.deletes.remove(path);
+        self.inner.going.remove(path);
+        match step {
+            Step::Wait => {}
+            Step::Know(entry, print) => {
+                self.track(path).local = Local::Known(entry, print);
+                self.queue(path);
+            }
+            Step::Settle(base) => self.settle(path, base),
+            Step::Forget => self.forget(path),
+            Step::Leave(reason) => self.leave(path, reason),
+            Step::Do(task @ Task::Hash { .. }) => self.give(path, task),
+            Step::Do(task) if self.options.dry_run => self.would(path, &task),
+            Step::Do(task) => self.give_in_order(path, task),
+        }
+    }
+
+    /// Gives a task to a worker if no other path has to come first.
+    fn give_in_order(&mut self, path: &Path, task: Task) {
+        let must_wait = match &task {
+            Task::Upload { entry, .. } => {
+                !self.parent_is_on_server(path) || self.must_empty_first(path, entry.content)
+            }
+            Task::Download { remote, .. } if self.must_empty_first(path, remote.content) => {
+                self.keep_if_needed(path);
+                true
+            }
+            Task::Download { .. } => self.parent_comes_first(path),
+            _ => false,
+        };
+        if !must_wait {
+            self.give(path, task);
+        }
+    }
+
+    /// A delete waits for the guard, and a directory's for what is in it.
+    fn delete_in_order(&mut self, path: &Path, task: Task) {
+        if !self.inner.going.contains(path) {
+            if self.inner.deletes.insert(path.clone()) {
+                self.inner.guard.ask(self.state.bases().len(), Instant::now());
+            }
+            return;
+        }
+        if !self.has_below(path) {
+            self.inner.going.remove(path);
+            self.give(path, task);
+        } else if matches!(task, Task::DeleteLocal { .. }) {
+            self.keep_if_needed(path);
+        }
+    }
+
+    fn give(&mut self, path: &Path, task: Task) {
+        let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        track.busy = true;
+        self.inner.free_workers -= 1;
+        self.pool.give(Job { path: path.clone(), task });
+    }
+
+    /// Lets the waiting deletes go, if they are not too many.
+    fn release_deletes(&mut self) {
+        let was_held = self.inner.guard.is_held();
+        match self.inner.guard.judge(self.inner.deletes.len(), Instant::now()) {
+            Brake::Wait => {}
+            Brake::Hold { deletes, entries } => {
+                if !was_held {
+                    self.reporter.report(&Report::Held { deletes, entries });
+                }
+            }
+            Brake::Go => {
+                for path in std::mem::take(&mut self.inner.deletes) {
+                    self.inner.going.insert(path.clone());
+                    self.queue(&path);
+                }
+            }
+        }
+    }
+
+    /// Both sides hold this.
+    pub(super) fn settle(&mut self, path: &Path, base: Base) {
+        self.state.remember(path, base);
+        self.drop_track(path);
+        if let Some((original, seen)) = self.inner.displacing.remove(path) {
+            self.track(&original).displaced = Some(seen);
+            self.queue(&original);
+        }
+        if base.entry.content.kind() == Kind::Directory {
+            self.queue_below(path);
+        }
+    }
+
+    /// Neither side holds anything.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.state.forget(path);
+        self.drop_track(path);
+        if let Some(parent) = path.parent() {
+            self.queue(&parent);
+        }
+    }
+
+    fn drop_track(&mut self, path: &Path) {
+        self.inner.going.remove(path);
+        if let Some(track) = self.inner.tracks.remove(path) {
+            if let Remote::Told { seq, .. } = track.remote {
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
+            if let Some(at) = track.retry_at {
+                self.inner.retries.remove(&(at, path.clone()));
+            }
+        }
+    }
+
+    fn queue_below(&mut self, directory: &Path) {
+        let below: Vec<Path> = self
+            .inner
+            .tracks
+            .range::<[u8], _>(directory.descendants())
+            .map(|(path, _)| path.clone())
+            .collect();
+        below.iter().for_each(|path| self.queue(path));
+    }
+
+    fn leave(&mut self, path: &Path, reason: Option<&'static str>) {
+        let problem = reason.map(|reason| Problem { operation: "sync", error: reason.into() });
+        if let Some(problem) = &problem {
+            self.reporter.report(&Report::Problem { path: Some(path), problem });
+        }
+        let track = self.track(path);
+        (track.left, track.problem) = (true, problem);
+    }
+
+    fn would(&mut self, path: &Path, task: &Task) {
+        self.reporter.report(&Report::Would { path, action: task.verb() });
+        self.leave(path, None);
+    }
+
+    /// Whether the server has the directory above, or there is none. If it was deleted there, what is to be sent brings it back.
+    fn parent_is_on_server(&mut self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        let base = self.base(&parent).copied();
+        let Some(track) = self.inner.tracks.get(&parent) else { return base.is_some() };
+        if track.remote_entry(base.as_ref()).is_some_and(|entry| entry.content == Content::Directory) {
+            return true;
+        }
+        let is_deleted = track.remote_view(base.as_ref()) == sync::Remote::Tombstone;
+        if is_deleted && base.is_some() && !track.busy {
+            self.revive(&parent);
+        }
+        false
+    }
+
+    /// Makes a directory that the server deleted, or replaced, a new one: what is in it is wanted.
+    pub(super) fn revive(&mut self, directory: &Path) {
+        if let Some(base) = self.base(directory).copied() {
+            let track = self.track(directory);
+            if track.local == Local::AsBase {
+                track.local = Local::Known(base.entry, base.print);
+            }
+            track.news();
+            self.state.forget(directory);
+            self.inner.deletes.remove(directory);
+        }
+        self.queue(directory);
+    }
+
+    /// A directory that is to go, but holds something that the server never had, stays.
+    fn keep_if_needed(&mut self, directory: &Path) {
+        let stays = |(path, track): (&Path, &Track)| match &track.local {
+            Local::Known(entry, _) => self.base(path).is_none_or(|base| base.entry.content != entry.content),
+            Local::Unknown => true,
+            Local::AsBase | Local::Seen(_) | Local::Absent => false,
+        };
+        if self.inner.tracks.range::<[u8], _>(directory.descendants()).any(stays) {
+            self.revive(directory);
+        }
+    }
+
+    /// Whether the directory above is about to be made from the server's: it comes first, with its own metadata.
+    fn parent_comes_first(&self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return false };
+        let Some(track) = self.inner.tracks.get(&parent) else { return false };
+        let step = next_step(track, self.base(&parent), self.options.direction, true);
+        matches!(
+            step,
+            Step::Know(..) | Step::Do(Task::Hash { .. } | Task::Download { .. } | Task::SetAside { .. })
+        )
+    }
+
+    /// Whether a directory has to be emptied before something else can take its name.
+    fn must_empty_first(&self, path: &Path, content: Content) -> bool {
+        content.kind() != Kind::Directory && self.has_below(path)
+    }
+
+    fn has_below(&self, path: &Path) -> bool {
+        let in_bases = self.state.bases().range::<[u8], _>(path.descendants()).next().is_some();
+        in_bases || self.inner.tracks.range::<[u8], _>(path.descendants()).next().is_some()
+    }
+}

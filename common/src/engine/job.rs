@@ -1,0 +1,109 @@
+//! What workers are asked to do, and what comes of it: the vocabulary between the control thread and the pool.
+
+use crate::disk::{Expect, Fingerprint, Stat};
+use crate::protocol::{Cursor, RemoteEntry};
+use crate::tree::{Entry, Path, Tag};
+
+/// One thing to do about one path. There is at most one job a path at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) path: Path,
+    pub(super) task: Task,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// Find out what is there.
+    Hash { stat: Stat },
+    /// Send this version, if the file still looks like that.
+    Upload { entry: Entry, print: Fingerprint, replacing: Option<Tag> },
+    /// Fetch this version and put it in the place of what is expected there.
+    Download { remote: Entry, expect: Expect },
+    /// Delete what is expected there.
+    DeleteLocal { expect: Expect },
+    /// Delete it on the server, if it is still absent here.
+    DeleteRemote { seen: Tag },
+    /// Give the local version a conflict name.
+    SetAside { print: Fingerprint },
+    /// Fetch the server's version under a conflict name.
+    FetchAside { remote: Entry },
+    /// Set metadata here.
+    PullMeta { entry: Entry, print: Fingerprint },
+    /// Set metadata on the server.
+    PushMeta { entry: Entry },
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// What is there.
+    Hashed(Entry, Fingerprint),
+    /// The server has it.
+    Uploaded { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    /// The folder has it.
+    Downloaded { entry: Entry, print: Fingerprint },
+    /// It is gone here.
+    DeletedLocal,
+    /// It is gone there.
+    DeletedRemote { cursor: Option<Cursor> },
+    /// The local version now has this name.
+    SetAside { copy: Path, now: Option<Stat> },
+    /// The server's version is now also here under this name.
+    FetchedAside { copy: Path, entry: Entry, print: Fingerprint },
+    /// Both sides have this metadata.
+    MetaAgrees { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    /// Something else than expected is on disk: this, or nothing.
+    LocalIs(Option<Stat>),
+    /// The directory is not empty.
+    NotEmpty,
+    /// The server holds something else than expected: this, or nothing it knows of.
+    RemoteIs(Option<RemoteEntry>),
+    /// It did not work; the path may be tried again later.
+    Failed(Failure),
+}
+
+/// Why a job failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What was tried: a verb.
+    pub(super) operation: &'static str,
+    /// Why it failed, for people.
+    pub(super) error: String,
+    /// What follows from it.
+    pub(super) kind: FailureKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// This path, this time.
+    Path,
+    /// The connection: says nothing about the path.
+    Network,
+    /// The key or token is not accepted.
+    NotAuthorised,
+    /// No space, here or there.
+    NoSpace,
+}
+
+/// A job that is done with.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) job: Job,
+    pub(super) outcome: Outcome,
+}
+
+impl Task {
+    /// What it does, in a word, for a dry run.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Task::Hash { .. } => "read",
+            Task::Upload { .. } => "upload",
+            Task::Download { .. } => "download",
+            Task::DeleteLocal { .. } => "delete here",
+            Task::DeleteRemote { .. } => "delete on the server",
+            Task::SetAside { .. } | Task::FetchAside { .. } => "keep both versions of",
+            Task::PullMeta { .. } => "set metadata here of",
+            Task::PushMeta { .. } => "set metadata on the server of",
+        }
+    }
+}

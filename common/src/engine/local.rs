@@ -1,0 +1,161 @@
+//! What workers do in the folder: find out what is there, put in place, delete, rename the loser of a conflict, set metadata.
+//!
+//! Every change first makes sure that what is there is still what the verdict was based on; see [`Stage`](crate::disk::Stage).
+
+use std::fs::{File, FileTimes, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::folder::Folder;
+use super::job::Outcome;
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
+use crate::limits::{CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, TIMESTAMP_TICK};
+use crate::sync::conflict_path;
+use crate::tree::{Content, Entry, Kind, Meta, Mtime, Path};
+use crate::wire::http::date::civil_from_unix;
+use crate::wire::sha256::{Sha256, sha256};
+
+/// Reads what is at a path, and says what it is, if it stayed the same meanwhile.
+pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome> {
+    wait_for_tick(seen);
+    let before = match root.stat(path)? {
+        Some(stat) if stat.print == seen.print && stat.kind == seen.kind => stat,
+        other => return Ok(Outcome::LocalIs(other)),
+    };
+    let content = match before.kind {
+        StatKind::Directory => Content::Directory,
+        StatKind::Symlink => {
+            let target = root.read_link(path)?;
+            Content::Symlink { size: target.len() as u64, hash: sha256(&target) }
+        }
+        StatKind::File => {
+            let (size, hash) = hash_file(&root.open_file(path)?)?;
+            Content::File { size, hash }
+        }
+        StatKind::Other => return Ok(Outcome::LocalIs(Some(before))),
+    };
+    match root.stat(path)? {
+        Some(after) if after.print == before.print => {
+            let meta = Meta { mtime: after.mtime, mode: after.mode };
+            Ok(Outcome::Hashed(Entry { content, meta }, after.print))
+        }
+        other => Ok(Outcome::LocalIs(other)),
+    }
+}
+
+/// A file system stamps all writes within one tick of its clock alike. If this file was changed just now, a later write within the same
+/// tick would not show in its fingerprint; so the tick is waited for before the content is read.
+fn wait_for_tick(stat: &Stat) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let age = i128::try_from(now).unwrap_or(0) - i128::from(stat.print.ctime.0);
+    if let Ok(age) = u64::try_from(age) {
+        std::thread::sleep(TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)));
+    }
+}
+
+fn hash_file(mut file: &File) -> io::Result<(u64, crate::wire::sha256::Hash)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((size, hasher.finish())),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives an open file its metadata; the umask plays no part.
+pub(super) fn set_meta(file: &File, meta: &Meta) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(u32::from(meta.mode)))?;
+    file.set_times(FileTimes::new().set_modified(system_time(meta.mtime)))
+}
+
+fn system_time(mtime: Mtime) -> SystemTime {
+    let distance = Duration::from_nanos(mtime.0.unsigned_abs());
+    if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+}
+
+/// Deletes what is expected there.
+pub(super) fn delete(folder: &Folder, path: &Path, expect: Expect) -> io::Result<Outcome> {
+    match (folder.stage.remove(path, expect)?, expect) {
+        (DiskOutcome::Done(()), _) => Ok(Outcome::DeletedLocal),
+        (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmpty),
+        (DiskOutcome::Changed, _) => Ok(Outcome::LocalIs(folder.root.stat(path)?)),
+    }
+}
+
+/// Gives what is at a path a conflict name, if it is still what the verdict was based on.
+pub(super) fn set_aside(
+    folder: &Folder,
+    path: &Path,
+    client: &str,
+    print: Fingerprint,
+) -> io::Result<Outcome> {
+    let before = folder.root.stat(path)?;
+    // A directory's times change with what is in it; that makes it no other directory.
+    let is_seen = |stat: &Stat| stat.kind == StatKind::Directory || stat.print == print;
+    if !before.as_ref().is_some_and(is_seen) {
+        return Ok(Outcome::LocalIs(before));
+    }
+    let time = now_for_names();
+    for attempt in 1..=CONFLICT_ATTEMPTS {
+        let copy = conflict_path(path, client, &time, attempt).map_err(io::Error::other)?;
+        match Root::rename((&folder.root, path), (&folder.root, &copy), RenameMode::NoReplace) {
+            Ok(()) => {
+                let renamed = folder.root.stat(&copy)?;
+                let known = match renamed {
+                    // RACE: written to between the check and the rename. It is the copy that was written to, and it will be read again.
+                    Some(stat) if stat.print.is_likely_same_content(&print) => Some(stat),
+                    _ => None,
+                };
+                return Ok(Outcome::SetAside { copy, now: known });
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many conflict copies of the same second"))
+}
+
+/// The time of day for conflict names: `2026-11-22 150405`, UTC.
+pub(super) fn now_for_names() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let civil = civil_from_unix(i64::try_from(now).unwrap_or(0));
+    let (date, time) = ((civil.year, civil.month, civil.day), (civil.hour, civil.minute, civil.second));
+    format!("{:04}-{:02}-{:02} {:02}{:02}{:02}", date.0, date.1, date.2, time.0, time.1, time.2)
+}
+
+/// Sets metadata of what is at a path, if it is still what the verdict was based on.
+pub(super) fn pull_meta(
+    folder: &Folder,
+    path: &Path,
+    entry: &Entry,
+    print: Fingerprint,
+) -> io::Result<Outcome> {
+    let before = folder.root.stat(path)?;
+    let is_directory = entry.content.kind() == Kind::Directory;
+    let is_seen =
+        |stat: &Stat| if is_directory { stat.kind == StatKind::Directory } else { stat.print == print };
+    if !before.as_ref().is_some_and(is_seen) {
+        return Ok(Outcome::LocalIs(before));
+    }
+    folder.root.set_mode(path, entry.meta.mode)?;
+    if !is_directory {
+        folder.root.set_mtime(path, entry.meta.mtime)?;
+    }
+    match folder.root.stat(path)? {
+        // RACE: a write between the check and here has made the file longer or given it another inode, but one that left the size alone
+        // is only told apart by the time that we have just overwritten. The window is that of two system calls.
+        Some(after) if is_directory || (after.print.ino, after.size) == (print.ino, print.size) => {
+            Ok(Outcome::MetaAgrees { entry: *entry, print: after.print, cursor: None })
+        }
+        other => Ok(Outcome::LocalIs(other)),
+    }
+}

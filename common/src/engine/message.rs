@@ -1,0 +1,52 @@
+//! Everything that the control thread can hear: one closed list.
+
+use std::sync::mpsc::SyncSender;
+
+use super::job::Done;
+use crate::disk::Observation;
+use crate::protocol::{Cursor, Event, ListHead};
+use crate::tree::Path;
+
+/// One message to the control thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// From the stream thread.
+    Stream(Stream),
+    /// From the observer of the folder.
+    Local(Observation),
+    /// From a worker.
+    Done(Done),
+    /// From whoever wants the engine to end: this signal, or none.
+    Stop(Option<u8>),
+}
+
+/// What the stream thread says and asks.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// It is about to connect. The answer is the head of the list, and comes when the folder is known; none if it is to end.
+    Connecting { reply: SyncSender<Option<ListHead>> },
+    /// It wants the next piece of the list, after this path. An empty piece is the last.
+    List { after: Option<Path>, complete: bool, reply: SyncSender<ListPiece> },
+    /// An event came; the cursor is its id, if it moves the cursor.
+    Event { event: Event, cursor: Option<Cursor> },
+    /// The connection is lost, or there was none.
+    Lost(Loss),
+}
+
+/// A piece of the list: items in the form of the wire, and the last path among them.
+#[derive(Debug)]
+pub(super) struct ListPiece {
+    pub(super) bytes: Vec<u8>,
+    pub(super) last: Option<Path>,
+}
+
+/// Why there is no stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The server can't be reached.
+    Unreachable(String),
+    /// It does not accept the key or token.
+    NotAuthorised(String),
+    /// The connection ended, or made no sense.
+    Broken(String),
+}

@@ -1,0 +1,359 @@
+//! What client and server have in common, remembered across restarts: the base of every path, and the cursor.
+//!
+//! The state is a cache. Losing it, or any part of it, leads to a union of folder and box, never to a delete. For that it may be behind
+//! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
+//! durable after the file it speaks of ([`State::flush`] flushes the file system first and the records afterwards).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{
+    Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
+};
+use crate::limits::JOURNAL_COMPACT_BYTES;
+use crate::protocol::{Cursor, Epoch};
+use crate::sync::is_conflict_name;
+use crate::tree::{Entry, Path};
+use crate::wire::pack::{PackError, Packer, Unpacker};
+
+/// First bytes of the file: which book, and which edition of its form.
+const MAGIC: [u8; 8] = *b"FSFOLD\x00\x01";
+
+const CLIENT: u8 = 1;
+const BASE: u8 = 2;
+const FORGET: u8 = 3;
+const CURSOR: u8 = 4;
+
+/// The version of a path that client and server last had in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Base {
+    /// The version.
+    pub(super) entry: Entry,
+    /// What it looked like on disk here.
+    pub(super) print: Fingerprint,
+}
+
+/// The state of a folder.
+#[derive(Debug)]
+pub(super) struct State {
+    client_id: String,
+    bases: BTreeMap<Path, Base>,
+    cursor: Option<Cursor>,
+    conflicts: usize,
+    journal: Journal,
+    /// Records that are not flushed yet.
+    unflushed: usize,
+    /// Length of the journal when it was last written as a whole.
+    compact_length: u64,
+    flush: Flush,
+}
+
+/// Whether to wait for the disk.
+#[derive(Clone, Debug)]
+pub(super) enum Flush {
+    /// Flush this file system before the records that speak of its files.
+    Durable(Arc<Root>),
+    /// Do not wait; rsync's bargain.
+    Never,
+}
+
+impl State {
+    /// Reads the state of a folder, or begins a new one. Says what was found; after damage the state is empty.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
+        let (mut client_id, mut bases, mut cursor) = (None, BTreeMap::new(), None);
+        let name = Path::new(b"state").expect("a plain name is a path");
+        let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
+            Record::Client(id) => {
+                client_id = Some(id);
+                Ok(())
+            }
+            Record::Base(path, base) => {
+                bases.insert(path, base);
+                Ok(())
+            }
+            Record::Forget(path) => {
+                bases.remove(&path);
+                Ok(())
+            }
+            Record::Cursor(new) => {
+                cursor = new;
+                Ok(())
+            }
+        })?;
+        if matches!(found, Found::Damaged(_)) {
+            (client_id, bases, cursor) = (None, BTreeMap::new(), None);
+        }
+        let is_new = client_id.is_none();
+        let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
+        let compact_length = journal.length();
+        let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
+        let mut state =
+            State { client_id, bases, cursor, conflicts, journal, unflushed: 0, compact_length, flush };
+        if is_new {
+            // Without its first record a state means nothing, not even the bases in it.
+            state.bases.clear();
+            (state.cursor, state.conflicts) = (None, 0);
+            state.rewrite()?;
+        }
+        Ok((state, found))
+    }
+
+    /// Random id of this folder as a client, made once.
+    pub(super) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// All bases, in the order of paths.
+    pub(super) fn bases(&self) -> &BTreeMap<Path, Base> {
+        &self.bases
+    }
+
+    /// The base of a path.
+    pub(super) fn base(&self, path: &Path) -> Option<&Base> {
+        self.bases.get(path)
+    }
+
+    /// Up to where everything is applied.
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    /// Remembers a base; durably so after the next flush.
+    pub(super) fn remember(&mut self, path: &Path, base: Base) {
+        if self.bases.get(path) != Some(&base) {
+            if self.bases.insert(path.clone(), base).is_none() {
+                self.conflicts += usize::from(is_conflict_name(path.name()));
+            }
+            self.append(&Record::Base(path.clone(), base));
+        }
+    }
+
+    /// Drops the base of a path.
+    pub(super) fn forget(&mut self, path: &Path) {
+        if self.bases.remove(path).is_some() {
+            self.conflicts -= usize::from(is_conflict_name(path.name()));
+            self.append(&Record::Forget(path.clone()));
+        }
+    }
+
+    /// Notes up to where everything is applied.
+    pub(super) fn set_cursor(&mut self, cursor: Option<Cursor>) {
+        if self.cursor != cursor {
+            self.cursor = cursor;
+            self.append(&Record::Cursor(cursor));
+        }
+    }
+
+    /// Drops every base and the cursor: the server's history is another one now. Returns what the bases were, because what files looked
+    /// like on disk is still true and saves hashing them again.
+    pub(super) fn start_over(&mut self) -> BTreeMap<Path, Base> {
+        let bases = std::mem::take(&mut self.bases);
+        (self.cursor, self.conflicts) = (None, 0);
+        for path in bases.keys() {
+            self.append(&Record::Forget(path.clone()));
+        }
+        self.append(&Record::Cursor(None));
+        bases
+    }
+
+    /// How many of the paths are copies that a conflict left.
+    pub(super) fn conflicts(&self) -> usize {
+        self.conflicts
+    }
+
+    /// Whether there is something to flush.
+    pub(super) fn is_dirty(&self) -> bool {
+        0 < self.unflushed
+    }
+
+    /// Makes the state durable, after the files it speaks of.
+    ///
+    /// # Errors
+    /// What the file system says. What was remembered stays so for this run, and is written again as a whole at the next flush.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if !self.is_dirty() {
+            return Ok(());
+        }
+        let is_long = JOURNAL_COMPACT_BYTES.max(4 * self.compact_length) < self.journal.length();
+        if self.journal.is_broken() || is_long {
+            return self.rewrite();
+        }
+        match &self.flush {
+            Flush::Durable(root) => {
+                root.sync_all()?;
+                self.journal.flush()?;
+            }
+            Flush::Never => self.journal.write()?,
+        }
+        self.unflushed = 0;
+        Ok(())
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        if let Flush::Durable(root) = &self.flush {
+            root.sync_all()?;
+        }
+        let client = std::iter::once(Record::Client(self.client_id.clone()));
+        let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
+        let cursor = std::iter::once(Record::Cursor(self.cursor));
+        self.journal.rewrite(client.chain(bases).chain(cursor).map(|record| record.encode().into_bytes()))?;
+        self.compact_length = self.journal.length();
+        self.unflushed = 0;
+        Ok(())
+    }
+
+    /// An error leaves the journal broken, and the next flush then writes it as a whole from what is remembered here.
+    fn append(&mut self, record: &Record) {
+        self.unflushed += 1;
+        let _ = self.journal.append(record.encode().as_bytes());
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Record {
+    Client(String),
+    Base(Path, Base),
+    Forget(Path),
+    Cursor(Option<Cursor>),
+}
+
+impl Record {
+    fn encode(&self) -> Packer {
+        match self {
+            Record::Client(id) => {
+                let mut out = Packer::new(CLIENT);
+                out.bytes(id.as_bytes());
+                out
+            }
+            Record::Base(path, base) => {
+                let mut out = Packer::new(BASE);
+                out.bytes(path.as_bytes());
+                pack_entry(&mut out, &base.entry);
+                pack_print(&mut out, &base.print);
+                out
+            }
+            Record::Forget(path) => {
+                let mut out = Packer::new(FORGET);
+                out.bytes(path.as_bytes());
+                out
+            }
+            Record::Cursor(cursor) => {
+                let mut out = Packer::new(CURSOR);
+                if let Some(cursor) = cursor {
+                    out.u64(cursor.epoch.0).u64(cursor.seq);
+                }
+                out
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Record, PackError> {
+        let (tag, mut from) = Unpacker::new(bytes)?;
+        let record = match tag {
+            CLIENT => Record::Client(String::from_utf8(from.bytes()?.to_vec()).map_err(|_| PackError)?),
+            BASE => Record::Base(
+                unpack_path(&mut from)?,
+                Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)? },
+            ),
+            FORGET => Record::Forget(unpack_path(&mut from)?),
+            CURSOR if from.is_empty() => Record::Cursor(None),
+            CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
+            _ => return Err(PackError),
+        };
+        from.end()?;
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::scratch::Scratch;
+    use crate::tree::{Content, Meta, Mtime};
+    use crate::wire::sha256::Hash;
+
+    fn open(scratch: &Scratch) -> (State, Found) {
+        let root = Root::open(scratch.path()).unwrap();
+        State::open(root, Flush::Never, "new-id").unwrap()
+    }
+
+    fn base(size: u64) -> Base {
+        Base {
+            entry: Entry {
+                content: Content::File { size, hash: Hash([size as u8; 32]) },
+                meta: Meta { mtime: Mtime(5), mode: 0o644 },
+            },
+            print: Fingerprint { ino: 9, size, mtime: Mtime(5), ctime: Mtime(6) },
+        }
+    }
+
+    fn path(name: &str) -> Path {
+        Path::new(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn remembers_across_restarts() {
+        let scratch = Scratch::new();
+        let cursor = Some(Cursor { epoch: Epoch(7), seq: 3 });
+        {
+            let (mut state, found) = open(&scratch);
+            assert_eq!((found, state.client_id()), (Found::Nothing, "new-id"));
+            state.remember(&path("a"), base(1));
+            state.remember(&path("b"), base(2));
+            state.forget(&path("a"));
+            state.set_cursor(cursor);
+            state.flush().unwrap();
+            assert!(!state.is_dirty());
+        }
+        let root = Root::open(scratch.path()).unwrap();
+        let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
+        assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
+        assert_eq!(state.bases(), &BTreeMap::from([(path("b"), base(2))]));
+    }
+
+    #[test]
+    fn damaged_state_is_no_state_at_all() {
+        let scratch = Scratch::new();
+        {
+            let (mut state, _) = open(&scratch);
+            for number in 0..20 {
+                state.remember(&path(&format!("f{number}")), base(number));
+            }
+            state.flush().unwrap();
+        }
+        let file = scratch.path().join("state");
+        let good = std::fs::read(&file).unwrap();
+        for cut in (0..good.len()).step_by(17) {
+            let mut bad = good.clone();
+            bad[cut] ^= 0x10;
+            std::fs::write(&file, &bad).unwrap();
+            let (state, found) = open(&scratch);
+            match found {
+                // Only the last record: it is as if it had never been written.
+                Found::Torn(_) => assert_eq!(state.bases().len(), 19),
+                Found::Damaged(_) => assert!(state.bases().is_empty() && state.cursor().is_none()),
+                other => panic!("byte {cut}: {other:?}"),
+            }
+        }
+        std::fs::write(&file, b"").unwrap();
+        assert!(matches!(open(&scratch).1, Found::Damaged(0)));
+    }
+
+    #[test]
+    fn starting_over_keeps_the_id_and_nothing_else() {
+        let scratch = Scratch::new();
+        {
+            let (mut state, _) = open(&scratch);
+            state.remember(&path("a"), base(1));
+            assert_eq!(state.start_over().len(), 1);
+            state.flush().unwrap();
+        }
+        let (state, found) = open(&scratch);
+        assert_eq!((found, state.client_id()), (Found::Whole, "new-id"));
+        assert!(state.bases().is_empty());
+    }
+}

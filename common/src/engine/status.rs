@@ -1,0 +1,144 @@
+//! The status of a folder: a small JSON document in `.filesync/status`, written by the client that syncs it, read by `status`.
+//!
+//! ```text
+//!     {"state":"idle","cursor":"5f0c1b22a9d04e67-1042","pending":0,"conflicts":0,"problems":[],"polling":null}
+//! ```
+//!
+//! `idle` is a promise: connected, caught up, nothing pending, everything durable. It is replaced as a whole, never written in place. A
+//! client that was killed can't say that it stopped; so whoever reads looks at the lock too, which the kernel frees.
+
+use std::io::{self, Read, Write};
+use std::path::Path as OsPath;
+use std::sync::Arc;
+
+use super::folder::is_in_use;
+use super::track::Problem;
+use crate::disk::{PRIVATE_DIRECTORY, RenameMode, Root};
+use crate::limits::JSON_VALUE_BYTES;
+use crate::protocol::{Cursor, path_to_wire};
+use crate::tree::Path;
+use crate::wire::json::{self, Value, Writer};
+
+/// What a client is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Connected, caught up, nothing pending, everything durable.
+    Idle,
+    /// At work.
+    Syncing,
+    /// Not connected.
+    Offline,
+    /// Waiting for a person: deletes are held, or the folder is not in its place.
+    Held,
+    /// No client runs.
+    Stopped,
+}
+
+impl Phase {
+    /// Its word in the document.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Syncing => "syncing",
+            Phase::Offline => "offline",
+            Phase::Held => "held",
+            Phase::Stopped => "stopped",
+        }
+    }
+}
+
+/// The status file of a folder, as its client writes it.
+#[derive(Debug)]
+pub(super) struct StatusFile {
+    private: Arc<Root>,
+    shown: Vec<u8>,
+}
+
+impl StatusFile {
+    pub(super) fn new(private: Arc<Root>) -> StatusFile {
+        StatusFile { private, shown: Vec::new() }
+    }
+
+    /// Writes the status, if it says something else than before. That it can't be written keeps nobody from syncing.
+    pub(super) fn show(
+        &mut self,
+        phase: Phase,
+        cursor: Option<Cursor>,
+        pending: usize,
+        conflicts: usize,
+        problems: &[(Option<Path>, Problem)],
+        polling: Option<&str>,
+    ) {
+        let mut json = Writer::new();
+        json.begin_object().field_str("state", phase.word());
+        match cursor {
+            Some(cursor) => json.field_str("cursor", &cursor.to_string()),
+            None => json.field_null("cursor"),
+        };
+        json.field_u64("pending", pending as u64).field_u64("conflicts", conflicts as u64);
+        json.key("problems").begin_array();
+        for (path, problem) in problems {
+            json.begin_object();
+            match path {
+                Some(path) => json.field_str("path", &path_to_wire(path)),
+                None => json.field_null("path"),
+            };
+            json.field_str("operation", problem.operation).field_str("error", &problem.error).end_object();
+        }
+        json.end_array();
+        match polling {
+            Some(reason) => json.field_str("polling", reason),
+            None => json.field_null("polling"),
+        };
+        json.end_object();
+        let mut document = json.finish();
+        document.push(b'\n');
+        if document != self.shown && self.write(&document).is_ok() {
+            self.shown = document;
+        }
+    }
+
+    fn write(&self, document: &[u8]) -> io::Result<()> {
+        let next = file_name("status.next");
+        match self.private.remove_file(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.private.create_new(&next, 0o644)?.write_all(document)?;
+        Root::rename((&self.private, &next), (&self.private, &file_name("status")), RenameMode::Replace)
+    }
+}
+
+/// The status of a folder, whether a client runs or not: the document, as it is to be printed.
+///
+/// # Errors
+/// The folder can't be read, or was never synced.
+pub fn read_status(directory: &OsPath) -> io::Result<Value> {
+    let root = Root::open(directory)?;
+    if !root.has_private_directory()? {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the folder was never synced: it has no .filesync",
+        ));
+    }
+    let private = root.sub_root(PRIVATE_DIRECTORY)?;
+    let mut text = Vec::new();
+    private.open_file(&file_name("status"))?.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
+    let status =
+        json::parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    let Value::Object(mut members) = status else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the status file is not an object"));
+    };
+    if !is_in_use(&private) {
+        for (name, value) in &mut members {
+            if name == "state" {
+                *value = Value::String(Phase::Stopped.word().to_owned());
+            }
+        }
+    }
+    Ok(Value::Object(members))
+}
+
+fn file_name(name: &str) -> Path {
+    Path::new(name.as_bytes()).expect("a plain name is a path")
+}

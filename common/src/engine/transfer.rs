@@ -1,0 +1,358 @@
+//! What workers do with the server: send, fetch, delete, set metadata. One connection a worker.
+//!
+//! Every change carries the version it was decided on as `If-Match` or `If-None-Match`, so a decision based on old news changes nothing:
+//! the server answers 412 with what it holds, and the path is decided anew. Content that was fetched is checked against the hash it was
+//! promised with, and flushed, before it takes its place.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::folder::Folder;
+use super::job::{Failure, FailureKind, Outcome};
+use super::local::set_meta;
+use super::progress::Progress;
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat};
+use crate::limits::{
+    CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
+};
+use crate::net::client::{HttpClient, Response};
+use crate::net::error::NetError;
+use crate::net::exchange::RequestBody;
+use crate::protocol::{
+    CLIENT_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text,
+    path_to_wire,
+};
+use crate::sync::conflict_path;
+use crate::sys::errno;
+use crate::tree::{Content, Entry, Kind, Path, Tag};
+use crate::wire::http::digest::format_digest;
+use crate::wire::http::fields::Fields;
+use crate::wire::http::head::Method;
+use crate::wire::json;
+use crate::wire::sha256::{Hash, Sha256};
+
+/// What a transfer needs besides the path.
+#[derive(Debug)]
+pub(super) struct Transfer<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) http: &'a mut HttpClient,
+    pub(super) progress: &'a Progress,
+    pub(super) client_id: &'a str,
+    pub(super) client_name: &'a str,
+    /// Whether downloads are flushed before they are published.
+    pub(super) durable: bool,
+}
+
+/// Either what came of a job, or why it failed.
+type Tried = Result<Outcome, Failure>;
+
+impl Transfer<'_> {
+    /// Sends the local version.
+    pub(super) fn upload(
+        &mut self,
+        path: &Path,
+        entry: Entry,
+        print: Fingerprint,
+        replacing: Option<Tag>,
+    ) -> Tried {
+        let fields = self.upload_fields(&entry, replacing);
+        let target = format!("/upload/{}", path_to_wire(path));
+        let is_seen = |stat: &Stat| entry.content.kind() == Kind::Directory || stat.print == print;
+        let before = self.folder.root.stat(path).map_err(disk("look at"))?;
+        if !before.as_ref().is_some_and(is_seen) {
+            return Ok(Outcome::LocalIs(before));
+        }
+        let response = match entry.content {
+            Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
+            Content::Symlink { .. } => {
+                let link = self.folder.root.read_link(path).map_err(disk("read"))?;
+                self.http.send(Method::Put, &target, &fields, RequestBody::Bytes(&link))
+            }
+            Content::File { size, .. } => {
+                let file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                let mut source =
+                    Counted { inner: file, count: &self.progress.sent, stopping: &self.progress.stopping };
+                self.http.send(
+                    Method::Put,
+                    &target,
+                    &fields,
+                    RequestBody::Stream { length: size, source: &mut source },
+                )
+            }
+        };
+        let response = match response {
+            // The file became shorter, or can't be read any more.
+            Err(NetError::Source(error)) => {
+                let now = self.folder.root.stat(path).map_err(disk("look at"))?;
+                return if now == before { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
+            }
+            other => other.map_err(network("upload"))?,
+        };
+        match response.head.status {
+            200..=299 => Ok(Outcome::Uploaded { entry, print, cursor: cursor_of(&response) }),
+            _ => match refusal(response, "upload")? {
+                // What was sent is not what was announced: the file changed in between.
+                Problem { kind: ProblemKind::DigestMismatch, .. } => {
+                    Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+                }
+                problem => decided_elsewhere(problem, "upload"),
+            },
+        }
+    }
+
+    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>) -> Fields {
+        let mut fields = self.change_fields(replacing);
+        fields.push(KIND_FIELD, entry.content.kind().word());
+        fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+        fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
+        if let Some(hash) = entry.content.hash() {
+            fields.push("repr-digest", format_digest(&hash.0));
+        }
+        if EXPECT_CONTINUE_BYTES < entry.content.size() {
+            fields.push("expect", "100-continue");
+        }
+        fields
+    }
+
+    /// The fields of every request that changes something: who asks, and what must be there.
+    fn change_fields(&self, replacing: Option<Tag>) -> Fields {
+        let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
+        match replacing {
+            None => fields.with("if-none-match", "*"),
+            Some(tag) => fields.with("if-match", format!("\"{tag}\"")),
+        }
+    }
+
+    /// Deletes on the server what is still absent here.
+    pub(super) fn delete_remote(&mut self, path: &Path, seen: Tag) -> Tried {
+        if let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? {
+            return Ok(Outcome::LocalIs(Some(stat)));
+        }
+        let target = format!("/upload/{}", path_to_wire(path));
+        let fields = self.change_fields(Some(seen));
+        let response = self
+            .http
+            .send(Method::Delete, &target, &fields, RequestBody::Empty)
+            .map_err(network("delete"))?;
+        match response.head.status {
+            200..=299 => Ok(Outcome::DeletedRemote { cursor: cursor_of(&response) }),
+            _ => match refusal(response, "delete on the server")? {
+                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { cursor: None }),
+                problem => decided_elsewhere(problem, "delete on the server"),
+            },
+        }
+    }
+
+    /// Sets metadata on the server.
+    pub(super) fn push_meta(&mut self, path: &Path, entry: Entry) -> Tried {
+        let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? else {
+            return Ok(Outcome::LocalIs(None));
+        };
+        let mut patch = json::Writer::new();
+        patch.begin_object().field_str("mode", &mode_text(entry.meta.mode));
+        if entry.content.kind() != Kind::Directory {
+            patch.field_i64("mtime", entry.meta.mtime.0);
+        }
+        let body = patch.end_object().finish();
+        let fields = self
+            .change_fields(Some(Tag::from(entry.content)))
+            .with("content-type", "application/merge-patch+json");
+        let target = format!("/upload/{}", path_to_wire(path));
+        let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
+        let response = response.map_err(network("set metadata of"))?;
+        match response.head.status {
+            200..=299 => {
+                let cursor = cursor_of(&response);
+                Ok(Outcome::MetaAgrees { entry, print: stat.print, cursor })
+            }
+            _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
+        }
+    }
+
+    /// Fetches the server's version and puts it in the place of what is expected there.
+    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Tried {
+        let staged = self.fetch(path, &remote)?;
+        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
+        match staged.publish(path, expect).map_err(disk("put in place"))? {
+            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
+            DiskOutcome::Changed => {
+                Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+            }
+        }
+    }
+
+    /// Fetches the server's version under a conflict name.
+    pub(super) fn fetch_aside(&mut self, path: &Path, remote: Entry) -> Tried {
+        let time = super::local::now_for_names();
+        for attempt in 1..=CONFLICT_ATTEMPTS {
+            let copy = conflict_path(path, self.client_name, &time, attempt)
+                .map_err(|error| disk("name a copy of")(io::Error::other(error)))?;
+            if self.folder.root.stat(&copy).map_err(disk("look at"))?.is_some() {
+                continue;
+            }
+            let staged = self.fetch(path, &remote)?;
+            if let DiskOutcome::Done(stat) =
+                staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
+            {
+                return Ok(Outcome::FetchedAside { copy, entry: remote, print: stat.print });
+            }
+        }
+        Err(disk("name a copy of")(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// The server's version, complete, checked, flushed, in the staging directory.
+    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<Staged, Failure> {
+        match remote.content {
+            Content::Directory => self.folder.stage.directory(remote.meta.mode).map_err(disk("make")),
+            Content::Symlink { size, hash } => {
+                let mut target = Vec::new();
+                self.fetch_content(path, remote, size.min(LINK_BYTES as u64), hash, &mut target)?;
+                self.folder.stage.symlink(&target).map_err(disk("make"))
+            }
+            Content::File { size, hash } => {
+                let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                self.fetch_content(path, remote, size, hash, &mut file)?;
+                set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
+                self.settle(&file).map_err(disk("flush"))?;
+                Ok(staged)
+            }
+        }
+    }
+
+    fn settle(&self, file: &File) -> io::Result<()> {
+        if self.durable { file.sync_data() } else { Ok(()) }
+    }
+
+    fn fetch_content(
+        &mut self,
+        path: &Path,
+        remote: &Entry,
+        size: u64,
+        hash: Hash,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let target = format!("/download/{}", path_to_wire(path));
+        let fields = Fields::new().with("if-match", remote.content.etag());
+        let response =
+            self.http.send(Method::Get, &target, &fields, RequestBody::Empty).map_err(network("download"))?;
+        if response.head.status != 200 {
+            let problem = refusal(response, "download")?;
+            return Err(failure(
+                "download",
+                format!("the server says: {}", problem.detail),
+                FailureKind::Path,
+            ));
+        }
+        let mut source = Counted {
+            inner: response.body,
+            count: &self.progress.received,
+            stopping: &self.progress.stopping,
+        };
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        let mut received = 0;
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(failure(
+                        "download",
+                        format!("the connection broke: {error}"),
+                        FailureKind::Network,
+                    ));
+                }
+            };
+            received += count as u64;
+            if size < received {
+                return Err(failure(
+                    "download",
+                    "the server sends more than it announced",
+                    FailureKind::Path,
+                ));
+            }
+            hasher.update(&buffer[..count]);
+            out.write_all(&buffer[..count]).map_err(disk("write"))?;
+        }
+        if received != size || hasher.finish() != hash {
+            return Err(failure(
+                "download",
+                "what came is not what the server announced; nothing was changed",
+                FailureKind::Path,
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Counts what passes through, for the progress line, and breaks off when the client is to stop.
+struct Counted<'a, R> {
+    inner: R,
+    count: &'a AtomicU64,
+    stopping: &'a AtomicBool,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client is stopping"));
+        }
+        let count = self.inner.read(buffer)?;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+fn cursor_of(response: &Response<'_>) -> Option<Cursor> {
+    response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok())
+}
+
+/// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.
+fn refusal(response: Response<'_>, operation: &'static str) -> Result<Problem, Failure> {
+    let status = response.head.status;
+    let mut body = Vec::new();
+    let _ = response.body.take(SMALL_BODY_BYTES).read_to_end(&mut body);
+    let problem = Problem::parse(status, &body);
+    let words = problem.as_ref().map_or_else(|| format!("status {status}"), |problem| problem.detail.clone());
+    match status {
+        401 | 403 => Err(failure(operation, format!("not authorised: {words}"), FailureKind::NotAuthorised)),
+        413 | 507 => {
+            Err(failure(operation, format!("the server has no room: {words}"), FailureKind::NoSpace))
+        }
+        429 | 502..=504 => {
+            Err(failure(operation, format!("the server is busy: {words}"), FailureKind::Network))
+        }
+        _ => problem.ok_or_else(|| {
+            failure(operation, format!("the server answered with {words}"), FailureKind::Path)
+        }),
+    }
+}
+
+/// A refusal that tells what the server holds is news; any other is a failure.
+fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
+    match problem.kind {
+        ProblemKind::PreconditionFailed => Ok(Outcome::RemoteIs(problem.current)),
+        _ => Err(failure(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
+    }
+}
+
+fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
+    Failure { operation, error: error.into(), kind }
+}
+
+/// For `map_err`: an error of the local disk.
+pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| {
+        let kind = match error.raw_os_error() {
+            Some(errno::ENOSPC | errno::EDQUOT) => FailureKind::NoSpace,
+            _ => FailureKind::Path,
+        };
+        failure(operation, error.to_string(), kind)
+    }
+}
+
+fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
+    move |error| failure(operation, error.to_string(), FailureKind::Network)
+}

@@ -1,0 +1,123 @@
+//! The pool of workers: a fixed number of threads that take jobs from one queue. They know of one job at a time and decide nothing.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use std::{io, panic};
+
+use super::folder::Folder;
+use super::job::{Done, Failure, FailureKind, Job, Outcome, Task};
+use super::local;
+use super::message::Message;
+use super::progress::Progress;
+use super::transfer::{Transfer, disk};
+use crate::limits::THREAD_PATIENCE;
+use crate::net::client::HttpClient;
+use crate::net::endpoint::Endpoint;
+use crate::protocol::VERSION_NAME;
+use crate::threads::{join_until, lock, spawn};
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) folder: Arc<Folder>,
+    pub(super) endpoint: Endpoint,
+    pub(super) token: Option<String>,
+    pub(super) client_id: String,
+    pub(super) client_name: String,
+    pub(super) durable: bool,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// The running pool; dropped, it lets workers break off their transfers, and ends.
+#[derive(Debug)]
+pub(super) struct Pool {
+    jobs: Option<SyncSender<Job>>,
+    progress: Arc<Progress>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts `count` workers that report to `control`.
+    pub(super) fn start(crew: Crew, count: usize, control: &SyncSender<Message>) -> io::Result<Pool> {
+        let crew = Arc::new(crew);
+        let (jobs, queue) = sync_channel(count);
+        let queue = Arc::new(Mutex::new(queue));
+        let mut pool =
+            Pool { jobs: Some(jobs), progress: crew.progress.clone(), threads: Vec::with_capacity(count) };
+        for number in 0..count {
+            let (crew, queue, control) = (crew.clone(), queue.clone(), control.clone());
+            pool.threads.push(spawn(&format!("worker-{number}"), move || work(&crew, &queue, &control))?);
+        }
+        Ok(pool)
+    }
+
+    /// Hands out a job. The caller counts: no more than there are workers at a time, so this never waits.
+    pub(super) fn give(&self, job: Job) {
+        let Some(jobs) = &self.jobs else { return };
+        // Only a pool without a living worker refuses, and then nothing would come back either.
+        let _ = jobs.send(job);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.progress.stopping.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + THREAD_PATIENCE;
+        for thread in self.threads.drain(..) {
+            join_until(thread, deadline);
+        }
+    }
+}
+
+fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>) {
+    let mut http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
+    loop {
+        // The lock is held while waiting: whoever holds it gets the next job, the others queue up behind.
+        let Ok(job) = lock(queue).recv() else { return };
+        let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, &job)));
+        let outcome = outcome.unwrap_or_else(|_| {
+            http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
+            Outcome::Failed(Failure {
+                operation: "sync",
+                error: "a defect in filesync".into(),
+                kind: FailureKind::Path,
+            })
+        });
+        if control.send(Message::Done(Done { job, outcome })).is_err() {
+            return;
+        }
+    }
+}
+
+fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
+    let folder = &*crew.folder;
+    let path = &job.path;
+    let mut transfer = Transfer {
+        folder,
+        http,
+        progress: &crew.progress,
+        client_id: &crew.client_id,
+        client_name: &crew.client_name,
+        durable: crew.durable,
+    };
+    let tried = match job.task {
+        Task::Hash { stat } => local::hash(&folder.root, path, &stat).map_err(disk("read")),
+        Task::Upload { entry, print, replacing } => transfer.upload(path, entry, print, replacing),
+        Task::Download { remote, expect } => transfer.download(path, remote, expect),
+        Task::DeleteLocal { expect } => local::delete(folder, path, expect).map_err(disk("delete")),
+        Task::DeleteRemote { seen } => transfer.delete_remote(path, seen),
+        Task::SetAside { print } => {
+            local::set_aside(folder, path, &crew.client_name, print).map_err(disk("rename"))
+        }
+        Task::FetchAside { remote } => transfer.fetch_aside(path, remote),
+        Task::PullMeta { entry, print } => {
+            local::pull_meta(folder, path, &entry, print).map_err(disk("set metadata of"))
+        }
+        Task::PushMeta { entry } => transfer.push_meta(path, entry),
+    };
+    tried.unwrap_or_else(Outcome::Failed)
+}

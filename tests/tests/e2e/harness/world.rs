@@ -1,0 +1,383 @@
+//! A server with its box, and a client of each kind with its folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::http::{Connection, Request, Response};
+use super::json::Json;
+use super::process::{Finished, Process, program, run};
+use super::tree::{Tree, differences, snapshot};
+use super::wait::{DEADLINE, eventually, eventually_within};
+
+/// Differences shown when folders and box don't come to agree.
+const DIFFERENCES_SHOWN: usize = 10;
+
+/// A server and two clients that share a temporary directory. Everything is stopped and removed when it is dropped.
+pub struct World {
+    pub server: Server,
+    pub a: Client,
+    pub b: Client,
+    temporary: TempDir,
+}
+
+impl World {
+    /// The server runs, the clients don't; box and folders are empty.
+    #[track_caller]
+    pub fn new() -> World {
+        let temporary = TempDir::new().expect("create a temporary directory");
+        let directory = temporary.path();
+        let mut server = Server::new(directory);
+        server.start();
+        let a = Client::new(Kind::A, &server, directory);
+        let b = Client::new(Kind::B, &server, directory);
+        World { server, a, b, temporary }
+    }
+
+    /// Everything runs and is in agreement; box and folders are empty.
+    #[track_caller]
+    pub fn live() -> World {
+        let mut world = World::new();
+        world.start_clients();
+        world.settle();
+        world
+    }
+
+    /// Everything runs, and box and folders hold what `fill` has put into a's folder.
+    #[track_caller]
+    pub fn live_with(fill: impl FnOnce(&Path)) -> World {
+        let mut world = World::new();
+        fill(&world.a.folder);
+        world.start_clients();
+        world.settle();
+        world
+    }
+
+    /// Where folders and box are, and where tests may put things beside them.
+    pub fn directory(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    #[track_caller]
+    pub fn start_clients(&mut self) {
+        self.a.start();
+        self.b.start();
+    }
+
+    /// Stops the clients in good order.
+    #[track_caller]
+    pub fn stop_clients(&mut self) {
+        self.a.stop();
+        self.b.stop();
+    }
+
+    /// Waits until the server and the clients that run are in agreement: every client idle at the server's cursor, folders and box equal.
+    /// Returns what they hold. All three conditions are needed: a client that has not noticed a change yet still says that it is idle.
+    #[track_caller]
+    pub fn settle(&mut self) -> Tree {
+        self.settle_within(DEADLINE)
+    }
+
+    /// The same with another deadline.
+    #[track_caller]
+    pub fn settle_within(&mut self, limit: Duration) -> Tree {
+        eventually_within(limit, "server and clients to agree", || self.agreement())
+    }
+
+    #[track_caller]
+    fn agreement(&mut self) -> Result<Tree, String> {
+        let cursor = self.server.cursor();
+        let mut running: Vec<&mut Client> = Vec::new();
+        for client in [&mut self.a, &mut self.b] {
+            if client.is_started() {
+                running.push(client);
+            }
+        }
+        for client in &running {
+            client.check_idle_at(&cursor)?;
+        }
+        let box_tree = snapshot(&self.server.folder).map_err(|error| format!("the box changes: {error}"))?;
+        for client in &running {
+            let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
+            let lines = differences("the box", &box_tree, client.name, &tree);
+            if !lines.is_empty() {
+                let shown = &lines[..lines.len().min(DIFFERENCES_SHOWN)];
+                return Err(format!("{} differences:\n{}", lines.len(), shown.join("\n")));
+            }
+        }
+        match self.server.cursor() {
+            now if now == cursor => Ok(box_tree),
+            now => Err(format!("the server has moved on from {cursor} to {now}")),
+        }
+    }
+}
+
+/// The server, its box, and a key.
+pub struct Server {
+    /// The box.
+    pub folder: PathBuf,
+    /// Host and port, once it has been started; later starts use the same.
+    pub address: String,
+    directory: PathBuf,
+    process: Option<Process>,
+}
+
+impl Server {
+    fn new(directory: &Path) -> Server {
+        let folder = directory.join("box");
+        fs::create_dir(&folder).expect("create the box");
+        Server { folder, address: "127.0.0.1:0".to_owned(), directory: directory.to_owned(), process: None }
+    }
+
+    /// Starts it, and waits until it listens.
+    #[track_caller]
+    pub fn start(&mut self) {
+        let mut command = program("server");
+        command.arg("--listen").arg(&self.address).arg("--box").arg(&self.folder);
+        let mut process = Process::spawn("server", &self.directory, &mut command);
+        self.address = eventually("the server to listen", || {
+            if let Some(code) = process.exit_code() {
+                panic!("the server ended with {code}:\n{}", process.log());
+            }
+            let output = process.output();
+            let address =
+                output.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+            address.map(str::to_owned).ok_or(output.clone())
+        });
+        self.process = Some(process);
+    }
+
+    /// SIGTERM.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let code = self.process().terminate();
+        assert_eq!(code, 143, "exit code of a server that got SIGTERM");
+    }
+
+    /// SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    #[track_caller]
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the server has been started")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join(".filesync/key")
+    }
+
+    #[track_caller]
+    pub fn key(&self) -> String {
+        fs::read_to_string(self.key_file()).expect("the server has made a key").trim_end().to_owned()
+    }
+
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.address)
+    }
+
+    /// A request with the key in it.
+    #[track_caller]
+    pub fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(method, target).field("Authorization", &format!("Bearer {}", self.key()))
+    }
+
+    /// Sends a request on a connection of its own and reads the whole answer.
+    #[track_caller]
+    pub fn ask(&self, request: &Request) -> Response {
+        let mut connection = self.connect();
+        connection.send(request.encode());
+        connection.response()
+    }
+
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.ask(&self.request("GET", target))
+    }
+
+    /// Stores a new file.
+    #[track_caller]
+    pub fn put_new(&self, path: &str, content: impl AsRef<[u8]>) -> Response {
+        self.ask(&self.request("PUT", &format!("/upload/{path}")).field("If-None-Match", "*").body(content))
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> Json {
+        self.get("/status").expect(200).json()
+    }
+
+    /// Where the box's history is: `epoch-seq`.
+    #[track_caller]
+    pub fn cursor(&self) -> String {
+        let status = self.status();
+        format!("{}-{}", status.get("epoch").text(), status.get("seq").number())
+    }
+}
+
+/// Which of the two clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    A,
+    B,
+}
+
+impl Kind {
+    pub fn program(self) -> &'static str {
+        match self {
+            Kind::A => "client_a",
+            Kind::B => "client_b",
+        }
+    }
+}
+
+/// A client and its folder.
+pub struct Client {
+    pub kind: Kind,
+    pub folder: PathBuf,
+    /// Its own name, which conflict copies bear.
+    pub name: &'static str,
+    directory: PathBuf,
+    url: String,
+    /// Where the key is; without one the environment has to give it.
+    pub token_file: Option<PathBuf>,
+    process: Option<Process>,
+}
+
+impl Client {
+    fn new(kind: Kind, server: &Server, directory: &Path) -> Client {
+        let name = match kind {
+            Kind::A => "alpha",
+            Kind::B => "beta",
+        };
+        let folder = directory.join(name);
+        fs::create_dir(&folder).expect("create a folder");
+        Client {
+            kind,
+            folder,
+            name,
+            directory: directory.to_owned(),
+            url: server.url(),
+            token_file: Some(server.key_file()),
+            process: None,
+        }
+    }
+
+    /// The command that syncs the folder, ready for more options.
+    #[track_caller]
+    pub fn command(&self) -> Command {
+        let mut command = program(self.kind.program());
+        command.arg("--server").arg(&self.url).arg("--name").arg(self.name);
+        if let Some(file) = &self.token_file {
+            command.arg("--token-file").arg(file);
+        }
+        command
+    }
+
+    /// Starts it as a live client.
+    #[track_caller]
+    pub fn start(&mut self) {
+        let mut command = self.command();
+        command.arg(&self.folder);
+        self.process = Some(Process::spawn(self.name, &self.directory, &mut command));
+    }
+
+    /// One pass with `--once` and what else is given.
+    #[track_caller]
+    pub fn once(&self, options: &[&str]) -> Finished {
+        run(self.command().arg("--once").args(options).arg(&self.folder))
+    }
+
+    /// SIGTERM.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let code = self.process().terminate();
+        assert_eq!(code, 143, "exit code of {} after SIGTERM", self.name);
+        self.process = None;
+    }
+
+    /// SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process().kill();
+        self.process = None;
+    }
+
+    /// Whether it has been started, and neither stopped nor killed since. One that ended by itself fails the test.
+    #[track_caller]
+    fn is_started(&mut self) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        if let Some(code) = process.exit_code() {
+            panic!("{} ended by itself with {code}:\n{}", self.name, process.log());
+        }
+        true
+    }
+
+    #[track_caller]
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the client has been started")
+    }
+
+    /// What `status --json` says, whether the client runs or not.
+    #[track_caller]
+    pub fn status(&self) -> Json {
+        let finished = run(program(self.kind.program()).args(["status", "--json"]).arg(&self.folder));
+        Json::parse(&finished.stdout).unwrap_or_else(|error| panic!("status: {error}\n{finished:?}"))
+    }
+
+    fn check_idle_at(&self, cursor: &str) -> Result<(), String> {
+        let status = self.status();
+        let wanted = [("state", "idle"), ("cursor", cursor)];
+        if wanted.iter().all(|(member, value)| status.get(member) == &Json::Text((*value).to_owned())) {
+            return Ok(());
+        }
+        Err(format!("{} says {status:?}; the server is at {cursor}", self.name))
+    }
+
+    /// Waits until the client says that it is in this state.
+    #[track_caller]
+    pub fn wait_for_state(&self, state: &str) {
+        eventually(&format!("{} to be {state}", self.name), || {
+            let status = self.status();
+            if status.get("state") == &Json::Text(state.into()) { Ok(()) } else { Err(format!("{status:?}")) }
+        });
+    }
+
+    /// The path of something in the folder.
+    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Waits until a path of the folder passes a check, and says how long that took.
+    #[track_caller]
+    pub fn wait_until(&self, path: impl AsRef<Path>, what: &str, check: impl Fn(&Path) -> bool) -> Duration {
+        let (start, path) = (Instant::now(), self.at(path));
+        eventually(&format!("{} {what}", path.display()), || {
+            check(&path).then_some(()).ok_or_else(|| "not yet".into())
+        });
+        start.elapsed()
+    }
+
+    /// Waits until a file of the folder has this content.
+    #[track_caller]
+    pub fn wait_for_content(&self, path: impl AsRef<Path>, content: &[u8]) -> Duration {
+        self.wait_until(path, "to have the new content", |path| {
+            fs::read(path).is_ok_and(|found| found == content)
+        })
+    }
+
+    /// Waits until there is nothing at a path of the folder.
+    #[track_caller]
+    pub fn wait_for_absence(&self, path: impl AsRef<Path>) -> Duration {
+        self.wait_until(path, "to be gone", |path| fs::symlink_metadata(path).is_err())
+    }
+}

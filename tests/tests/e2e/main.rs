@@ -1,0 +1,24 @@
+//! End-to-end tests of filesync: real processes, real sockets, real folders.
+//!
+//! One binary with a module for each concern. Try not to add more binaries: each would be linked, and would start its own set of threads.
+//!
+//! The programs are looked for in `FILESYNC_BIN_DIR`, or else where `cargo build --offline` at the top of the repository puts them.
+//! With `FILESYNC_FULL=1` the tests of module `big` work with the sizes that filesync is made for instead of modest ones.
+
+/// What all tests stand on: processes, folders, raw HTTP, and waiting.
+mod harness;
+
+/// Which module may use which: the arrows of the architecture, read from the sources.
+mod architecture;
+/// A file larger than memory should be, and many files.
+mod big;
+/// Exit codes, and what is said when something is wrong from the start.
+mod exits;
+/// The server as any HTTP client sees it, well-meaning or not.
+mod http;
+/// The dialect of the clients that filesync follows, byte for byte.
+mod original;
+/// The transcript in `docs/PROTOCOL.md`, executed.
+mod protocol_doc;
+/// Folders and box, through everything that can happen to them.
+mod sync;

@@ -1,0 +1,14 @@
+//! Folders and box, through everything that can happen to them.
+
+/// Edits on both sides that did not know of each other, and deletes against edits.
+mod conflicts;
+/// Changes made while a client or the server was down, and ends in the middle of things.
+mod down;
+/// Changes made by hand in the box.
+mod hand;
+/// Changes in one folder that appear in the other while everything runs.
+mod live;
+/// Names that Linux allows and others stumble over.
+mod names;
+/// Lost state, unreadable and unsteady files, deletions too many.
+mod trouble;
