@@ -119,6 +119,8 @@ pub const INDEX_BATCH: usize = 256;
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// Log lines about paths that do not sync that are remembered, so that not every scan says them again.
+pub const REMEMBERED_NOTICES: usize = 1024;
 /// Most names in one directory. Listing one takes a few hundred bytes a name, so this is where it would begin to hurt.
 pub const DIRECTORY_NAMES: usize = 4_000_000;
 /// Size of the buffer through which a directory is read, in bytes: about a thousand names a call, as the C libraries have it.

@@ -1,2 +1,4 @@
 //! Placeholder.
+mod hub;
+mod store;
 fn main() {}

@@ -157,6 +157,11 @@ impl Journal {
         self.broken
     }
 
+    /// Breaks the journal off: what it says was to be durable together with something else, and that failed.
+    pub fn distrust(&mut self) {
+        self.broken = true;
+    }
+
     /// Replaces the whole journal by these records, durably; a broken journal is whole again afterwards.
     ///
     /// # Errors

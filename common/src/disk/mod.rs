@@ -13,7 +13,7 @@ pub use journal::{Broken, Found, Journal};
 pub use observe::{Looker, Mode, Observation, Observer};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
-pub use stage::{Expect, Outcome, Stage, Staged};
+pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};
 pub use watch::{Added, Event, Watch};
 
 /// Name of the private directory at the root of a box or folder: journal or state, staging, versions, lock, status. Never synced.

@@ -7,19 +7,31 @@
 //! and only then compared with what the verdict was based on; when it is something else it is swapped back and the caller told
 //! [`Outcome::Changed`]. So there is no moment between the check and the act in which a version can slip in and be lost.
 //!
+//! What was swapped out and is of no use any more is removed, or kept in `.filesync/versions/` where the caller wants that. What can't be
+//! swapped back is kept there too: the staging directory is swept at every start, versions are left to the user.
+//!
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
+use crate::limits::NAME_BYTES;
 use crate::sys::errno;
-use crate::tree::Path;
+use crate::tree::{Kind, Meta, Path};
+use crate::wire::http::date::civil_from_unix;
 
 /// Name of the staging directory inside the private directory.
-const STAGING: &[u8] = b"staging";
+pub const STAGING: &[u8] = b"staging";
+/// Name of the directory beside it for versions that are kept.
+pub const VERSIONS: &[u8] = b"versions";
+/// End of the names of things that were taken from their place to be removed.
+const TAKEN: &str = "-taken";
+/// Versions of one name kept in the same second before that is an error.
+const VERSIONS_PER_SECOND: u32 = 10_000;
 
 /// The staging directory of one box or folder.
 #[derive(Debug)]
@@ -27,6 +39,8 @@ pub struct Stage {
     root: Arc<Root>,
     /// `.filesync/staging`.
     staging: Root,
+    /// `.filesync/versions`.
+    versions: Root,
     next: AtomicU64,
     /// Tells the names of this run from those that an earlier one left.
     run: u64,
@@ -41,6 +55,13 @@ pub enum Expect {
     Print(Fingerprint),
     /// A directory, and an empty one.
     EmptyDirectory,
+}
+
+/// What becomes of the thing that another one replaces.
+#[derive(Clone, Copy, Debug)]
+enum Replaced {
+    Removed,
+    Kept,
 }
 
 /// How an operation that depends on what is there came out.
@@ -67,7 +88,8 @@ impl Stage {
     /// # Errors
     /// What the file system says.
     pub fn open(root: Arc<Root>, private: &Root, run: u64) -> io::Result<Arc<Stage>> {
-        Ok(Arc::new(Stage { root, staging: private.sub_root(STAGING)?, next: AtomicU64::new(0), run }))
+        let (staging, versions) = (private.sub_root(STAGING)?, private.sub_root(VERSIONS)?);
+        Ok(Arc::new(Stage { root, staging, versions, next: AtomicU64::new(0), run }))
     }
 
     /// Removes everything that an earlier run left, save the names that `keep` wants. Tells how many there were.
@@ -89,12 +111,24 @@ impl Stage {
         Ok(swept)
     }
 
+    /// Everything that an earlier run left. What is dropped is removed.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn leftovers(self: &Arc<Stage>) -> io::Result<Vec<(Staged, Stat)>> {
+        let named = |(name, stat): (Vec<u8>, Stat)| {
+            let name = Path::new(&name).map_err(io::Error::other)?;
+            Ok((Staged { stage: self.clone(), name, armed: true }, stat))
+        };
+        self.staging.list(None)?.into_iter().map(named).collect()
+    }
+
     /// A new empty file, open for writing and reading.
     ///
     /// # Errors
     /// What the file system says.
     pub fn file(self: &Arc<Stage>) -> io::Result<(Staged, File)> {
-        let staged = self.name();
+        let staged = self.name("");
         let file = self.staging.create_new(&staged.name, 0o600)?;
         Ok((staged.arm(), file))
     }
@@ -104,7 +138,7 @@ impl Stage {
     /// # Errors
     /// What the file system says.
     pub fn directory(self: &Arc<Stage>, mode: u16) -> io::Result<Staged> {
-        let staged = self.name();
+        let staged = self.name("");
         self.staging.make_dir(&staged.name, 0o700)?;
         let staged = staged.arm();
         self.staging.set_mode(&staged.name, mode)?;
@@ -116,7 +150,7 @@ impl Stage {
     /// # Errors
     /// What the file system says.
     pub fn symlink(self: &Arc<Stage>, target: &[u8]) -> io::Result<Staged> {
-        let staged = self.name();
+        let staged = self.name("");
         self.staging.make_symlink(target, &staged.name)?;
         Ok(staged.arm())
     }
@@ -151,12 +185,12 @@ impl Stage {
     }
 
     fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
-        let mut aside = self.name();
+        let mut aside = self.name(TAKEN);
         match Root::rename((&self.root, path), (&self.staging, &aside.name), RenameMode::NoReplace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
             other => other?,
         }
-        if is_seen(self.staging.stat(&aside.name)?, Expect::Print(print)) {
+        if self.staging.stat(&aside.name).is_ok_and(|found| is_seen(found, Expect::Print(print))) {
             drop(aside.arm());
             return Ok(Outcome::Done(()));
         }
@@ -164,10 +198,10 @@ impl Stage {
         Ok(Outcome::Changed)
     }
 
-    fn name(self: &Arc<Stage>) -> Staged {
+    fn name(self: &Arc<Stage>, suffix: &str) -> Staged {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{:016x}-{number:x}", self.run);
-        let name = Path::new(name.as_bytes()).expect("hex digits and a hyphen are a path");
+        let name = format!("{:016x}-{number:x}{suffix}", self.run);
+        let name = Path::new(name.as_bytes()).expect("hex digits, hyphens and a word are a path");
         Staged { stage: self.clone(), name, armed: false }
     }
 }
@@ -176,6 +210,11 @@ impl Staged {
     /// Its name in the staging directory, for a redo record.
     pub fn name(&self) -> &[u8] {
         self.name.as_bytes()
+    }
+
+    /// Whether it was taken from its place in order to be removed, but maybe not looked at yet: it may be a version that nobody saw.
+    pub fn was_taken(&self) -> bool {
+        self.name.as_bytes().ends_with(TAKEN.as_bytes())
     }
 
     /// What is known of it now.
@@ -194,20 +233,63 @@ impl Staged {
         self.stage.staging.open_file(&self.name)
     }
 
+    /// Makes its name durable, and with it a symbolic link as a whole.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync_name(&self) -> io::Result<()> {
+        self.stage.staging.sync_dir(None)
+    }
+
     /// Leaves it where it is when dropped: a redo record speaks for it.
     pub fn keep(mut self) {
         self.armed = false;
     }
 
-    /// Moves it to `path`, if what is expected is there. Returns what is known of it at its place.
+    /// Gives it the metadata that syncs for its kind; the umask has no part in it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_meta(&self, kind: Kind, meta: Meta) -> io::Result<()> {
+        if kind != Kind::Symlink {
+            self.stage.staging.set_mode(&self.name, meta.mode)?;
+        }
+        if kind == Kind::File {
+            self.stage.staging.set_mtime(&self.name, meta.mtime)?;
+        }
+        Ok(())
+    }
+
+    /// Moves it to `path`, if what is expected is there. Returns what is known of it at its place. What it replaces is removed.
     ///
     /// # Errors
     /// What the file system says, for one a missing directory above; nothing was published then.
-    pub fn publish(mut self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
+    pub fn publish(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
+        self.publish_over(path, expect, Replaced::Removed)
+    }
+
+    /// As [`Staged::publish`], but what it replaces is kept in `.filesync/versions/`, unless that is a directory.
+    ///
+    /// # Errors
+    /// As [`Staged::publish`].
+    pub fn publish_keeping(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
+        self.publish_over(path, expect, Replaced::Kept)
+    }
+
+    /// Moves it to `.filesync/versions/` instead, as a version of `path`. Returns its name there.
+    ///
+    /// # Errors
+    /// What the file system says; it is left where it is then.
+    pub fn set_aside(mut self, path: &Path) -> io::Result<Path> {
+        self.armed = false;
+        self.keep_version(path)
+    }
+
+    fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
         let made = self.stat()?;
         let outcome = match expect {
             Expect::Absent => self.move_to_free(path)?,
-            seen => self.swap_with_seen(path, seen)?,
+            seen => self.swap_with_seen(path, seen, replaced)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
         // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
@@ -233,7 +315,7 @@ impl Staged {
         }
     }
 
-    fn swap_with_seen(&mut self, path: &Path, seen: Expect) -> io::Result<Outcome<()>> {
+    fn swap_with_seen(&mut self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<Outcome<()>> {
         match Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::Exchange)
         {
             Ok(()) => {}
@@ -248,32 +330,67 @@ impl Staged {
             }
             Err(error) => return Err(error),
         }
-        // Our name in the staging directory now holds what was at `path`.
-        let swapped_out = self.stage.staging.stat(&self.name)?;
-        let removed = is_seen(swapped_out, seen)
-            && match seen {
-                Expect::EmptyDirectory => self.stage.staging.remove_dir(&self.name).is_ok(),
-                _ => self.stage.staging.remove_file(&self.name).is_ok(),
-            };
-        if removed {
-            self.armed = false;
+        // Our name in the staging directory now holds what was at `path`: not ours to remove before it has been looked at.
+        self.armed = false;
+        let is_expected = self.stage.staging.stat(&self.name).is_ok_and(|found| is_seen(found, seen));
+        let disposed = is_expected.then(|| self.dispose(path, seen, replaced));
+        if let Some(Ok(())) = disposed {
             return Ok(Outcome::Done(()));
         }
         self.give_back(path, RenameMode::Exchange)?;
-        Ok(Outcome::Changed)
+        self.armed = true;
+        match disposed {
+            // A directory that can't be removed has something in it that was not seen.
+            Some(Err(error)) if seen != Expect::EmptyDirectory => Err(error),
+            _ => Ok(Outcome::Changed),
+        }
     }
 
-    /// Puts back what was taken from `path`. If that fails it stays in the staging directory, and the error says under which name.
+    /// Removes or keeps what was swapped out.
+    fn dispose(&self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<()> {
+        match (seen, replaced) {
+            (Expect::EmptyDirectory, _) => self.stage.staging.remove_dir(&self.name),
+            (_, Replaced::Removed) => self.stage.staging.remove_file(&self.name),
+            (_, Replaced::Kept) => self.keep_version(path).map(drop),
+        }
+    }
+
+    /// Puts back what was taken from `path`. If that fails it is kept as a version, and the error says under which name.
     fn give_back(&mut self, path: &Path, mode: RenameMode) -> io::Result<()> {
         let given = Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), mode);
         given.map_err(|error| {
             self.armed = false;
-            let name = self.name.to_string();
+            let kept = match self.keep_version(path) {
+                Ok(version) => format!("versions/{version}"),
+                Err(_) => format!("staging/{}, until the next start", self.name),
+            };
             io::Error::new(
                 error.kind(),
-                format!("{error}; the content found there is kept as .filesync/staging/{name}"),
+                format!("{error}; the content found there is kept as .filesync/{kept}"),
             )
         })
+    }
+
+    /// Moves it to the versions, as one of `path`.
+    fn keep_version(&self, path: &Path) -> io::Result<Path> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = civil_from_unix(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+        for number in 0..VERSIONS_PER_SECOND {
+            let mut name = format!(
+                "{:04}{:02}{:02}T{:02}{:02}{:02}Z-{number}-",
+                now.year, now.month, now.day, now.hour, now.minute, now.second
+            )
+            .into_bytes();
+            name.extend_from_slice(path.name());
+            name.truncate(NAME_BYTES);
+            let name = Path::new(&name).map_err(io::Error::other)?;
+            let from = (&self.stage.staging, &self.name);
+            match Root::rename(from, (&self.stage.versions, &name), RenameMode::NoReplace) {
+                Err(error) if error.raw_os_error() == Some(errno::EEXIST) => {}
+                result => return result.map(|()| name),
+            }
+        }
+        Err(io::Error::other("too many versions of one name in one second"))
     }
 
     fn arm(mut self) -> Staged {

@@ -16,8 +16,11 @@ pub(crate) struct Change {
     /// The client that asks for it; `None` if it was made by hand in the box.
     pub(crate) origin: Option<String>,
     /// Where the outcome goes; `None` if nobody waits for it.
-    pub(crate) reply: Option<SyncSender<Result<Committed, Refused>>>,
+    pub(crate) reply: Option<Reply>,
 }
+
+/// Takes outcomes. It must have room for all that are due on it: the committer never waits for whoever asked.
+pub(crate) type Reply = SyncSender<Result<Committed, Refused>>;
 
 /// What is to become of the path.
 #[derive(Debug)]

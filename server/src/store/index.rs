@@ -4,7 +4,7 @@
 //! of it; when there are too many tombstones the oldest go, and the *horizon* moves: a cursor older than that can't be continued.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use common::disk::Fingerprint;
 use common::limits::TOMBSTONES;
@@ -38,6 +38,16 @@ impl Origins {
             self.0.len() - 1
         });
         Origin(u32::try_from(number).unwrap_or(0))
+    }
+
+    /// All numbers and names, but for [`Origin::BOX`], in the order of numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Origin, &str)> {
+        (0..).map(Origin).zip(self.0.iter().map(String::as_str)).skip(1)
+    }
+
+    /// How many there are, with [`Origin::BOX`].
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 
     /// The name of `origin`; `None` for [`Origin::BOX`].
@@ -111,6 +121,11 @@ impl Index {
     /// An index that goes on from a snapshot: the last seq, and the horizon.
     pub(crate) fn resume(epoch: Epoch, seq: u64, horizon: u64) -> Index {
         Index { seq, horizon, ..Index::new(epoch) }
+    }
+
+    /// Begins another history, from what is there: no cursor of the old one can be continued.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// Where the history stands.
@@ -190,9 +205,45 @@ impl Index {
     pub(crate) fn live_below(&self, directory: Option<&Path>) -> impl Iterator<Item = (&Path, &Entry)> {
         let range = match directory {
             Some(directory) => self.records.range::<[u8], _>(directory.descendants()),
-            None => self.records.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((Bound::Unbounded, Bound::Unbounded)),
+            None => {
+                self.records.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((Bound::Unbounded, Bound::Unbounded))
+            }
         };
         range.filter_map(|(path, record)| Some((path, record.entry()?)))
+    }
+
+    /// What is there directly in a directory (the root, if none is given), in the order of paths.
+    pub(crate) fn children(&self, directory: Option<&Path>) -> Vec<Path> {
+        let prefix = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
+        let end = directory.map(Path::descendants);
+        let mut from = end.as_ref().map_or(Bound::Unbounded, |below| below.start_bound().map(<[u8]>::to_vec));
+        let mut children = Vec::new();
+        loop {
+            let to = end.as_ref().map_or(Bound::Unbounded, |below| Bound::Excluded(below.after()));
+            let Some((path, record)) =
+                self.records.range::<[u8], _>((from.as_ref().map(Vec::as_slice), to)).next()
+            else {
+                return children;
+            };
+            match path.as_bytes()[prefix..].iter().position(|&byte| byte == b'/') {
+                None => {
+                    children.extend(record.entry().map(|_| path.clone()));
+                    from = Bound::Excluded(path.as_bytes().to_vec());
+                }
+                // It lies deeper: on to what follows all that lies in the same directory.
+                Some(slash) => {
+                    let mut next = path.as_bytes()[..=prefix + slash].to_vec();
+                    next.pop();
+                    next.push(b'0');
+                    from = Bound::Included(next);
+                }
+            }
+        }
+    }
+
+    /// All records, in the order of changes.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Path, &Record)> {
+        self.by_step.values().filter_map(|path| Some((path, self.records.get(path)?)))
     }
 
     /// All records after `path`, in the order of paths.
@@ -210,13 +261,7 @@ impl Index {
         self.by_step.range(next..).filter_map(|(_, path)| self.describe(path))
     }
 
-    /// Takes the next seq.
-    pub(crate) fn next_seq(&mut self) -> u64 {
-        self.seq += 1;
-        self.seq
-    }
-
-    /// Puts a change in its place. The seq must be one that [`Index::next_seq`] gave, or come from the journal, in order.
+    /// Puts a change in its place. Of each path, seqs must come in order.
     pub(crate) fn apply(&mut self, path: Path, record: Record) {
         self.seq = self.seq.max(record.step.seq);
         if let Some(entry) = record.entry() {
@@ -228,6 +273,17 @@ impl Index {
             self.uncount(&old);
         }
         self.by_step.insert(record.step, path);
+    }
+
+    /// Takes the last change of a path back: it was not made after all. Its seq is not given to another one.
+    pub(crate) fn take_back(&mut self, path: &Path, previous: Option<Record>) {
+        if let Some(old) = self.records.remove(path) {
+            self.by_step.remove(&old.step);
+            self.uncount(&old);
+        }
+        if let Some(previous) = previous {
+            self.apply(path.clone(), previous);
+        }
     }
 
     /// Notes what a file looks like on disk, if its entry is still the one of `step`.
@@ -243,7 +299,8 @@ impl Index {
     pub(crate) fn forget_old_tombstones(&mut self) {
         let tombstones = self.records.len() - self.live as usize;
         let Some(surplus) = tombstones.checked_sub(TOMBSTONES).filter(|&surplus| 0 < surplus) else { return };
-        let is_tombstone = |path: &Path| self.records.get(path).is_some_and(|record| record.entry().is_none());
+        let is_tombstone =
+            |path: &Path| self.records.get(path).is_some_and(|record| record.entry().is_none());
         let old = self.by_step.iter().filter(|(_, path)| is_tombstone(path)).take(surplus);
         let old: Vec<(Step, Path)> = old.map(|(step, path)| (*step, path.clone())).collect();
         for (step, path) in old {
@@ -277,7 +334,7 @@ mod tests {
     }
 
     fn put(index: &mut Index, name: &str, state: State) -> u64 {
-        let seq = index.next_seq();
+        let seq = index.cursor().seq + 1;
         index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
         seq
     }
@@ -305,7 +362,7 @@ mod tests {
     #[test]
     fn a_change_of_many_parts_is_told_whole() {
         let mut index = Index::new(Epoch(1));
-        let seq = index.next_seq();
+        let seq = index.cursor().seq + 1;
         for (part, name) in ["old", "new", "new/x"].into_iter().enumerate() {
             let step = Step { seq, part: part as u32 };
             index.apply(path(name), Record { step, origin: Origin::BOX, state: file(1) });
@@ -326,19 +383,61 @@ mod tests {
         assert_eq!(index.horizon(), 3);
         let at = |seq| Cursor { epoch: Epoch(1), seq };
         assert!(index.can_continue(at(3)) && !index.can_continue(at(2)));
-        assert!(!index.can_continue(at(index.cursor().seq + 1)), "a cursor from the future is from another history");
+        assert!(
+            !index.can_continue(at(index.cursor().seq + 1)),
+            "a cursor from the future is from another history"
+        );
         assert!(!index.can_continue(Cursor { epoch: Epoch(2), seq: 3 }));
         assert_eq!(index.remote(&path("t0")), Remote::Unknown);
     }
 
     #[test]
+    fn children_are_what_is_directly_inside() {
+        let mut index = Index::new(Epoch(1));
+        for name in ["d", "d!", "d!/x", "d/a", "d/a-b", "d/a/deep", "d/a/deeper/x", "d/a0", "e", "e/f"] {
+            put(&mut index, name, file(1));
+        }
+        put(&mut index, "d/a0", State::Tombstone);
+        let children = |directory: Option<&str>| {
+            let children = index.children(directory.map(path).as_ref());
+            children.iter().map(Path::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(children(None), ["d", "d!", "e"]);
+        assert_eq!(children(Some("d")), ["d/a", "d/a-b"]);
+        assert_eq!(children(Some("d/a")), ["d/a/deep"]);
+        assert_eq!(children(Some("x")).len(), 0);
+    }
+
+    #[test]
+    fn taken_back_it_is_as_before() {
+        let mut index = Index::new(Epoch(1));
+        put(&mut index, "a", file(10));
+        let before = index.get(&path("a")).copied();
+        put(&mut index, "a", State::Tombstone);
+        put(&mut index, "b", file(3));
+        index.take_back(&path("a"), before);
+        index.take_back(&path("b"), None);
+        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 10, 3));
+        assert_eq!(names(index.changes_after(0)), ["a"]);
+    }
+
+    #[test]
     fn below_means_below() {
         let mut index = Index::new(Epoch(1));
-        put(&mut index, "d", State::Live(Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode: 0o755 } }, None));
+        put(
+            &mut index,
+            "d",
+            State::Live(
+                Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode: 0o755 } },
+                None,
+            ),
+        );
         put(&mut index, "d-x", file(1));
         assert!(index.is_directory(&path("d")) && !index.has_below(&path("d")));
         put(&mut index, "d/x", file(1));
-        assert!(index.has_below(&path("d")) && index.has_parent(&path("d/x")) && !index.has_parent(&path("e/x")));
+        assert!(
+            index.has_below(&path("d")) && index.has_parent(&path("d/x")) && !index.has_parent(&path("e/x"))
+        );
         put(&mut index, "d/x", State::Tombstone);
         assert!(!index.has_below(&path("d")));
     }

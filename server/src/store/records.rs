@@ -144,8 +144,20 @@ mod tests {
         for record in [
             JournalRecord::Snapshot { epoch: Epoch(u64::MAX), seq: 5, horizon: 4 },
             JournalRecord::Origin { number: origin, name: "9c2f".into() },
-            JournalRecord::Put { step, origin, path: path.clone(), entry: file, staged: Some(b"x-1".to_vec()) },
-            JournalRecord::Put { step, origin, path: path.clone(), entry: entry(Content::Directory), staged: None },
+            JournalRecord::Put {
+                step,
+                origin,
+                path: path.clone(),
+                entry: file,
+                staged: Some(b"x-1".to_vec()),
+            },
+            JournalRecord::Put {
+                step,
+                origin,
+                path: path.clone(),
+                entry: entry(Content::Directory),
+                staged: None,
+            },
             JournalRecord::Delete { step, origin, path: path.clone(), print: None },
             JournalRecord::Delete { step, origin, path: path.clone(), print: Some(print) },
             JournalRecord::Seen { step, path, print },

@@ -1,0 +1,348 @@
+//! The one thread that changes the index and the box.
+//!
+//! It takes what waits as one *commit group*, so that all of it shares one flush: a lone change waits for one, and so do five hundred.
+//! In this order, which is what the promise "a 2xx survives power loss" rests on:
+//!
+//! ```text
+//!     judge       each against the index (rules.rs); what is refused is answered at once
+//!     write down  redo records, and the staged data they speak of: durable before any file in the box is touched
+//!     carry out   rename into place or remove, but only if the box still holds what the index says (act.rs)
+//!     enter       under the index lock: the index, the event for every connected client; then the answers
+//! ```
+//!
+//! A crash between any two of these is what recover.rs is for. A flush that failed fails the changes that waited for it, and they are
+//! not tried again; the journal is then written anew before anything else happens, and as long as that fails nothing is accepted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::time::Duration;
+
+use common::disk::Fingerprint;
+use common::limits::COMMIT_GROUP;
+use common::protocol::Cursor;
+use common::threads::{read, write};
+use common::tree::Path;
+
+use super::act::{Act, Job};
+use super::book::Book;
+use super::change::{Change, Committed, Refused, Reply};
+use super::index::{Index, Origin, Record, State};
+use super::pick::pick;
+use super::records::JournalRecord;
+use super::rules::{Verdict, judge};
+use super::shared::Shared;
+use crate::hub::Frame;
+
+/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
+/// much as one of the journal, while a flush of the file system also waits for what other programs have written.
+const FLUSHED_ONE_BY_ONE: usize = 4;
+/// What was found by hand but could not be committed is looked at again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What the commit thread is sent.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A change to be made.
+    Change(Box<Change>),
+    /// To be answered when all changes sent before it are made or refused.
+    Barrier(SyncSender<()>),
+    /// Refuse what waits, and end.
+    Stop,
+}
+
+/// The commit thread's own.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    book: Book,
+    fsync: bool,
+    messages: Receiver<Message>,
+    waiting: VecDeque<Change>,
+    barrier: Option<SyncSender<()>>,
+    /// Whether the box was not in its place when last looked.
+    is_away: bool,
+}
+
+// ---- Groups ----------------------------------------------------------------------------------------------------------------------
+
+impl Committer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        book: Book,
+        fsync: bool,
+        messages: Receiver<Message>,
+    ) -> Committer {
+        let waiting = VecDeque::new();
+        Committer { shared, book, fsync, messages, waiting, barrier: None, is_away: false }
+    }
+
+    /// Commits until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while self.gather() {
+            let group = pick(&mut self.waiting, |change| &change.path);
+            if !group.is_empty() {
+                self.commit(group);
+            }
+            if self.waiting.is_empty()
+                && let Some(barrier) = self.barrier.take()
+            {
+                // Whoever waited for it may have given up.
+                let _ = barrier.try_send(());
+            }
+        }
+        self.close();
+    }
+
+    /// Takes what there is, and waits only if there is nothing to do. False: it is time to end.
+    fn gather(&mut self) -> bool {
+        while self.barrier.is_none() && self.waiting.len() < COMMIT_GROUP {
+            let message = match self.waiting.is_empty() {
+                true => self.messages.recv().ok(),
+                false => match self.messages.try_recv() {
+                    Ok(message) => Some(message),
+                    Err(TryRecvError::Empty) => return true,
+                    Err(TryRecvError::Disconnected) => None,
+                },
+            };
+            match message {
+                Some(Message::Change(change)) => self.waiting.push_back(*change),
+                Some(Message::Barrier(barrier)) => self.barrier = Some(barrier),
+                Some(Message::Stop) | None => return false,
+            }
+        }
+        true
+    }
+
+    fn commit(&mut self, group: Vec<Change>) {
+        if let Err(error) = self.make_ready() {
+            for change in group {
+                self.refuse(&change.path, change.reply, Refused::Disk(copy(&error)));
+            }
+            return;
+        }
+        let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(change)).collect();
+        let jobs = self.write_down(jobs);
+        let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
+        self.enter(carried_out);
+        self.keep_short();
+    }
+
+    /// Nothing is accepted while the box is not in its place, or the journal can't be written.
+    fn make_ready(&mut self) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let was_away = mem::replace(&mut self.is_away, !shared.stands());
+        if self.is_away {
+            return Err(io::Error::other("the box is not in its place; was it unmounted, moved or emptied?"));
+        }
+        if was_away {
+            shared.scan();
+        }
+        if self.book.is_broken() {
+            self.book.rewrite(&read(&shared.index))?;
+            shared.log.warn(
+                "the journal could not be written; it was written anew, and changes are accepted again",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whatever still waits will not be made.
+    fn close(&mut self) {
+        let waiting = mem::take(&mut self.waiting);
+        for change in waiting {
+            self.refuse(&change.path, change.reply, Refused::Stopping);
+        }
+        while let Ok(message) = self.messages.try_recv() {
+            if let Message::Change(change) = message {
+                self.refuse(&change.path, change.reply, Refused::Stopping);
+            }
+        }
+        // It was durable before; this only spares the next start some work.
+        let _ = self.book.flush();
+    }
+}
+
+// ---- One group, step by step -----------------------------------------------------------------------------------------------------
+
+impl Committer {
+    /// Judges a change. What comes to nothing is answered here.
+    fn plan(&mut self, change: Change) -> Option<Job> {
+        let Change { path, action, origin, reply } = change;
+        let shared = self.shared.clone();
+        let verdict = judge(&read(&shared.index), &path, &action);
+        let act = match verdict {
+            Ok(Verdict::Settled) => return answer(reply, Ok(settled(&read(&shared.index), &path))),
+            Ok(Verdict::Seen(print)) => return self.see(&path, print),
+            Ok(verdict) => Act::prepare(&shared, &path, action, verdict),
+            Err(refused) => Err(refused),
+        };
+        match act {
+            Ok(act) => {
+                let created = read(&shared.index).live_entry(&path).is_none();
+                let origin = self.origin(origin.as_deref());
+                Some(Job { step: self.book.next_step(), path, origin, created, reply, act })
+            }
+            Err(refused) => {
+                self.refuse(&path, reply, refused);
+                None
+            }
+        }
+    }
+
+    /// The number of a client; a new one is written down.
+    fn origin(&mut self, name: Option<&str>) -> Origin {
+        let Some(name) = name else { return Origin::BOX };
+        let mut index = write(&self.shared.index);
+        let known = index.origins.count();
+        let number = index.origins.number(name);
+        if known <= number.0 {
+            // Should this fail, the journal is broken, and the change that it was for fails when it is written down.
+            let _ = self.book.append(&JournalRecord::Origin { number, name: name.to_owned() });
+        }
+        number
+    }
+
+    /// Remembers what a file looks like whose content is known.
+    fn see(&mut self, path: &Path, print: Fingerprint) -> Option<Job> {
+        let mut index = write(&self.shared.index);
+        let step = index.get(path)?.step;
+        index.set_print(path, step, print);
+        // Lost, it costs the next start one reading of the file.
+        let _ = self.book.append(&JournalRecord::Seen { step, path: path.clone(), print });
+        None
+    }
+
+    /// Makes the changes durable. What fails is refused; what is returned may be carried out.
+    fn write_down(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let staged = jobs.iter().filter(|job| job.act.needs_flush()).count();
+        let one_by_one = self.fsync && staged <= FLUSHED_ONE_BY_ONE;
+        let mut good = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match if one_by_one { job.act.flush() } else { Ok(()) } {
+                Ok(()) => good.push(job),
+                Err(error) => self.refuse(&job.path, job.reply, Refused::Disk(error)),
+            }
+        }
+        let written = match self.fsync {
+            _ if good.is_empty() => Ok(()),
+            false => self.append_redo(&good).and_then(|()| self.book.write()),
+            true if one_by_one => self.append_redo(&good).and_then(|()| self.book.flush()),
+            true => self.append_redo(&good).and_then(|()| self.book.write()).and_then(|()| self.sync_all()),
+        };
+        let Err(error) = written else { return good };
+        self.shared.log.error(format!("the journal could not be written: {error}"));
+        for job in good {
+            self.refuse(&job.path, job.reply, Refused::Disk(copy(&error)));
+        }
+        Vec::new()
+    }
+
+    fn append_redo(&mut self, jobs: &[Job]) -> io::Result<()> {
+        jobs.iter().try_for_each(|job| self.book.append(&job.redo()))
+    }
+
+    /// Journal and staged data at once.
+    fn sync_all(&mut self) -> io::Result<()> {
+        let synced = self.shared.root.sync_all();
+        if synced.is_err() {
+            self.book.distrust();
+        }
+        synced
+    }
+
+    /// Does it to the box. What can't be done is voided and refused; what is returned is to be entered.
+    fn carry_out(&mut self, job: Job) -> Option<Done> {
+        let Job { path, step, origin, created, reply, act } = job;
+        match act.carry_out(&self.shared, &path) {
+            Ok(state) => Some(Done { path, record: Record { step, origin, state }, created, reply }),
+            Err(refused) => {
+                // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back.
+                let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
+                self.refuse(&path, reply, refused);
+                None
+            }
+        }
+    }
+
+    /// Enters what was done into the index, and tells everyone.
+    fn enter(&mut self, done: Vec<Option<Done>>) {
+        let mut answers = Vec::with_capacity(done.len());
+        let mut index = write(&self.shared.index);
+        for Done { path, record, created, reply } in done.into_iter().flatten() {
+            if let State::Live(_, Some(print)) = record.state {
+                let seen = JournalRecord::Seen { step: record.step, path: path.clone(), print };
+                // Lost, it costs the next start one reading of the file.
+                let _ = self.book.append(&seen);
+            }
+            index.apply(path.clone(), record);
+            let cursor = index.cursor();
+            if let Some(change) = index.describe(&path) {
+                self.shared.hub.publish(Frame::new(cursor, change));
+            }
+            answers.push((reply, Committed { cursor, created, entry: record.entry().copied() }));
+        }
+        drop(index);
+        for (reply, committed) in answers {
+            answer::<()>(reply, Ok(committed));
+        }
+        let _ = self.book.write();
+    }
+
+    fn keep_short(&mut self) {
+        if !self.book.is_long() {
+            return;
+        }
+        write(&self.shared.index).forget_old_tombstones();
+        if let Err(error) = self.book.rewrite(&read(&self.shared.index)) {
+            self.shared.log.warn(format!("the journal could not be compacted; it goes on growing: {error}"));
+        }
+    }
+
+    /// Answers with a refusal. Where nobody waits, the change was found in the box by hand, and is looked at again.
+    fn refuse(&self, path: &Path, reply: Option<Reply>, refused: Refused) {
+        match (&reply, &refused) {
+            (None, Refused::Disk(_)) => self.shared.look(path.clone(), LOOK_AGAIN),
+            (None, Refused::NotEmpty | Refused::Precondition(_)) => {
+                self.shared.look(path.clone(), Duration::ZERO)
+            }
+            _ => {}
+        }
+        answer::<()>(reply, Err(refused));
+    }
+}
+
+/// A change that was carried out.
+#[derive(Debug)]
+struct Done {
+    path: Path,
+    record: Record,
+    created: bool,
+    reply: Option<Reply>,
+}
+
+/// Never waits: whoever asks leaves room for every answer.
+fn answer<T>(reply: Option<Reply>, outcome: Result<Committed, Refused>) -> Option<T> {
+    if let Some(reply) = reply {
+        // Nobody may be left to hear it: a connection that broke.
+        let _ = reply.try_send(outcome);
+    }
+    None
+}
+
+/// The answer to a change that was made long ago.
+fn settled(index: &Index, path: &Path) -> Committed {
+    let record = index.get(path);
+    let cursor = Cursor { seq: record.map_or(0, |record| record.step.seq), ..index.cursor() };
+    Committed { cursor, created: false, entry: record.and_then(Record::entry).copied() }
+}
+
+/// One error is the answer to many.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

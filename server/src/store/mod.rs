@@ -1,0 +1,317 @@
+//! The box: its files, its index, its history. Handlers ask for changes and read the index; nobody else touches the folder.
+//!
+//! ```text
+//!     handlers --> submit, send --+                            +--> journal, box, index
+//!                                 +--> bounded queue --> commit thread --> hub
+//!     box-scan thread (by hand) --+
+//! ```
+//!
+//! One thread, the committer, changes index and box. Everyone may read the index, and may open files: a file that is open stays what it
+//! is, because versions are replaced by renaming and never written into.
+
+mod act;
+mod book;
+mod change;
+mod commit;
+mod index;
+mod look;
+mod pick;
+mod place;
+mod records;
+mod recover;
+mod replay;
+mod rules;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
+
+use common::cli::log::Log;
+use common::disk::{Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Stat};
+use common::limits::COMMIT_QUEUE;
+use common::threads::{lock, read, spawn};
+use common::tree::{Entry, Kind, Path};
+
+use self::commit::{Committer, Message};
+use self::shared::Shared;
+use self::watch::{Unopened, Watcher};
+use crate::hub::Hub;
+
+pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Reply, Require};
+pub(crate) use self::index::{Index, Origin, Record, State, Step};
+
+/// How often a file that does not look as the index says is tried again, and how long after: together a second, in which an edit by
+/// hand is usually found and read.
+const OPEN_TRIES: u32 = 20;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
+
+/// How to run a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Whether a success survives a power cut.
+    pub(crate) fsync: bool,
+    /// Whether to open although most of what was in the box is missing.
+    pub(crate) force: bool,
+}
+
+/// An open box. Share it; [`Store::stop`] ends it for all.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+    changes: SyncSender<Message>,
+    threads: Mutex<Threads>,
+    /// Held as long as the store is there.
+    _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Threads {
+    observer: Option<Observer>,
+    committer: Option<JoinHandle<()>>,
+}
+
+/// Why a box can't be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// Another server is at work in it.
+    InUse(PathBuf),
+    /// So many of so many entries are missing.
+    Held { path: PathBuf, lost: usize, entries: usize },
+    /// It was moved or unmounted while it was being opened.
+    Gone(PathBuf),
+    /// What could not be done, and why.
+    Disk { what: String, error: io::Error },
+}
+
+/// A file of the box, open at the version that the index tells of.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) entry: Entry,
+    /// The change that made it this version.
+    pub(crate) seq: u64,
+    pub(crate) file: File,
+}
+
+impl Store {
+    /// Opens the box at `dir`, and makes it if there is none. When this returns, all that happened to the box while no server ran is in
+    /// the index.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) fn open(
+        dir: &std::path::Path,
+        options: Options,
+        log: Log,
+        hub: Arc<Hub>,
+    ) -> Result<Store, OpenError> {
+        let at = |what: &str| {
+            let what = format!("{what} {}", dir.display());
+            move |error| OpenError::Disk { what, error }
+        };
+        std::fs::create_dir_all(dir).map_err(at("cannot make the box"))?;
+        let root = Arc::new(Root::open(dir).map_err(at("cannot open the box"))?);
+        let private = root.sub_root(PRIVATE_DIRECTORY).map_err(at("cannot open .filesync in the box"))?;
+        let lock = lock_box(&private)?;
+        let run = recover::random().map_err(at("cannot get random numbers for the box"))?;
+        let stage =
+            Stage::open(root.clone(), &private, run).map_err(at("cannot open the staging of the box"))?;
+        let (book, index) =
+            recover::recover(&root, &private, &stage, log).map_err(at("cannot recover the box"))?;
+        let shared = Arc::new(Shared {
+            index: RwLock::new(index),
+            root,
+            private,
+            stage,
+            hub,
+            log,
+            looker: OnceLock::new(),
+            reads: AtomicU64::new(0),
+        });
+        let (changes, messages) = sync_channel(COMMIT_QUEUE);
+        let committer = Committer::new(shared.clone(), book, options.fsync, messages);
+        let committer = spawn("commit", move || committer.run()).map_err(at("no thread for the box"))?;
+        let threads = Mutex::new(Threads { observer: None, committer: Some(committer) });
+        // From here on, dropping it ends the thread.
+        let store = Store { shared, changes, threads, _lock: lock };
+        store.observe(dir, options)?;
+        Ok(store)
+    }
+
+    /// Starts observing, and waits for the first full scan.
+    fn observe(&self, dir: &std::path::Path, options: Options) -> Result<(), OpenError> {
+        let (opened, first_scan) = sync_channel(1);
+        let mut watcher = Watcher::new(self.shared.clone(), self.changes.clone(), options.force, opened);
+        let sink = move |observation| -> ControlFlow<()> { watcher.take(observation) };
+        let observer =
+            Observer::start(self.shared.root.clone(), Mode::Events, "box", sink).map_err(|error| {
+                OpenError::Disk { what: format!("cannot observe the box {}", dir.display()), error }
+            })?;
+        // Set once, by the only caller.
+        let _ = self.shared.looker.set(observer.looker());
+        lock(&self.threads).observer = Some(observer);
+        match first_scan.recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Unopened::Held { lost, entries })) => {
+                Err(OpenError::Held { path: dir.to_owned(), lost, entries })
+            }
+            Ok(Err(Unopened::Gone)) | Err(_) => Err(OpenError::Gone(dir.to_owned())),
+        }
+    }
+
+    /// The index, for reading. Changes wait meanwhile, so let go of it soon.
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        read(&self.shared.index)
+    }
+
+    /// Where new content is written before it is submitted.
+    pub(crate) fn stage(&self) -> &Arc<Stage> {
+        &self.shared.stage
+    }
+
+    /// The folder.
+    pub(crate) fn root(&self) -> &Arc<Root> {
+        &self.shared.root
+    }
+
+    /// `.filesync`, for keys and the like.
+    pub(crate) fn private(&self) -> &Root {
+        &self.shared.private
+    }
+
+    /// Files that were read as a whole because they looked changed, since the start.
+    pub(crate) fn reads(&self) -> u64 {
+        self.shared.reads.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a change, and waits for the outcome.
+    ///
+    /// # Errors
+    /// It was not made.
+    pub(crate) fn submit(
+        &self,
+        path: Path,
+        action: Action,
+        origin: Option<&str>,
+    ) -> Result<Committed, Refused> {
+        let (reply, outcome) = sync_channel(1);
+        let origin = origin.map(str::to_owned);
+        self.send(Change { path, action, origin, reply: Some(reply) })?;
+        outcome.recv().unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Asks for a change, and waits only for room in the queue. The outcome comes over [`Change::reply`], which needs room for it; if
+    /// that is closed without one, the server was stopped.
+    ///
+    /// # Errors
+    /// [`Refused::Stopping`].
+    pub(crate) fn send(&self, change: Change) -> Result<(), Refused> {
+        self.changes.send(Message::Change(Box::new(change))).map_err(|_| Refused::Stopping)
+    }
+
+    /// Opens a file, and makes sure that what is open is the version that the index tells of: content is never sent under the tag of
+    /// another. `None`: there is no file at this path.
+    ///
+    /// # Errors
+    /// What the file system says; `ResourceBusy` if it was changed by hand, and that is not in the index yet.
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<Option<OpenFile>> {
+        for attempt in 0..OPEN_TRIES {
+            let Some(record) = self.index().get(path).copied() else { return Ok(None) };
+            let State::Live(entry, print) = record.state else { return Ok(None) };
+            if entry.content.kind() != Kind::File {
+                return Ok(None);
+            }
+            match self.shared.root.open_file(path) {
+                Ok(file) if Some(Stat::of_file(&file)?.print) == print => {
+                    return Ok(Some(OpenFile { entry, seq: record.step.seq, file }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+            // Either it was just replaced, and the index follows in a moment, or somebody edited it by hand.
+            if 0 < attempt {
+                self.shared.look(path.clone(), Duration::ZERO);
+            }
+            sleep(OPEN_PAUSE);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "the file was changed in the box a moment ago; try again",
+        ))
+    }
+
+    /// Stops observing and committing. What waits is refused; what was answered is durable. Later changes are refused.
+    pub(crate) fn stop(&self) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        // The observer first: it may be waiting for room in the queue, which the committer makes.
+        drop(threads.observer);
+        // Fails if the committer has ended already.
+        let _ = self.changes.send(Message::Stop);
+        if let Some(committer) = threads.committer {
+            // A thread that panicked has said so on stderr.
+            let _ = committer.join();
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The kernel frees the lock when the process ends, however it ends.
+fn lock_box(private: &Root) -> Result<File, OpenError> {
+    let path = private.path().to_owned();
+    let disk = |error| OpenError::Disk { what: format!("cannot lock {}", path.display()), error };
+    let name = Path::new(b"lock").expect("a plain name is a path");
+    let file = match private.open_write(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => private.create_new(&name, 0o600),
+        result => result,
+    };
+    let file = file.map_err(disk)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path)),
+        Err(TryLockError::Error(error)) => Err(disk(error)),
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::InUse(path) => {
+                write!(f, "another server is at work in {}; stop it, or choose another --box", path.display())
+            }
+            OpenError::Held { path, lost, entries } => write!(
+                f,
+                "{lost} of the {entries} entries of {} are missing; is the right disk mounted? If they were deleted on purpose, start \
+                 once with --force, and every client will delete them, too",
+                path.display()
+            ),
+            OpenError::Gone(path) => {
+                write!(f, "{} was moved or unmounted while it was being opened; try again", path.display())
+            }
+            OpenError::Disk { what, error } => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Disk { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Brings journal, index and disk together again when the server starts.
+//!
+//! | the journal says   | found on disk                                    | then                                               |
+//! |--------------------|--------------------------------------------------|----------------------------------------------------|
+//! | put, not seen      | the path holds the new content                   | it was done: seen                                  |
+//! |                    | staging holds it, the path what was before       | published now                                      |
+//! |                    | staging holds it, the path something else        | kept as a version, loudly; taken back              |
+//! |                    | staging holds something else: it was swapped out | kept as a version: it may be one that nobody saw   |
+//! |                    | neither                                          | taken back; a directory is made again              |
+//! | put of metadata    | what was before, by its fingerprint              | labelled now                                       |
+//! | delete             | the very thing that was to be deleted            | removed now                                        |
+//! |                    | staging holds what was taken away                | dropped if it is that very thing, else kept        |
+//! | torn at its end    |                                                  | what is torn was never acknowledged                |
+//! | damaged            |                                                  | a new epoch; staged things are kept as versions    |
+//! | whole              | the box is a copy, or restored (place.rs)        | a new epoch                                        |
+//!
+//! Nothing else is ever deleted here. What is on disk and in no record is left for the scan, which makes it a version.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use common::cli::log::Log;
+use common::disk::{
+    Expect, Fingerprint, Found, Journal, Outcome, Root, STAGING, Stage, Staged, Stat, StatKind,
+};
+use common::protocol::Epoch;
+use common::tree::{Content, Entry, Kind, Path};
+
+use super::act::label;
+use super::book::Book;
+use super::index::{Index, Record, State};
+use super::look::{self, Reading, mode_in_box};
+use super::place;
+use super::records::{JournalRecord, MAGIC};
+use super::replay::{Open, Redo, Replay, Replayed};
+
+/// Opens the journal and repairs what a crash left.
+///
+/// # Errors
+/// What the file system says. Damage is not an error: the box is what its files are.
+pub(crate) fn recover(
+    root: &Root,
+    private: &Root,
+    stage: &Arc<Stage>,
+    log: Log,
+) -> io::Result<(Book, Index)> {
+    let mut replay = Replay::default();
+    let name = Path::new(b"journal").expect("a plain name is a path");
+    let (journal, found) = Journal::open(private.try_clone()?, name, MAGIC, |record| replay.take(record))?;
+    let whole = match found {
+        // A journal without a snapshot was made by a start that did not get further.
+        Found::Nothing | Found::Whole => replay.finish(),
+        Found::Torn(bytes) => {
+            log.warn(format!(
+                "the journal ends in {bytes} bytes of a record that was never completed; they were cut off"
+            ));
+            replay.finish()
+        }
+        Found::Damaged(offset) => {
+            log.error(format!(
+                "the journal is damaged at byte {offset}; it was set aside as .filesync/journal.damaged. The history starts anew from \
+                 the files in the box, and every client will compare all it has. No file is lost"
+            ));
+            keep_staged(stage, log)?;
+            None
+        }
+    };
+    let mut is_new = whole.is_none();
+    let Replayed { mut index, seq, open } = match whole {
+        Some(replayed) => replayed,
+        None => Replayed::nothing(Epoch(random()?)),
+    };
+    if !is_new && !place::is_same(private, index.cursor().epoch)? {
+        log.warn("this box was restored or copied; its history starts anew, and every client will compare all it has");
+        index.begin(Epoch(random()?));
+        is_new = true;
+    }
+    let mut recovery = Recovery {
+        root,
+        staging: private.sub_root(STAGING)?,
+        stage: stage.clone(),
+        log,
+        book: Book::new(journal, seq),
+        index,
+    };
+    recovery.redo(open.into_iter().collect())?;
+    let Recovery { mut book, index, .. } = recovery;
+    match is_new {
+        true => {
+            book.rewrite(&index)?;
+            // Last, so that a crash in between begins anew once more.
+            place::note(private, index.cursor().epoch)?;
+        }
+        false => book.flush()?,
+    }
+    Ok((book, index))
+}
+
+/// 64 random bits.
+///
+/// # Errors
+/// Those of reading `/dev/urandom`.
+pub(crate) fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Nothing is known of what is in staging: it may be all that is left of an acknowledged upload.
+fn keep_staged(stage: &Arc<Stage>, log: Log) -> io::Result<()> {
+    for (staged, stat) in stage.leftovers()? {
+        if stat.kind != StatKind::Directory {
+            keep(staged, &unknown(), log)?;
+        }
+    }
+    Ok(())
+}
+
+fn keep(staged: Staged, path: &Path, log: Log) -> io::Result<()> {
+    let version = staged.set_aside(path)?;
+    log.warn(format!(
+        "{path}: a version that could not be told whose it is was kept as .filesync/versions/{version}"
+    ));
+    Ok(())
+}
+
+fn unknown() -> Path {
+    Path::new(b"unknown").expect("a plain name is a path")
+}
+
+struct Recovery<'a> {
+    root: &'a Root,
+    staging: Root,
+    stage: Arc<Stage>,
+    log: Log,
+    book: Book,
+    index: Index,
+}
+
+impl Recovery<'_> {
+    fn redo(&mut self, open: Vec<(Path, Open)>) -> io::Result<()> {
+        let deleted: Vec<Fingerprint> = open.iter().filter_map(|(_, open)| deleted_print(open)).collect();
+        self.redo_deletes(&open)?;
+        for (path, open) in &open {
+            if let Redo::Put(staged) = &open.redo {
+                self.redo_put(path, open, staged.as_deref())?;
+            }
+        }
+        for (staged, stat) in self.stage.leftovers()? {
+            let was_deleted = deleted.iter().any(|print| print.is_likely_same_content(&stat.print));
+            if staged.was_taken() && !was_deleted {
+                keep(staged, &unknown(), self.log)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be removed is found out before anything is: removing a child changes its directory.
+    fn redo_deletes(&self, open: &[(Path, Open)]) -> io::Result<()> {
+        let mut undone = Vec::new();
+        for (path, open) in open {
+            let Some(print) = deleted_print(open) else { continue };
+            match self.root.stat(path) {
+                Ok(Some(stat)) if is_still(&stat, &print) => undone.push((path, stat)),
+                _ => {}
+            }
+        }
+        // From below: what is in a directory comes after it in the order of paths.
+        for (path, stat) in undone.into_iter().rev() {
+            let expect = match stat.kind {
+                StatKind::Directory => Expect::EmptyDirectory,
+                _ => Expect::Print(stat.print),
+            };
+            match self.stage.remove(path, expect) {
+                Ok(Outcome::Done(())) => {}
+                Ok(Outcome::Changed) => {
+                    self.log.warn(format!("{path}: was to be deleted, but is not empty; it stays"))
+                }
+                Err(error) => {
+                    self.log.warn(format!("{path}: was to be deleted, but can't be; it stays: {error}"))
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn redo_put(&mut self, path: &Path, open: &Open, name: Option<&[u8]>) -> io::Result<()> {
+        let Some(entry) = self.index.live_entry(path).copied() else { return Ok(()) };
+        let Some(name) = name else { return self.redo_label(path, open, &entry) };
+        let staged = self.staged(name, path, &entry)?;
+        let print = match (self.print_if_there(path, &entry), staged) {
+            (Some(print), _) => Some(print),
+            (None, Some(staged)) => self.publish(path, expected(open.previous), staged)?,
+            (None, None) => self.make_directory(path, &entry)?,
+        };
+        match print {
+            Some(print) => self.done(path, open, print),
+            None => {
+                self.index.take_back(path, open.previous);
+                self.book.append(&JournalRecord::Void { seq: open.step.seq })
+            }
+        }
+    }
+
+    /// If it does not look as before, the scan finds out what it is.
+    fn redo_label(&mut self, path: &Path, open: &Open, entry: &Entry) -> io::Result<()> {
+        let before = match open.previous.map(|previous| previous.state) {
+            Some(State::Live(before, print)) if before.content == entry.content => print,
+            _ => None,
+        };
+        let labelled = before.and_then(|before| label(self.root, path, entry, Some(before)).ok().flatten());
+        labelled.map_or(Ok(()), |print| self.done(path, open, print))
+    }
+
+    /// What was staged under this name, if it still is. After the swap something else has the name: what was replaced.
+    fn staged(&self, name: &[u8], path: &Path, entry: &Entry) -> io::Result<Option<Staged>> {
+        let Some((staged, _)) = self.stage.find(name)? else { return Ok(None) };
+        let name = Path::new(name).map_err(io::Error::other)?;
+        match look::read(&self.staging, &name)? {
+            Reading::Stable(content, _) if content == entry.content => Ok(Some(staged)),
+            Reading::Stable(Content::Directory, _) => Ok(None),
+            _ => keep(staged, path, self.log).map(|()| None),
+        }
+    }
+
+    /// What a path looks like, if it holds the content of `entry`. What can't be read is not what we put there.
+    fn print_if_there(&self, path: &Path, entry: &Entry) -> Option<Fingerprint> {
+        match look::read(self.root, path) {
+            Ok(Reading::Stable(content, stat)) if content == entry.content => Some(stat.print),
+            _ => None,
+        }
+    }
+
+    fn publish(
+        &self,
+        path: &Path,
+        expect: Option<Expect>,
+        staged: Staged,
+    ) -> io::Result<Option<Fingerprint>> {
+        let Some(expect) = expect.filter(|&expect| self.holds(path, expect)) else {
+            return keep(staged, path, self.log).map(|()| None);
+        };
+        match staged.publish(path, expect)? {
+            Outcome::Done(stat) => Ok(Some(stat.print)),
+            Outcome::Changed => Ok(None),
+        }
+    }
+
+    /// Whether the box has room for what was to be put there: the directory above, and what was before.
+    fn holds(&self, path: &Path, expect: Expect) -> bool {
+        let has_parent = match path.parent() {
+            Some(parent) => {
+                matches!(self.root.stat(&parent), Ok(Some(stat)) if stat.kind == StatKind::Directory)
+            }
+            None => true,
+        };
+        let is_as_before = match self.root.stat(path) {
+            Ok(None) => expect == Expect::Absent,
+            Ok(Some(stat)) => match expect {
+                Expect::Absent => false,
+                Expect::Print(print) => stat.print.is_likely_same_content(&print),
+                Expect::EmptyDirectory => stat.kind == StatKind::Directory,
+            },
+            Err(_) => false,
+        };
+        has_parent && is_as_before
+    }
+
+    /// A directory needs nothing but its record. It may be that an upload made it, and a power cut lost the name.
+    fn make_directory(&self, path: &Path, entry: &Entry) -> io::Result<Option<Fingerprint>> {
+        if entry.content != Content::Directory || !self.holds(path, Expect::Absent) {
+            return Ok(None);
+        }
+        let mode = mode_in_box(Kind::Directory, entry.meta.mode);
+        self.root.make_dir(path, mode)?;
+        self.root.set_mode(path, mode)?;
+        Ok(self.root.stat(path)?.map(|stat| stat.print))
+    }
+
+    fn done(&mut self, path: &Path, open: &Open, print: Fingerprint) -> io::Result<()> {
+        self.index.set_print(path, open.step, print);
+        self.book.append(&JournalRecord::Seen { step: open.step, path: path.clone(), print })
+    }
+}
+
+fn deleted_print(open: &Open) -> Option<Fingerprint> {
+    match open.redo {
+        Redo::Delete(print) => Some(print),
+        Redo::Put(_) => None,
+    }
+}
+
+/// Whether it is the very thing that was to be deleted. A directory may be in an older state: a power cut can bring back the names of
+/// what was in it, too. A directory made since has a later time, and no program can set that one.
+fn is_still(stat: &Stat, print: &Fingerprint) -> bool {
+    match stat.kind {
+        StatKind::Directory => stat.print.ino == print.ino && stat.print.ctime <= print.ctime,
+        _ => stat.print == *print,
+    }
+}
+
+/// `None`: not known.
+fn expected(previous: Option<Record>) -> Option<Expect> {
+    match previous.map(|previous| previous.state) {
+        None | Some(State::Tombstone) => Some(Expect::Absent),
+        Some(State::Live(entry, _)) if entry.content == Content::Directory => Some(Expect::EmptyDirectory),
+        Some(State::Live(_, print)) => print.map(Expect::Print),
+    }
+}

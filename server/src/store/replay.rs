@@ -1,0 +1,228 @@
+//! From the records of the journal to the index, and to what may not have reached the disk. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::disk::Fingerprint;
+use common::protocol::Epoch;
+use common::tree::Path;
+use common::wire::pack::PackError;
+
+use super::index::{Index, Origin, Record, State, Step};
+use super::records::JournalRecord;
+
+/// What the records read so far come to.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    /// `None` before the snapshot.
+    index: Option<Index>,
+    /// The last seq given to any change, made or not.
+    seq: u64,
+    open: BTreeMap<Path, Open>,
+    origins: BTreeSet<u32>,
+}
+
+/// A change of which the journal does not say that it reached the disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Open {
+    pub(crate) step: Step,
+    /// What the path held before.
+    pub(crate) previous: Option<Record>,
+    pub(crate) redo: Redo,
+}
+
+/// What is there to do again.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Redo {
+    /// Publish what was staged under this name; `None`: the content is in place, only metadata may not be.
+    Put(Option<Vec<u8>>),
+    /// Remove what looks like this.
+    Delete(Fingerprint),
+}
+
+/// The result.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) index: Index,
+    /// The last seq given to any change, made or not.
+    pub(crate) seq: u64,
+    pub(crate) open: BTreeMap<Path, Open>,
+}
+
+impl Replay {
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// It is none of ours, or can't follow what came before: the journal is damaged.
+    pub(crate) fn take(&mut self, record: &[u8]) -> Result<(), PackError> {
+        let record = JournalRecord::decode(record)?;
+        if let JournalRecord::Snapshot { epoch, seq, horizon } = record {
+            if self.index.is_some() || seq < horizon {
+                return Err(PackError);
+            }
+            (self.index, self.seq) = (Some(Index::resume(epoch, seq, horizon)), seq);
+            return Ok(());
+        }
+        let index = self.index.as_mut().ok_or(PackError)?;
+        match record {
+            JournalRecord::Origin { number, name } => {
+                if name.is_empty() || index.origins.number(&name) != number {
+                    return Err(PackError);
+                }
+                self.origins.insert(number.0);
+            }
+            JournalRecord::Put { step, origin, path, entry, staged } => {
+                let state = State::Live(entry, None);
+                self.change(path, Record { step, origin, state }, Some(Redo::Put(staged)))?;
+            }
+            JournalRecord::Delete { step, origin, path, print } => {
+                let state = State::Tombstone;
+                self.change(path, Record { step, origin, state }, print.map(Redo::Delete))?;
+            }
+            JournalRecord::Seen { step, path, print } => {
+                index.set_print(&path, step, print);
+                if self.open.get(&path).is_some_and(|open| open.step == step) {
+                    self.open.remove(&path);
+                }
+            }
+            JournalRecord::Void { seq } => self.void(seq),
+            JournalRecord::Snapshot { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, path: Path, record: Record, redo: Option<Redo>) -> Result<(), PackError> {
+        let index = self.index.as_mut().ok_or(PackError)?;
+        let previous = index.get(&path).copied();
+        let is_in_order = previous.is_none_or(|previous| previous.step < record.step);
+        let is_known = record.origin == Origin::BOX || self.origins.contains(&record.origin.0);
+        if !is_in_order || !is_known {
+            return Err(PackError);
+        }
+        self.seq = self.seq.max(record.step.seq);
+        index.apply(path.clone(), record);
+        self.open.remove(&path);
+        if let Some(redo) = redo {
+            self.open.insert(path, Open { step: record.step, previous, redo });
+        }
+        Ok(())
+    }
+
+    /// The change of this seq was not made: what it replaced still stands.
+    fn void(&mut self, seq: u64) {
+        let Some(index) = &mut self.index else { return };
+        self.open.retain(|path, open| {
+            if open.step.seq == seq {
+                index.take_back(path, open.previous);
+            }
+            open.step.seq != seq
+        });
+    }
+
+    /// What all records came to; `None` if there was not even a snapshot.
+    pub(crate) fn finish(self) -> Option<Replayed> {
+        Some(Replayed { index: self.index?, seq: self.seq, open: self.open })
+    }
+}
+
+impl Replayed {
+    /// The beginning of a history.
+    pub(crate) fn nothing(epoch: Epoch) -> Replayed {
+        Replayed { index: Index::new(epoch), seq: 0, open: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::tree::{Content, Entry, Meta, Mtime};
+    use common::wire::sha256::Hash;
+
+    use super::*;
+
+    const PRINT: Fingerprint = Fingerprint { ino: 1, size: 2, mtime: Mtime(3), ctime: Mtime(4) };
+
+    fn path() -> Path {
+        Path::new(b"a").unwrap()
+    }
+
+    fn step(seq: u64) -> Step {
+        Step { seq, part: 0 }
+    }
+
+    fn snapshot(seq: u64) -> JournalRecord {
+        JournalRecord::Snapshot { epoch: Epoch(5), seq, horizon: 0 }
+    }
+
+    fn put(seq: u64, origin: u32) -> JournalRecord {
+        let content = Content::File { size: 1, hash: Hash([seq as u8; 32]) };
+        let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o644 } };
+        let staged = Some(b"staged".to_vec());
+        JournalRecord::Put { step: step(seq), origin: Origin(origin), path: path(), entry, staged }
+    }
+
+    fn delete(seq: u64) -> JournalRecord {
+        JournalRecord::Delete { step: step(seq), origin: Origin::BOX, path: path(), print: Some(PRINT) }
+    }
+
+    fn seen(seq: u64) -> JournalRecord {
+        JournalRecord::Seen { step: step(seq), path: path(), print: PRINT }
+    }
+
+    fn replay(records: &[JournalRecord]) -> Result<Replayed, PackError> {
+        let mut replay = Replay::default();
+        records.iter().try_for_each(|record| replay.take(record.encode().as_bytes()))?;
+        replay.finish().ok_or(PackError)
+    }
+
+    #[test]
+    fn what_is_seen_is_closed() {
+        let replayed = replay(&[snapshot(3), put(4, 0), seen(4)]).unwrap();
+        assert_eq!((replayed.seq, replayed.open.len()), (4, 0));
+        let state = replayed.index.get(&path()).unwrap().state;
+        assert!(matches!(state, State::Live(_, Some(PRINT))));
+    }
+
+    #[test]
+    fn what_is_not_seen_is_open_and_knows_what_was_before() {
+        let replayed = replay(&[snapshot(0), put(1, 0), seen(1), put(2, 0)]).unwrap();
+        let open = &replayed.open[&path()];
+        assert_eq!(open.previous.unwrap().step, step(1));
+        assert_eq!(open.redo, Redo::Put(Some(b"staged".to_vec())));
+        let replayed = replay(&[snapshot(0), put(1, 0), seen(1), delete(2)]).unwrap();
+        assert_eq!(replayed.open[&path()].redo, Redo::Delete(PRINT));
+        let replayed = replay(&[snapshot(0), delete(1), put(2, 0), seen(2)]).unwrap();
+        assert_eq!(replayed.open.len(), 0);
+        // Of another version: it says nothing of this one.
+        let replayed = replay(&[snapshot(0), put(1, 0), put(2, 0), seen(1)]).unwrap();
+        assert_eq!(replayed.open.len(), 1);
+    }
+
+    #[test]
+    fn void_takes_back_and_its_seq_is_not_given_again() {
+        for change in [put(2, 0), delete(2)] {
+            let replayed =
+                replay(&[snapshot(0), put(1, 0), seen(1), change, JournalRecord::Void { seq: 2 }]).unwrap();
+            assert_eq!((replayed.seq, replayed.open.len()), (2, 0));
+            assert_eq!(replayed.index.get(&path()).unwrap().step, step(1));
+        }
+        let replayed = replay(&[snapshot(0), put(1, 0), JournalRecord::Void { seq: 1 }]).unwrap();
+        assert!(replayed.index.get(&path()).is_none());
+    }
+
+    #[test]
+    fn what_no_server_of_ours_writes_is_damage() {
+        let named = JournalRecord::Origin { number: Origin(1), name: "laptop".into() };
+        assert!(replay(&[snapshot(0), named.clone(), put(1, 1)]).is_ok());
+        for records in [
+            vec![],
+            vec![put(1, 0)],
+            vec![snapshot(0), snapshot(0)],
+            vec![snapshot(0), put(1, 1)],
+            vec![snapshot(0), put(2, 0), put(2, 0)],
+            vec![snapshot(0), put(2, 0), delete(1)],
+            vec![snapshot(0), named.clone(), put(1, 2)],
+            vec![snapshot(0), JournalRecord::Origin { number: Origin(2), name: "laptop".into() }],
+        ] {
+            assert!(replay(&records).is_err(), "{records:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Whether a change may be made, and what it then comes to. Pure: the index and the change in, a verdict out.
+//!
+//! | the path holds                | wanted: put            | delete                | new metadata       |
+//! |-------------------------------|------------------------|-----------------------|--------------------|
+//! | what is required              | publish it             | remove it             | label it           |
+//! | exactly what is wanted        | nothing to do: success | (a tombstone) success | nothing to do      |
+//! | that, with other metadata     | label it               |                       |                    |
+//! | anything else                 | refused                | refused               | refused            |
+//!
+//! The second row makes a repeated request succeed whose first answer was lost, whatever it requires: what the client wants is so.
+
+use std::io;
+
+use common::disk::{Expect, Fingerprint};
+use common::tree::{Entry, Kind, Meta, Path, Tag};
+
+use super::change::{Action, Refused, Require};
+use super::index::{Index, Record, State};
+
+/// What is to be done about a change that may be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Nothing: the path is as it should be.
+    Settled,
+    /// Nothing but to remember what the file looks like.
+    Seen(Fingerprint),
+    /// The staged thing takes the place of what is expected there.
+    Publish(Expect),
+    /// What is there gets other metadata, and is this entry then.
+    Label(Entry),
+    /// What is expected there is removed.
+    Remove(Expect),
+    /// The index follows the box: this was made or changed by hand.
+    Note(Entry, Fingerprint),
+    /// The index follows the box: this was deleted by hand.
+    Forget,
+}
+
+/// Judges a change.
+///
+/// # Errors
+/// It may not be made.
+pub(crate) fn judge(index: &Index, path: &Path, action: &Action) -> Result<Verdict, Refused> {
+    match action {
+        Action::Put { entry, require, .. } => judge_put(index, path, entry, require),
+        Action::Delete { require } => judge_delete(index, path, require),
+        Action::SetMeta { mtime, mode, require } => {
+            require_met(index, path, require)?;
+            let entry = index.live_entry(path).ok_or(Refused::NotFound)?;
+            let Meta { mtime: old_mtime, mode: old_mode } = entry.meta;
+            let meta = Meta { mtime: mtime.unwrap_or(old_mtime), mode: mode.unwrap_or(old_mode) };
+            Ok(judge_meta(entry, &Entry { meta, ..*entry }))
+        }
+        Action::Found { entry, print } => judge_found(index, path, entry, *print),
+        Action::Lost => match index.live_entry(path) {
+            None => Ok(Verdict::Settled),
+            Some(_) if index.has_below(path) => Err(Refused::NotEmpty),
+            Some(_) => Ok(Verdict::Forget),
+        },
+    }
+}
+
+fn judge_put(index: &Index, path: &Path, entry: &Entry, require: &Require) -> Result<Verdict, Refused> {
+    if let Some(known) = index.live_entry(path)
+        && known.content == entry.content
+    {
+        return Ok(judge_meta(known, entry));
+    }
+    require_met(index, path, require)?;
+    if !index.has_parent(path) {
+        return Err(Refused::ParentMissing);
+    }
+    if index.has_below(path) {
+        return Err(Refused::NotEmpty);
+    }
+    Ok(Verdict::Publish(expected(index.get(path))?))
+}
+
+fn judge_delete(index: &Index, path: &Path, require: &Require) -> Result<Verdict, Refused> {
+    match index.get(path).map(|record| (record, record.entry())) {
+        None => Err(Refused::NotFound),
+        Some((_, None)) if matches!(require, Require::OneOf(_) | Require::Anything) => Ok(Verdict::Settled),
+        Some((_, None)) => Err(Refused::NotFound),
+        Some((record, Some(_))) => {
+            require_met(index, path, require)?;
+            if index.has_below(path) {
+                return Err(Refused::NotEmpty);
+            }
+            Ok(Verdict::Remove(expected(Some(record))?))
+        }
+    }
+}
+
+fn judge_meta(known: &Entry, wanted: &Entry) -> Verdict {
+    if known.same_meta(wanted) { Verdict::Settled } else { Verdict::Label(*wanted) }
+}
+
+fn judge_found(index: &Index, path: &Path, entry: &Entry, print: Fingerprint) -> Result<Verdict, Refused> {
+    if !index.has_parent(path) {
+        return Err(Refused::ParentMissing);
+    }
+    if entry.content.kind() != Kind::Directory && index.has_below(path) {
+        return Err(Refused::NotEmpty);
+    }
+    let agrees = index.live_entry(path).is_some_and(|known| known.agrees(entry));
+    Ok(if agrees { Verdict::Seen(print) } else { Verdict::Note(*entry, print) })
+}
+
+fn require_met(index: &Index, path: &Path, require: &Require) -> Result<(), Refused> {
+    let current = index.live_entry(path).map(|entry| Tag::from(entry.content));
+    let is_met = match require {
+        Require::Nothing => current.is_none(),
+        Require::OneOf(tags) => current.is_some_and(|current| tags.contains(&current)),
+        Require::Something => current.is_some(),
+        Require::Anything => true,
+    };
+    if is_met { Ok(()) } else { Err(Refused::Precondition(index.describe(path))) }
+}
+
+/// What the disk must hold if the index is right.
+fn expected(record: Option<&Record>) -> Result<Expect, Refused> {
+    match record.map(|record| record.state) {
+        None | Some(State::Tombstone) => Ok(Expect::Absent),
+        Some(State::Live(entry, _)) if entry.content.kind() == Kind::Directory => Ok(Expect::EmptyDirectory),
+        Some(State::Live(_, Some(print))) => Ok(Expect::Print(print)),
+        Some(State::Live(_, None)) => {
+            Err(Refused::Disk(io::Error::other("the server could not read what is at this path in its box")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::protocol::Epoch;
+    use common::tree::{Content, Mtime};
+    use common::wire::sha256::Hash;
+
+    use super::super::index::{Origin, Step};
+    use super::*;
+
+    const PRINT: Fingerprint = Fingerprint { ino: 1, size: 1, mtime: Mtime(1), ctime: Mtime(1) };
+
+    fn path(text: &str) -> Path {
+        Path::new(text.as_bytes()).unwrap()
+    }
+
+    fn file(number: u8) -> Entry {
+        entry(Content::File { size: 1, hash: Hash([number; 32]) })
+    }
+
+    fn entry(content: Content) -> Entry {
+        Entry { content, meta: Meta { mtime: Mtime(7), mode: 0o644 } }
+    }
+
+    /// `f` is a file, `d` a directory with `d/f` in it, `e` an empty one, `t` a tombstone, `u` a file nobody looked at.
+    fn index() -> Index {
+        let mut index = Index::new(Epoch(1));
+        let directory = entry(Content::Directory);
+        for (seq, name, state) in [
+            (1, "f", State::Live(file(1), Some(PRINT))),
+            (2, "d", State::Live(directory, None)),
+            (3, "d/f", State::Live(file(1), Some(PRINT))),
+            (4, "e", State::Live(directory, None)),
+            (5, "t", State::Tombstone),
+            (6, "u", State::Live(file(1), None)),
+        ] {
+            index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
+        }
+        index
+    }
+
+    fn one_of(number: u8) -> Require {
+        Require::OneOf(vec![Tag::from(file(9).content), Tag::from(file(number).content)])
+    }
+
+    fn word(result: Result<Verdict, Refused>) -> String {
+        match result {
+            Ok(Verdict::Settled) => "settled".into(),
+            Ok(Verdict::Seen(_)) => "seen".into(),
+            Ok(Verdict::Publish(Expect::Absent)) => "publish as new".into(),
+            Ok(Verdict::Publish(Expect::EmptyDirectory)) => "publish over directory".into(),
+            Ok(Verdict::Publish(Expect::Print(_))) => "publish over file".into(),
+            Ok(Verdict::Label(_)) => "label".into(),
+            Ok(Verdict::Remove(Expect::EmptyDirectory)) => "remove directory".into(),
+            Ok(Verdict::Remove(_)) => "remove file".into(),
+            Ok(Verdict::Note(..)) => "note".into(),
+            Ok(Verdict::Forget) => "forget".into(),
+            Err(Refused::Precondition(current)) => {
+                format!("412 {}", current.map_or("nothing".into(), |current| format!("at {}", current.seq)))
+            }
+            Err(Refused::ParentMissing) => "no parent".into(),
+            Err(Refused::NotEmpty) => "not empty".into(),
+            Err(Refused::NotFound) => "not found".into(),
+            Err(Refused::Disk(_)) => "disk".into(),
+            Err(Refused::Stopping) => "stopping".into(),
+        }
+    }
+
+    #[test]
+    fn puts() {
+        use Require::{Anything, Nothing, Something};
+        let labelled = Entry { meta: Meta { mtime: Mtime(8), mode: 0o600 }, ..file(1) };
+        for (name, new, require, verdict) in [
+            ("n", file(1), Nothing, "publish as new"),
+            ("n", file(1), Anything, "publish as new"),
+            ("n", file(1), Something, "412 nothing"),
+            ("n", file(1), one_of(1), "412 nothing"),
+            ("t", file(1), Nothing, "publish as new"),
+            ("t", file(1), one_of(1), "412 at 5"),
+            ("f", file(2), Nothing, "412 at 1"),
+            ("f", file(2), one_of(1), "publish over file"),
+            ("f", file(2), one_of(2), "412 at 1"),
+            ("f", file(2), Something, "publish over file"),
+            ("f", file(2), Anything, "publish over file"),
+            // Repeated after a lost answer: what is wanted is so.
+            ("f", file(1), Nothing, "settled"),
+            ("f", file(1), one_of(3), "settled"),
+            ("f", labelled, Nothing, "label"),
+            ("u", file(2), one_of(1), "disk"),
+            ("f", entry(Content::Directory), one_of(1), "publish over file"),
+            ("e", entry(Content::Directory), Nothing, "settled"),
+            ("e", file(1), Something, "publish over directory"),
+            ("d", file(1), Something, "not empty"),
+            ("n/f", file(1), Nothing, "no parent"),
+            ("f/f", file(1), Nothing, "no parent"),
+            ("t/f", file(1), Nothing, "no parent"),
+            ("d/n", file(1), Nothing, "publish as new"),
+        ] {
+            assert_eq!(
+                word(judge_put(&index(), &path(name), &new, &require)),
+                verdict,
+                "{name} {new:?} {require:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn deletes() {
+        use Require::{Anything, Nothing, Something};
+        for (name, require, verdict) in [
+            ("f", one_of(1), "remove file"),
+            ("f", Something, "remove file"),
+            ("f", one_of(2), "412 at 1"),
+            ("f", Nothing, "412 at 1"),
+            ("t", one_of(2), "settled"),
+            ("t", Anything, "settled"),
+            ("t", Something, "not found"),
+            ("n", one_of(1), "not found"),
+            ("e", Require::OneOf(vec![Tag::Directory]), "remove directory"),
+            ("d", Require::OneOf(vec![Tag::Directory]), "not empty"),
+        ] {
+            let action = Action::Delete { require };
+            assert_eq!(word(judge(&index(), &path(name), &action)), verdict, "{name} {action:?}");
+        }
+    }
+
+    #[test]
+    fn metadata() {
+        for (name, mode, require, verdict) in [
+            ("f", 0o600, Require::Something, "label"),
+            ("f", 0o644, Require::Something, "settled"),
+            ("f", 0o600, one_of(2), "412 at 1"),
+            ("t", 0o600, one_of(2), "412 at 5"),
+            ("n", 0o600, Require::Anything, "not found"),
+        ] {
+            let action = Action::SetMeta { mtime: None, mode: Some(mode), require };
+            assert_eq!(word(judge(&index(), &path(name), &action)), verdict, "{name} {action:?}");
+        }
+    }
+
+    #[test]
+    fn made_by_hand() {
+        let directory = entry(Content::Directory);
+        for (name, found, verdict) in [
+            ("f", file(1), "seen"),
+            ("f", file(2), "note"),
+            ("f", directory, "note"),
+            ("n", file(1), "note"),
+            ("t", file(1), "note"),
+            ("d", directory, "seen"),
+            ("d", file(1), "not empty"),
+            ("n/f", file(1), "no parent"),
+        ] {
+            let action = Action::Found { entry: found, print: PRINT };
+            assert_eq!(word(judge(&index(), &path(name), &action)), verdict, "{name} {found:?}");
+        }
+        for (name, verdict) in
+            [("f", "forget"), ("d", "not empty"), ("e", "forget"), ("t", "settled"), ("n", "settled")]
+        {
+            assert_eq!(word(judge(&index(), &path(name), &Action::Lost)), verdict, "{name}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Makes changes of what is found in the box: what was made, changed or deleted there by hand.
+//!
+//! What an observation says is compared with the index. What looks the same is the same; what looks changed is read, and becomes a
+//! version if it is one. What is absent is lost, with all below it, from below. Changes are sent without waiting for their outcome, so
+//! that a thousand of them are a few commit groups; the queue is bounded, and slows the scan down when the disk is slower.
+//!
+//! The first scan is special in two ways. Whoever opens the store waits for it, so that nobody connects before what happened while the
+//! server was down is history. And what it finds lost is held back until its end: if that is most of the box, a wrong disk is more
+//! likely mounted than everything deleted, and the store does not open. While the server runs a delete by hand is what it seems.
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use common::disk::{Fingerprint, Observation, Stat, StatKind};
+use common::limits::REMEMBERED_NOTICES;
+use common::sync::is_mass_deletion;
+use common::threads::read;
+use common::tree::{Entry, Kind, Path};
+
+use super::change::{Action, Change};
+use super::commit::Message;
+use super::index::State;
+use super::look::{Reading, entry, has_mode};
+use super::shared::Shared;
+
+/// Between a reading during which a file changed, and the next one.
+const UNSETTLED_PAUSE: Duration = Duration::from_secs(1);
+/// Deletes by hand within this time are counted together.
+const LOSS_WINDOW: Duration = Duration::from_secs(10);
+
+/// How the first scan ended.
+pub(crate) type Opened = Result<(), Unopened>;
+
+/// Why the store does not open after its first scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    /// So many of so many entries are missing.
+    Held { lost: usize, entries: usize },
+    /// The box was moved or unmounted meanwhile.
+    Gone,
+}
+
+/// Takes observations.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    changes: SyncSender<Message>,
+    first: Option<First>,
+    losses: Losses,
+    /// What was said already, so that every scan does not say it again.
+    said: HashSet<String>,
+    is_gone: bool,
+}
+
+/// The first scan, while it lasts.
+#[derive(Debug)]
+struct First {
+    opened: SyncSender<Opened>,
+    /// Whether to go on whatever is missing.
+    force: bool,
+    lost: HashSet<Path>,
+    /// What stands where something lost was, to be looked at when that is gone from the index.
+    replaced: Vec<(Path, Stat)>,
+}
+
+/// Counts deletes by hand, to say when they are many.
+#[derive(Debug)]
+struct Losses {
+    since: Instant,
+    lost: usize,
+    entries: usize,
+}
+
+type Flow = ControlFlow<()>;
+const GO_ON: Flow = ControlFlow::Continue(());
+
+impl Watcher {
+    /// A watcher that tells `opened` when the first scan is complete.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        changes: SyncSender<Message>,
+        force: bool,
+        opened: SyncSender<Opened>,
+    ) -> Watcher {
+        let first = Some(First { opened, force, lost: HashSet::new(), replaced: Vec::new() });
+        let losses = Losses { since: Instant::now(), lost: 0, entries: 0 };
+        Watcher { shared, changes, first, losses, said: HashSet::new(), is_gone: false }
+    }
+
+    /// Takes the next observation; breaks when the store is stopping.
+    pub(crate) fn take(&mut self, observation: Observation) -> Flow {
+        match observation {
+            Observation::Listing { directory, entries } => self.listing(directory.as_ref(), entries),
+            Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
+            Observation::Look { path, stat: None } => self.lost(path),
+            Observation::Unreadable { path, error } => self.unreadable(path.as_ref(), &error),
+            Observation::Unsuitable { directory, name, rule } => {
+                let place = directory.map_or("the box".to_owned(), |directory| directory.to_string());
+                let name = name.escape_ascii();
+                self.say(format!("{place}: the name {name} can't sync: {rule}"));
+                GO_ON
+            }
+            Observation::Polling(reason) => {
+                self.shared.log.warn(reason);
+                GO_ON
+            }
+            Observation::Scanned => self.scanned(),
+            Observation::Gone => self.gone(),
+        }
+    }
+
+    fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>) -> Flow {
+        self.is_gone = false;
+        // Both are in the order of paths.
+        let mut missing = read(&self.shared.index).children(directory);
+        missing.retain(|path| entries.binary_search_by(|(found, _)| found.cmp(path)).is_err());
+        for path in missing {
+            self.lost(path)?;
+        }
+        entries.into_iter().try_for_each(|(path, stat)| self.consider(path, stat))
+    }
+
+    /// Something is there. Is it what the index says?
+    fn consider(&mut self, path: Path, stat: Stat) -> Flow {
+        let index = read(&self.shared.index);
+        let known = match index.get(&path).map(|record| record.state) {
+            Some(State::Live(entry, print)) => Some((entry, print)),
+            _ => None,
+        };
+        let is_over_lost = stat.kind != StatKind::Directory && index.has_below(&path);
+        drop(index);
+        if known.is_some_and(|(entry, print)| is_unchanged(&entry, print, &stat)) {
+            return GO_ON;
+        }
+        if stat.kind == StatKind::Other {
+            self.say(format!("{path}: neither file, directory nor symbolic link; it does not sync"));
+            return self.lost(path);
+        }
+        if is_over_lost {
+            let below = live_below(&self.shared, &path);
+            self.lose(below)?;
+            if let Some(first) = &mut self.first {
+                first.replaced.push((path, stat));
+                return GO_ON;
+            }
+        }
+        self.read(path, known.map(|(entry, _)| entry))
+    }
+
+    fn read(&mut self, path: Path, known: Option<Entry>) -> Flow {
+        match self.shared.read(&path) {
+            Ok(Reading::Stable(content, stat)) => {
+                let entry = entry(content, &stat, known.as_ref());
+                self.send(path, Action::Found { entry, print: stat.print })
+            }
+            Ok(Reading::Unsettled) => {
+                self.shared.look(path, UNSETTLED_PAUSE);
+                GO_ON
+            }
+            // It went, or became something else: there will be word of that.
+            Ok(Reading::Absent | Reading::Other) => GO_ON,
+            Err(error) => self.unreadable(Some(&path), &error),
+        }
+    }
+
+    /// A path is absent, on good evidence.
+    fn lost(&mut self, path: Path) -> Flow {
+        let mut lost = live_below(&self.shared, &path);
+        lost.extend(read(&self.shared.index).live_entry(&path).map(|_| path));
+        self.lose(lost)
+    }
+
+    /// From below: the paths must be in order.
+    fn lose(&mut self, lost: Vec<Path>) -> Flow {
+        if let Some(first) = &mut self.first {
+            first.lost.extend(lost);
+            return GO_ON;
+        }
+        if self.losses.add(lost.len(), || read(&self.shared.index).live() as usize) {
+            self.shared.log.warn(format!(
+                "{} of {} entries were deleted in the box by hand within {} s; every client will delete them, too",
+                self.losses.lost,
+                self.losses.entries,
+                LOSS_WINDOW.as_secs()
+            ));
+        }
+        lost.into_iter().rev().try_for_each(|path| self.send(path, Action::Lost))
+    }
+
+    fn unreadable(&mut self, path: Option<&Path>, error: &io::Error) -> Flow {
+        let what = path.map_or("the box".to_owned(), Path::to_string);
+        self.say(format!(
+            "{what}: can't be read, so it does not sync, and nothing in it counts as deleted: {error}"
+        ));
+        GO_ON
+    }
+
+    fn gone(&mut self) -> Flow {
+        if let Some(first) = self.first.take() {
+            let _ = first.opened.try_send(Err(Unopened::Gone));
+            return ControlFlow::Break(());
+        }
+        if !self.is_gone {
+            self.shared.log.error(
+                "the box is not in its place any more, or has lost its .filesync directory; nothing in it counts as deleted, and \
+                 nothing is accepted until it is back",
+            );
+        }
+        self.is_gone = true;
+        GO_ON
+    }
+
+    fn scanned(&mut self) -> Flow {
+        let Some(first) = self.first.take() else { return GO_ON };
+        let (lost, entries) = (first.lost.len(), read(&self.shared.index).live() as usize);
+        if is_mass_deletion(lost, entries) && !first.force {
+            let _ = first.opened.try_send(Err(Unopened::Held { lost, entries }));
+            return ControlFlow::Break(());
+        }
+        let mut lost: Vec<Path> = first.lost.into_iter().collect();
+        lost.sort_unstable();
+        lost.into_iter().rev().try_for_each(|path| self.send(path, Action::Lost))?;
+        for (path, stat) in first.replaced {
+            self.barrier()?;
+            self.consider(path, stat)?;
+        }
+        self.barrier()?;
+        // Whoever opens the store may have given up.
+        let _ = first.opened.try_send(Ok(()));
+        GO_ON
+    }
+
+    /// Waits until all that was sent is committed.
+    fn barrier(&self) -> Flow {
+        let (reached, reach) = sync_channel(1);
+        let sent = self.changes.send(Message::Barrier(reached)).is_ok();
+        if sent && reach.recv().is_ok() { GO_ON } else { ControlFlow::Break(()) }
+    }
+
+    fn send(&self, path: Path, action: Action) -> Flow {
+        let change = Change { path, action, origin: None, reply: None };
+        match self.changes.send(Message::Change(Box::new(change))) {
+            Ok(()) => GO_ON,
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    fn say(&mut self, message: String) {
+        if REMEMBERED_NOTICES <= self.said.len() {
+            self.said.clear();
+        }
+        if self.said.insert(message.clone()) {
+            self.shared.log.warn(message);
+        }
+    }
+}
+
+impl Losses {
+    /// Whether this makes it many, which is said once a window.
+    fn add(&mut self, lost: usize, entries: impl FnOnce() -> usize) -> bool {
+        if LOSS_WINDOW < self.since.elapsed() || self.lost == 0 {
+            *self = Losses { since: Instant::now(), lost: 0, entries: entries() };
+        }
+        let was_many = is_mass_deletion(self.lost, self.entries);
+        self.lost += lost;
+        !was_many && is_mass_deletion(self.lost, self.entries)
+    }
+}
+
+/// What is there below a path, in the order of paths.
+fn live_below(shared: &Shared, path: &Path) -> Vec<Path> {
+    read(&shared.index).live_below(Some(path)).map(|(path, _)| path.clone()).collect()
+}
+
+fn is_unchanged(known: &Entry, print: Option<Fingerprint>, stat: &Stat) -> bool {
+    match (known.content.kind(), stat.kind) {
+        (Kind::Directory, StatKind::Directory) => has_mode(stat, known),
+        (Kind::File, StatKind::File) | (Kind::Symlink, StatKind::Symlink) => print == Some(stat.print),
+        _ => false,
+    }
+}
