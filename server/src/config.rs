@@ -28,7 +28,8 @@ Every option can be set in the environment: --no-fsync is FILESYNC_NO_FSYNC=1. A
   API_KEY                    the key that clients have to show; without it one is made in DIR/.filesync/key
   SERVER_ADDRESS             same as --listen
 
-Exit codes: 0 done; 1 failed; 2 usage; 8 the box is in use by another server; 128+N ended by signal N.
+Exit codes: 0 done; 1 failed; 2 usage; 4 most of the box is missing, see --force; 8 the box is in use by another server;
+            128+N ended by signal N.
 ";
 
 /// Where the server listens unless told otherwise: nobody but this machine can connect.

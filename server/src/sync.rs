@@ -82,7 +82,10 @@ fn answer(service: &Service, head: &ListHead, items: Items<'_>, out: &mut Outlet
 }
 
 fn who(head: &ListHead) -> String {
-    format!("{} ({})", head.client_name, head.client_id)
+    match head.client_name.as_str() {
+        "" => format!("client {}", head.client_id),
+        name => format!("client {name} ({})", head.client_id),
+    }
 }
 
 fn summary(counts: &Synced) -> String {
