@@ -6,30 +6,27 @@
 //!
 //! Where stderr is not a terminal there are log lines only.
 
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::cli::args::Parsed;
 use common::cli::format::{duration, rate, size};
 use common::cli::log::Log;
+use common::cli::terminal::width;
 use common::client::words::sentence;
 use common::engine::{Phase, Report, Reporter, Snapshot};
-use common::sys::terminal::columns;
 
 /// Between two drawings of the live line.
 const REDRAW: Duration = Duration::from_millis(200);
 /// Over which the rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(3);
-/// Columns of a terminal that does not say.
-const COLUMNS: u16 = 80;
 
 /// The reporter of client_a.
 pub(crate) fn reporter(_: &Parsed, log: Log) -> Box<dyn Reporter> {
-    match io::stderr().is_terminal() {
-        true => Box::new(Screen { log, line: LiveLine::new() }),
-        false => Box::new(Lines { log }),
+    match width() {
+        Some(_) => Box::new(Screen { log, line: LiveLine::new() }),
+        None => Box::new(Lines { log }),
     }
 }
 
@@ -95,8 +92,8 @@ impl LiveLine {
         self.samples.push((now, moved));
         self.samples.retain(|(at, _)| now.duration_since(*at) <= RATE_WINDOW);
         let text = self.text(snapshot, moved, now);
-        let columns = usize::from(columns(io::stderr().as_fd()).unwrap_or(COLUMNS));
-        let text: String = text.chars().take(columns.saturating_sub(1)).collect();
+        let Some(width) = width() else { return };
+        let text: String = text.chars().take(width.saturating_sub(1)).collect();
         if text != self.drawn {
             self.clear();
             write(&text);

@@ -4,3 +4,4 @@ pub mod args;
 pub mod exit;
 pub mod format;
 pub mod log;
+pub mod terminal;

@@ -183,7 +183,8 @@ impl Engine {
             Err(_) => ControlFlow::Break(()),
         };
         let observer = Observer::start(folder.root.clone(), options.mode, "folder", sink).map_err(system)?;
-        let status = StatusFile::new(folder.private.clone());
+        let mut status = StatusFile::new(folder.private.clone());
+        status.show(Phase::Offline, state.cursor(), 0, state.conflicts(), &[], None);
         let looker = observer.looker();
         let control =
             Control::new(Parts { options, folder, state, pool, stream, looker, progress, reporter, status });

@@ -69,30 +69,7 @@ impl StatusFile {
         problems: &[(Option<Path>, Problem)],
         polling: Option<&str>,
     ) {
-        let mut json = Writer::new();
-        json.begin_object().field_str("state", phase.word());
-        match cursor {
-            Some(cursor) => json.field_str("cursor", &cursor.to_string()),
-            None => json.field_null("cursor"),
-        };
-        json.field_u64("pending", pending as u64).field_u64("conflicts", conflicts as u64);
-        json.key("problems").begin_array();
-        for (path, problem) in problems {
-            json.begin_object();
-            match path {
-                Some(path) => json.field_str("path", &path_to_wire(path)),
-                None => json.field_null("path"),
-            };
-            json.field_str("operation", problem.operation).field_str("error", &problem.error).end_object();
-        }
-        json.end_array();
-        match polling {
-            Some(reason) => json.field_str("polling", reason),
-            None => json.field_null("polling"),
-        };
-        json.end_object();
-        let mut document = json.finish();
-        document.push(b'\n');
+        let document = document(phase, cursor, pending, conflicts, problems, polling);
         if document != self.shown && self.write(&document).is_ok() {
             self.shown = document;
         }
@@ -109,34 +86,87 @@ impl StatusFile {
     }
 }
 
-/// The status of a folder, whether a client runs or not: the document, as it is to be printed.
+fn document(
+    phase: Phase,
+    cursor: Option<Cursor>,
+    pending: usize,
+    conflicts: usize,
+    problems: &[(Option<Path>, Problem)],
+    polling: Option<&str>,
+) -> Vec<u8> {
+    let mut json = Writer::new();
+    json.begin_object().field_str("state", phase.word());
+    match cursor {
+        Some(cursor) => json.field_str("cursor", &cursor.to_string()),
+        None => json.field_null("cursor"),
+    };
+    json.field_u64("pending", pending as u64).field_u64("conflicts", conflicts as u64);
+    json.key("problems").begin_array();
+    for (path, problem) in problems {
+        json.begin_object();
+        match path {
+            Some(path) => json.field_str("path", &path_to_wire(path)),
+            None => json.field_null("path"),
+        };
+        json.field_str("operation", problem.operation).field_str("error", &problem.error).end_object();
+    }
+    json.end_array();
+    match polling {
+        Some(reason) => json.field_str("polling", reason),
+        None => json.field_null("polling"),
+    };
+    json.end_object();
+    let mut document = json.finish();
+    document.push(b'\n');
+    document
+}
+
+/// The status of a folder, whether a client runs or not: the document, as it is to be printed. A folder that was never synced is one
+/// whose client is stopped.
 ///
 /// # Errors
-/// The folder can't be read, or was never synced.
+/// There is no such folder, or it can't be read.
 pub fn read_status(directory: &OsPath) -> io::Result<Value> {
     let root = Root::open(directory)?;
-    if !root.has_private_directory()? {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the folder was never synced: it has no .filesync",
-        ));
-    }
-    let private = root.sub_root(PRIVATE_DIRECTORY)?;
-    let mut text = Vec::new();
-    private.open_file(&file_name("status"))?.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
-    let status =
-        json::parse(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-    let Value::Object(mut members) = status else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the status file is not an object"));
+    let (mut members, is_running) = match root.has_private_directory()? {
+        true => {
+            let private = root.sub_root(PRIVATE_DIRECTORY)?;
+            // In this order: a client that starts in between has not written anything yet.
+            let is_running = is_in_use(&private);
+            (read_members(&private)?, is_running)
+        }
+        false => (never_synced(), false),
     };
-    if !is_in_use(&private) {
-        for (name, value) in &mut members {
-            if name == "state" {
-                *value = Value::String(Phase::Stopped.word().to_owned());
-            }
+    if !is_running {
+        for (_, value) in members.iter_mut().filter(|(name, _)| name == "state") {
+            *value = Value::String(Phase::Stopped.word().to_owned());
         }
     }
     Ok(Value::Object(members))
+}
+
+fn read_members(private: &Root) -> io::Result<Vec<(String, Value)>> {
+    let file = match private.open_file(&file_name("status")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(never_synced()),
+        other => other?,
+    };
+    let mut text = Vec::new();
+    file.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
+    match json::parse(&text) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the status file is damaged; a client that runs makes a new one",
+        )),
+    }
+}
+
+/// What a client that has just started would say.
+fn never_synced() -> Vec<(String, Value)> {
+    match json::parse(&document(Phase::Offline, None, 0, 0, &[], None)) {
+        Ok(Value::Object(members)) => members,
+        _ => unreachable!("our own document is an object"),
+    }
 }
 
 fn file_name(name: &str) -> Path {

@@ -22,15 +22,16 @@ const COMMON: &str = "
     sys:           limits
     disk:          limits wire tree sync sys threads
     net:           limits wire sys threads
-    cli:           limits wire
-    engine:        limits wire tree sync protocol sys disk net threads cli::format cli::log cli::exit
+    cli:           limits wire sys
+    engine:        limits wire tree sync protocol sys disk net threads
+    client:        limits wire tree protocol sys disk net threads cli engine
 ";
 
 /// What no part of the programs may use, whatever else it does.
 const NEVER: &str = "
     server:        common::engine
     server/hub:    crate::store
-    server/store:  crate::hub common::net
+    server/store:  common::net
     client_a:      common::disk common::sys
     client_b:      common::disk common::sys
 ";
