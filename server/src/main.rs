@@ -1,4 +1,64 @@
-//! Placeholder.
+//! The server: keeps one folder, the box, in sync with the folders of any number of clients.
+//!
+//! ```text
+//!     main -> config -> server        the command line, and one run from start to stop
+//!     listen -> connection -> dispatch -> (sync | download | upload | status | original) -> store
+//!     store -> hub -> stream          what is stored is told to everybody who listens
+//! ```
+//!
+//! A thread a connection, blocking input and output, no shared state but the store, the hub and the registry. Handlers never touch
+//! sockets, the hub never touches the store.
+
+mod answer;
+mod auth;
+mod config;
+mod connection;
+mod dispatch;
+mod download;
 mod hub;
+mod listen;
+mod original;
+mod outlet;
+mod registry;
+mod request;
+mod route;
+mod send;
+mod server;
+mod service;
+mod status;
 mod store;
-fn main() {}
+mod stream;
+mod sync;
+mod upload;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use common::cli::exit::Exit;
+use common::protocol::VERSION_NAME;
+use common::sys::signals::Signals;
+
+use crate::config::{Command, HELP};
+
+fn main() -> ExitCode {
+    // Before any thread starts: threads inherit it.
+    let signals = Signals::block();
+    let exit = match config::read(env::args_os().skip(1), |name| env::var_os(name)) {
+        Ok(Command::Help) => print(HELP),
+        Ok(Command::Version) => print(&format!("{VERSION_NAME}\n")),
+        Ok(Command::Serve(config)) => server::serve(&config, signals),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "server: {error}\nTry 'server --help'.");
+            Exit::Usage
+        }
+    };
+    exit.into()
+}
+
+fn print(text: &str) -> Exit {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Agreement,
+        Err(_) => Exit::Failed,
+    }
+}

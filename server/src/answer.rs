@@ -1,0 +1,219 @@
+//! What a handler hands back: an answer as a value, a refusal, or a stream that writes itself.
+//!
+//! Handlers get a request as a value and its body as a [`Content`]; they never see a socket. Which of the three it is decides what the
+//! connection does next:
+//!
+//! ```text
+//!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
+//!     Reply::Stream   the head is written, then the closure writes and reads at the same time; the connection ends with it
+//!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
+//! ```
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+
+use common::net::body::{Body, BodyError};
+use common::protocol::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
+use common::sys::errno;
+use common::wire::http::digest::DigestError;
+use common::wire::http::fields::Fields;
+use common::wire::http::head::HeadError;
+
+use crate::outlet::Outlet;
+
+/// The body of a request as a handler sees it.
+pub(crate) trait Content: Read {
+    /// Fields that came after the body; known once it is read to its end.
+    fn trailers(&self) -> &Fields;
+}
+
+impl Content for Body<'_> {
+    fn trailers(&self) -> &Fields {
+        Body::trailers(self)
+    }
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Fields,
+    pub(crate) body: AnswerBody,
+}
+
+/// What follows the head of an answer.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    /// Nothing.
+    Empty,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// So many bytes of a file, from `start` on.
+    File { file: File, start: u64, length: u64 },
+}
+
+/// Writes a stream. It may go on reading the request's body meanwhile.
+pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet) -> io::Result<()> + 'a>;
+
+/// What a handler comes to.
+pub(crate) enum Reply<'a> {
+    /// An answer.
+    Whole(Answer),
+    /// Status 200 with these fields, and then whatever the stream writes.
+    Stream(Fields, Streaming<'a>),
+}
+
+/// Why a handler did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It answers why.
+    Answer(Box<Answer>),
+    /// The body broke off or is malformed: its error knows the status.
+    Body(io::Error),
+}
+
+impl fmt::Debug for Reply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reply::Whole(answer) => answer.fmt(f),
+            Reply::Stream(fields, _) => f.debug_tuple("Stream").field(fields).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Answer {
+    /// A status alone.
+    pub(crate) fn empty(status: u16) -> Answer {
+        Answer { status, fields: Fields::new(), body: AnswerBody::Empty }
+    }
+
+    /// Bytes of some media type.
+    pub(crate) fn bytes(status: u16, media_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
+        let body = AnswerBody::Bytes(bytes.into());
+        Answer { status, fields: Fields::new().with("content-type", media_type), body }
+    }
+
+    /// A problem document.
+    pub(crate) fn problem(problem: &Problem) -> Answer {
+        Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode())
+    }
+
+    /// The same answer with one more field.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Answer {
+        self.fields.push(name, value);
+        self
+    }
+
+    /// Length in bytes of what follows the head.
+    pub(crate) fn length(&self) -> u64 {
+        match &self.body {
+            AnswerBody::Empty => 0,
+            AnswerBody::Bytes(bytes) => bytes.len() as u64,
+            AnswerBody::File { length, .. } => *length,
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal of this kind.
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Refusal {
+        Problem::new(kind, detail).into()
+    }
+
+    /// A request that breaks HTTP or the protocol.
+    pub(crate) fn bad(detail: impl Into<String>) -> Refusal {
+        Refusal::new(ProblemKind::BadRequest, detail)
+    }
+
+    /// What the disk said. Full is the client's to know; anything else is ours to look after.
+    pub(crate) fn disk(error: &io::Error) -> Refusal {
+        match error.raw_os_error() {
+            Some(errno::ENOSPC | errno::EDQUOT) => {
+                Refusal::new(ProblemKind::NoSpace, format!("the box can't take more: {error}"))
+            }
+            _ => Refusal::new(ProblemKind::Internal, format!("the box can't be read or written: {error}")),
+        }
+    }
+
+    /// The answer; `None` if the connection broke and nobody is left to be answered.
+    pub(crate) fn into_answer(self) -> Option<Answer> {
+        match self {
+            Refusal::Answer(answer) => Some(*answer),
+            Refusal::Body(error) => {
+                let kind = kind_of_status(BodyError::status_of(&error)?);
+                Some(Answer::problem(&Problem::new(kind, error.to_string())))
+            }
+        }
+    }
+}
+
+impl From<Answer> for Refusal {
+    fn from(answer: Answer) -> Refusal {
+        Refusal::Answer(Box::new(answer))
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Refusal {
+        Answer::problem(&problem).into()
+    }
+}
+
+impl From<HeadError> for Refusal {
+    fn from(error: HeadError) -> Refusal {
+        Refusal::new(kind_of_status(error.status()), error.to_string())
+    }
+}
+
+impl From<DigestError> for Refusal {
+    fn from(error: DigestError) -> Refusal {
+        Refusal::new(kind_of_status(error.status()), error.to_string())
+    }
+}
+
+/// The kind of problem for a status that a codec chose.
+pub(crate) fn kind_of_status(status: u16) -> ProblemKind {
+    match status {
+        400 => ProblemKind::BadRequest,
+        413 => ProblemKind::TooLarge,
+        500 => ProblemKind::Internal,
+        status => ProblemKind::Http(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_body_is_answered_by_its_kind_or_not_at_all() {
+        for (error, status) in [
+            (BodyError::Truncated.into(), Some(400)),
+            (BodyError::TooLarge.into(), Some(413)),
+            (io::ErrorKind::TimedOut.into(), Some(408)),
+            (io::ErrorKind::ConnectionReset.into(), None),
+        ] {
+            assert_eq!(Refusal::Body(error).into_answer().map(|answer| answer.status), status);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let status =
+            |number| Refusal::disk(&io::Error::from_raw_os_error(number)).into_answer().unwrap().status;
+        assert_eq!(status(errno::ENOSPC), 507);
+        assert_eq!(status(errno::EDQUOT), 507);
+        assert_eq!(status(errno::EROFS), 500);
+    }
+
+    #[test]
+    fn answers_know_their_length() {
+        let problem = Answer::problem(&Problem::new(ProblemKind::NotFound, "there is no a\r\nb"));
+        assert_eq!((problem.status, problem.fields.get("content-type")), (404, Some(PROBLEM_MEDIA_TYPE)));
+        let AnswerBody::Bytes(bytes) = &problem.body else { panic!("a problem has a body") };
+        assert_eq!(problem.length(), bytes.len() as u64);
+        assert_eq!(Answer::empty(204).length(), 0);
+    }
+}

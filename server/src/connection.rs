@@ -1,0 +1,206 @@
+//! One connection: requests in, answers out, in order, until one of them was the last.
+//!
+//! ```text
+//!     wait -> head -> framing -> body ---> dispatch -> answer, drained or not ---> wait | close
+//!      |       |         |                    |  \
+//!      | idle  | 4xx     | 4xx                |   stream: reads and writes until it ends ---> close
+//!    close   close     close               panic: 500 ---> close
+//! ```
+//!
+//! Errors are answered here and nowhere else, once. After one that leaves open where the next request begins, the connection is closed,
+//! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
+
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::limits::{DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
+use common::net::body::{Body, Pace};
+use common::net::conn::Conn;
+use common::net::deadline::Deadline;
+use common::net::transport::Transport;
+use common::protocol::{Problem, ProblemKind};
+use common::wire::http::fields::Fields;
+use common::wire::http::framing::{Framing, request_framing};
+use common::wire::http::head::{
+    HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
+};
+
+use crate::answer::{Answer, AnswerBody, Reply, Streaming, kind_of_status};
+use crate::dispatch::dispatch;
+use crate::outlet::{Delimiter, Outlet};
+use crate::registry::Seat;
+use crate::send::{Keep, common_fields, send};
+use crate::service::Service;
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// It waits for another request.
+    Another,
+    /// It is closed in good order.
+    Close,
+    /// There is nobody left.
+    Gone,
+}
+
+/// One connection and what it is served with.
+struct Connection<'a> {
+    service: &'a Arc<Service>,
+    seat: &'a Seat,
+    peer: String,
+    conn: Conn,
+}
+
+/// Serves a connection to its end.
+pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
+    let peer = transport.peer();
+    let mut connection = Connection { service, seat, peer, conn: Conn::new(transport)? };
+    loop {
+        match connection.serve_one()? {
+            After::Another => {}
+            After::Close => {
+                connection.conn.lingering_close();
+                return Ok(());
+            }
+            After::Gone => return Ok(()),
+        }
+    }
+}
+
+impl Connection<'_> {
+    fn serve_one(&mut self) -> io::Result<After> {
+        if !self.wait_for_request()? {
+            return Ok(After::Gone);
+        }
+        let head = match self.conn.read_head(parse_request, Deadline::after(HEAD_DEADLINE)) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(After::Gone),
+            Err(error) => return self.refuse_head(error.status(), &error.to_string()),
+        };
+        self.service.requests.count();
+        match envelope(&head) {
+            Ok(framing) => self.exchange(&head, framing),
+            Err(error) => self.refuse_head(Some(error.status()), &error.to_string()),
+        }
+    }
+
+    /// `false` if none comes.
+    fn wait_for_request(&mut self) -> io::Result<bool> {
+        if !self.seat.wait() {
+            return Ok(false);
+        }
+        if self.conn.buffered().is_empty() {
+            match self.conn.fill(Deadline::after(IDLE_TIMEOUT)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.seat.work();
+        Ok(true)
+    }
+
+    /// Answers a head that can't be understood; where its body would end nobody knows.
+    fn refuse_head(&mut self, status: Option<u16>, detail: &str) -> io::Result<After> {
+        let Some(status) = status else { return Ok(After::Gone) };
+        self.service.log.debug(format!("{}: {status}: {detail}", self.peer));
+        let answer = Answer::problem(&Problem::new(kind_of_status(status), detail));
+        send(&mut self.conn, Method::Get, &answer, Keep::Close)?;
+        Ok(After::Close)
+    }
+
+    /// One request whose end is known.
+    fn exchange(&mut self, head: &RequestHead, framing: Framing) -> io::Result<After> {
+        let begun = Instant::now();
+        let mut body = Body::new(&mut self.conn, framing, Pace::Minimum);
+        // Whatever it expects, it does not send its body before it is answered.
+        if head.version == Version::Http11 && head.fields.get("expect").is_some() {
+            body = body.with_continue();
+        }
+        let (answer, keep) = match guarded(self.service, || dispatch(self.service, head, framing, &mut body))
+        {
+            Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
+            Some(Ok(Reply::Stream(fields, stream))) => {
+                log(self.service, &self.peer, head, begun, &Answer::empty(200));
+                return stream_out(self.service, self.seat, head.version, &fields, stream);
+            }
+            Some(Err(refusal)) => match refusal.into_answer() {
+                Some(answer) => (answer, Keep::Open),
+                None => return Ok(After::Gone),
+            },
+            None => (panicked(), Keep::Close),
+        };
+        let is_read = matches!(body.drain(DRAIN_BYTES), Ok(true));
+        let wanted = is_read && head.keep_alive() && !self.seat.is_stopping();
+        let keep = if wanted { keep } else { Keep::Close };
+        log(self.service, &self.peer, head, begun, &answer);
+        self.answer(head.method, answer, keep)
+    }
+
+    fn answer(&mut self, method: Method, answer: Answer, keep: Keep) -> io::Result<After> {
+        send(&mut self.conn, method, &answer, keep)?;
+        Ok(if keep == Keep::Open { After::Another } else { After::Close })
+    }
+}
+
+/// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
+fn log(service: &Service, peer: &str, head: &RequestHead, begun: Instant, answer: &Answer) {
+    let Answer { status, body, .. } = answer;
+    let line = format!("{peer} {} {} {status} {} ms", head.method, head.target, begun.elapsed().as_millis());
+    match body {
+        AnswerBody::Bytes(reason) if 500 <= *status => {
+            service.log.warn(format!("{line}: {}", String::from_utf8_lossy(reason).trim_end()));
+        }
+        _ => service.log.debug(line),
+    }
+}
+
+/// What has to be right before anything else about a request is looked at.
+fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
+    check_host(head)?;
+    request_framing(head)
+}
+
+/// Writes a stream. The client may go on sending its request meanwhile, so writing has a handle of its own.
+fn stream_out(
+    service: &Service,
+    seat: &Seat,
+    version: Version,
+    fields: &Fields,
+    stream: Streaming<'_>,
+) -> io::Result<After> {
+    let mut conn = Conn::new(seat.clone_transport()?)?;
+    let mut fields = common_fields(fields, Keep::Close);
+    let delimiter = match version {
+        Version::Http11 => {
+            fields.push("transfer-encoding", "chunked");
+            Delimiter::Chunks
+        }
+        Version::Http10 => Delimiter::Close,
+    };
+    conn.write_all(&encode_response(200, &fields).map_err(io::Error::other)?)?;
+    let mut outlet = Outlet::new(conn, delimiter);
+    match guarded(service, || stream(&mut outlet)) {
+        Some(Ok(())) => outlet.finish().map(|()| After::Close),
+        Some(Err(error)) => Err(error),
+        None => Ok(After::Gone),
+    }
+}
+
+/// Runs a handler. `None` if it panicked: that costs this connection, and nobody else's. The panic hook has written the message.
+fn guarded<T>(service: &Service, handler: impl FnOnce() -> T) -> Option<T> {
+    // What a handler shares with others is behind locks, which are made to outlive a panic; the rest goes with the connection.
+    let result = catch_unwind(AssertUnwindSafe(handler));
+    if result.is_err() {
+        service.panics.count();
+    }
+    result.ok()
+}
+
+fn panicked() -> Answer {
+    let detail = "the server has a defect; its log tells more";
+    Answer::problem(&Problem::new(ProblemKind::Internal, detail))
+}

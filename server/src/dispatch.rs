@@ -1,0 +1,153 @@
+//! From a request to its handler: what every request has to pass, and who then deals with it.
+
+use std::sync::Arc;
+
+use common::protocol::ProblemKind;
+use common::wire::http::framing::Framing;
+use common::wire::http::head::RequestHead;
+use common::wire::http::uri::parse_authority;
+
+use crate::answer::{Answer, Content, Refusal, Reply};
+use crate::auth::{Denied, Dialect};
+use crate::request::Request;
+use crate::route::{Route, RouteError, route};
+use crate::service::Service;
+use crate::{download, original, status, stream, sync, upload};
+
+/// Answers a request, or says why not.
+pub(crate) fn dispatch<'a>(
+    service: &'a Arc<Service>,
+    head: &'a RequestHead,
+    framing: Framing,
+    body: &'a mut dyn Content,
+) -> Result<Reply<'a>, Refusal> {
+    let route = route(head.method, &head.target);
+    // Whoever has no key learns nothing else, not even whether the target makes sense.
+    let dialect = match &route {
+        Ok(route) if route.is_public() => check_name(service, head).map(|()| Dialect::Filesync)?,
+        _ => service.auth.check(&head.fields).map_err(Denied::answer)?,
+    };
+    let route = route?;
+    check_dialect(&route, dialect)?;
+    check_expectation(head)?;
+    handle(service, &Request::new(head, framing)?, route, dialect, body)
+}
+
+fn handle<'a>(
+    service: &'a Arc<Service>,
+    request: &Request<'a>,
+    route: Route,
+    dialect: Dialect,
+    body: &'a mut dyn Content,
+) -> Result<Reply<'a>, Refusal> {
+    let answer = match route {
+        Route::List if dialect == Dialect::Original => return original::list(service, body),
+        Route::List => return sync::list(service, body),
+        Route::Follow { cursor } => return stream::follow(service, request, cursor.as_deref()),
+        Route::Download(path) => download::get(service, request, &path)?,
+        Route::Put(path) => upload::put(service, request, &path, body)?,
+        Route::Delete(path) => upload::delete(service, request, &path)?,
+        Route::Patch(path) => upload::patch(service, request, &path, body)?,
+        Route::Relocate(_) => return Err(not_yet()),
+        Route::OriginalUpload => original::upload(service, request, body)?,
+        Route::Status => status::status(service),
+        Route::Metrics => status::metrics(service),
+        Route::Health => status::health(),
+        Route::Page => status::page(),
+        Route::Options(allowed) => Answer::empty(204).with("allow", allowed),
+    };
+    Ok(Reply::Whole(answer))
+}
+
+/// Against pages that have their own name resolve to this machine (DNS rebinding): a server that only this machine can reach answers to
+/// local names alone. Requests with the key are exempt: such a page does not have it, but a proxy's clients do.
+fn check_name(service: &Service, head: &RequestHead) -> Result<(), Refusal> {
+    let host = head.fields.get("host").and_then(parse_authority);
+    match host {
+        Some((host, _)) if service.loopback && !is_local_name(host) => {
+            Err(Refusal::new(ProblemKind::Http(421), "this server does not go by that name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `localhost`, or an address: nobody can have an address resolve to another.
+fn is_local_name(host: &str) -> bool {
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    is_address || host.eq_ignore_ascii_case("localhost")
+}
+
+/// The original's clients know three requests. Their form of the key opens nothing else.
+fn check_dialect(route: &Route, dialect: Dialect) -> Result<(), Refusal> {
+    match (dialect, route) {
+        (Dialect::Original, Route::List | Route::OriginalUpload | Route::Download(_)) => Ok(()),
+        (Dialect::Original, _) => Err(Denied::Wrong.answer().into()),
+        (Dialect::Filesync, Route::OriginalUpload) => {
+            Err(Refusal::bad("name the path in the target: PUT /upload/{path}"))
+        }
+        (Dialect::Filesync, _) => Ok(()),
+    }
+}
+
+/// RFC 9110, section 10.1.1: one expectation is known, any other can't be met.
+fn check_expectation(head: &RequestHead) -> Result<(), Refusal> {
+    match head.fields.elements("expect").find(|expected| !expected.eq_ignore_ascii_case("100-continue")) {
+        Some(_) => Err(Refusal::new(ProblemKind::Http(417), "only 100-continue can be expected")),
+        None => Ok(()),
+    }
+}
+
+fn not_yet() -> Refusal {
+    Refusal::new(
+        ProblemKind::Http(501),
+        "MOVE and COPY are not there yet; send the content under its new name",
+    )
+}
+
+impl From<RouteError> for Refusal {
+    fn from(error: RouteError) -> Refusal {
+        match error {
+            RouteError::Target(error) => Refusal::bad(error.to_string()),
+            RouteError::Path(error) => Refusal::bad(error.to_string()),
+            RouteError::NotFound => Refusal::new(ProblemKind::NotFound, "there is nothing of this name"),
+            RouteError::MethodNotAllowed(allowed) => {
+                let problem = Refusal::new(ProblemKind::MethodNotAllowed, format!("allowed are {allowed}"));
+                match problem {
+                    Refusal::Answer(answer) => answer.with("allow", allowed).into(),
+                    body => body,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_names() {
+        for name in ["localhost", "LOCALHOST", "127.0.0.1", "10.1.2.3", "[::1]"] {
+            assert!(is_local_name(name), "{name}");
+        }
+        for name in ["example.org", "localhost.example.org", "127.0.0.1.example.org", "1.2.3", ""] {
+            assert!(!is_local_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_other_dialect_opens_little() {
+        for route in [Route::Status, Route::Metrics, Route::Follow { cursor: None }, Route::Options("GET")] {
+            assert!(check_dialect(&route, Dialect::Original).is_err(), "{route:?}");
+            assert!(check_dialect(&route, Dialect::Filesync).is_ok(), "{route:?}");
+        }
+        assert!(check_dialect(&Route::List, Dialect::Original).is_ok());
+        assert!(check_dialect(&Route::OriginalUpload, Dialect::Filesync).is_err());
+    }
+
+    #[test]
+    fn a_method_that_does_not_fit_hears_which_do() {
+        let answer = Refusal::from(RouteError::MethodNotAllowed("GET, HEAD")).into_answer().unwrap();
+        assert_eq!((answer.status, answer.fields.get("allow")), (405, Some("GET, HEAD")));
+    }
+}

@@ -1,0 +1,125 @@
+//! Lets connections in: a thread each, up to a cap.
+//!
+//! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. What
+//! is beyond the cap hears 503 at once, which costs no thread.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::Duration;
+
+use common::limits::{ACCEPT_PAUSE, CONNECTION_STACK};
+use common::net::transport::Transport;
+use common::sys::poll::{self, PollFd};
+use common::sys::wake::Wake;
+
+use crate::connection::serve;
+use crate::registry::{NoSeat, Seat};
+use crate::service::Service;
+
+/// How long the loop sleeps when nobody connects; the bell wakes it whenever it rings.
+const UNDISTURBED: Duration = Duration::from_secs(3600);
+
+/// What a connection beyond the cap hears.
+const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Accepts until the bell rings.
+pub(crate) fn accept_all(service: &Arc<Service>, listener: &TcpListener, stop: &Wake) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let mut troubles = Troubles { service, ongoing: false };
+    loop {
+        let mut fds = [PollFd::readable(stop.as_fd()), PollFd::readable(listener.as_fd())];
+        poll::wait(&mut fds, UNDISTURBED)?;
+        if fds[0].is_ready() {
+            return Ok(());
+        }
+        match listener.accept() {
+            Ok((stream, peer)) => match admit(service, stream, peer) {
+                Ok(()) => troubles.over(),
+                Err(error) => troubles.happen("serve a connection", &error, stop)?,
+            },
+            Err(error) if is_nothing(&error) => {}
+            Err(error) => troubles.happen("accept a connection", &error, stop)?,
+        }
+    }
+}
+
+/// Nobody is waiting any more, or somebody gave up waiting.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
+}
+
+fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    let transport = Transport::from(stream);
+    match service.registry.seat(&transport, address(peer)) {
+        Ok(seat) => start(service.clone(), seat, transport),
+        Err(NoSeat::Full) => {
+            turn_away(&transport);
+            Ok(())
+        }
+        Err(NoSeat::Stopping) => Ok(()),
+        Err(NoSeat::Io(error)) => Err(error),
+    }
+}
+
+/// An IPv4 peer has one address, also where it comes in as IPv6.
+fn address(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
+}
+
+fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
+    let name = format!("conn-{}", seat.number());
+    let thread = Builder::new().name(name).stack_size(CONNECTION_STACK);
+    // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
+    thread.spawn(move || run(&service, &seat, transport)).map(drop)
+}
+
+fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
+    let peer = transport.peer();
+    // Handlers are guarded already; this is for everything around them.
+    match catch_unwind(AssertUnwindSafe(|| serve(service, seat, transport))) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => service.log.debug(format!("{peer}: {error}")),
+        Err(_) => service.panics.count(),
+    }
+}
+
+/// Tells the peer to come back later. Whether that arrives is not waited for.
+fn turn_away(transport: &Transport) {
+    match transport {
+        Transport::Tcp(stream) => {
+            // The socket is new: its buffer takes these few bytes without waiting.
+            let _ = (&mut &*stream).write(BUSY);
+        }
+    }
+    let _ = transport.shutdown(Shutdown::Write);
+}
+
+/// What keeps connections from being let in: told once when it begins and once when it is over, and waited out in between.
+struct Troubles<'a> {
+    service: &'a Service,
+    ongoing: bool,
+}
+
+impl Troubles<'_> {
+    fn happen(&mut self, what: &str, error: &io::Error, stop: &Wake) -> io::Result<()> {
+        if !self.ongoing {
+            self.service.log.error(format!(
+                "can't {what}: {error}; trying again (if there are too few file descriptors, raise ulimit -n)"
+            ));
+        }
+        self.ongoing = true;
+        poll::wait(&mut [PollFd::readable(stop.as_fd())], ACCEPT_PAUSE).map(drop)
+    }
+
+    fn over(&mut self) {
+        if self.ongoing {
+            self.service.log.info("connections are let in again");
+        }
+        self.ongoing = false;
+    }
+}

@@ -1,0 +1,368 @@
+//! The dialect of the original's clients, which work against this server unchanged. Nothing else depends on this file.
+//!
+//! ```text
+//!     POST /sync      {"files":[{"path":"a/b.txt","lastUpdate":1700000000}]}
+//!                     -> {"Path":"a/b.txt","Action":1}                 a line, in a chunk of its own; the answer stays open
+//!     POST /upload    File-Path: a/b.txt, and the content as the body  -> 200
+//!     GET /download/a%2Fb.txt                                          as everybody else
+//! ```
+//!
+//! They are known by `Authorization: KEY` without a scheme. They know files only, plain names, and times in whole seconds, by which they
+//! decide; names of their fields come in any case. What such a client would replace it may never have seen, so it is kept as a version.
+//!
+//! Deviations: names that are not UTF-8 can't be told to them and are left out; names that are not ASCII they can't upload, for header
+//! fields hold nothing else here. An upload does not say who it is from, so its sender is
+//! told of it, too; it then sends or fetches what it has already, which changes nothing.
+
+use std::collections::HashSet;
+use std::io;
+
+use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
+use common::tree::{Content as Version, Entry, Kind, Meta, Path};
+use common::wire::http::fields::Fields;
+use common::wire::json::{Reader, Value, Writer};
+
+use crate::answer::{Answer, Content, Refusal, Reply};
+use crate::hub::{Next, Subscription};
+use crate::outlet::Outlet;
+use crate::request::Request;
+use crate::service::Service;
+use crate::store::Index;
+use crate::store::{Action, Refused, Replaced, Require};
+use crate::sync::refuse_json;
+use crate::upload::{DIRECTORY_MODE, FILE_MODE, check_room, now, receive_file, refused};
+
+const PATH_FIELD: &str = "File-Path";
+/// Most files that one list may have to upload: they are held until its end.
+const UPLOADS_AT_ONCE: usize = 250_000;
+
+/// What the client is to do. The numbers are the wire's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ToDo {
+    Download = 1,
+    Upload = 2,
+}
+
+/// One item of the client's list: a path and when it was last changed, in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Item {
+    path: Path,
+    changed: i64,
+}
+
+// ---- The list ------------------------------------------------------------------------------------------------------------------------
+
+/// `POST /sync`. The list is read before it is answered: it comes in no order, so what is missing from it is known at its end only.
+pub(crate) fn list<'a>(service: &'a Service, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
+    let (subscription, begun) = {
+        let index = service.store.index();
+        let seq = index.cursor().seq;
+        (service.hub.subscribe("", "", seq), seq)
+    };
+    let mut listed = Listed::default();
+    read_items(&mut Reader::new(body), |item| listed.take(&service.store.index(), item))?;
+    let stream = move |out: &mut Outlet| {
+        answer(service, listed, out)?;
+        tell_live(service, &subscription, begun, out)
+    };
+    let fields = Fields::new().with("content-type", "application/json").with("cache-control", "no-store");
+    Ok(Reply::Stream(fields, Box::new(stream)))
+}
+
+/// What of a list matters for the answer.
+#[derive(Debug, Default)]
+struct Listed {
+    /// Files that the box has as well: not more than there are.
+    known: HashSet<Path>,
+    /// What is to be uploaded.
+    upload: Vec<Path>,
+}
+
+impl Listed {
+    fn take(&mut self, index: &Index, item: Item) -> Result<(), Refusal> {
+        let file = index.live_entry(&item.path).filter(|entry| is_file(entry));
+        if to_do(Some(item.changed), file.map(seconds)) == Some(ToDo::Upload) {
+            if UPLOADS_AT_ONCE <= self.upload.len() {
+                return Err(Refusal::new(ProblemKind::TooLarge, "the list names too many new files"));
+            }
+            self.upload.push(item.path.clone());
+        }
+        if file.is_some() {
+            self.known.insert(item.path);
+        }
+        Ok(())
+    }
+}
+
+/// The rule of the original: times decide, and an older file of the client's is left alone.
+fn to_do(listed: Option<i64>, in_box: Option<i64>) -> Option<ToDo> {
+    match (listed, in_box) {
+        (Some(_), None) => Some(ToDo::Upload),
+        (Some(listed), Some(in_box)) if in_box < listed => Some(ToDo::Upload),
+        (Some(_), Some(_)) => None,
+        (None, Some(_)) => Some(ToDo::Download),
+        (None, None) => None,
+    }
+}
+
+fn read_items<R: io::Read>(
+    json: &mut Reader<R>,
+    mut take: impl FnMut(Item) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    json.begin_object().map_err(refuse_json)?;
+    while let Some(key) = json.next_key().map_err(refuse_json)? {
+        if !key.eq_ignore_ascii_case("files") {
+            json.skip().map_err(refuse_json)?;
+            continue;
+        }
+        json.begin_array().map_err(refuse_json)?;
+        while json.next_item().map_err(refuse_json)? {
+            take(read_item(&json.value().map_err(refuse_json)?)?)?;
+        }
+    }
+    json.end().map_err(refuse_json)
+}
+
+fn read_item(value: &Value) -> Result<Item, Refusal> {
+    let member = |wanted: &str| {
+        let members = value.as_object().unwrap_or_default();
+        members.iter().find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
+    };
+    let name = member("path").and_then(Value::as_str);
+    let name = name.ok_or_else(|| Refusal::bad("an item has a path, which is a text"))?;
+    let path = Path::new(name.as_bytes()).map_err(|error| Refusal::bad(format!("{name:?}: {error}")))?;
+    let changed = member("lastUpdate").and_then(Value::as_i64);
+    let changed = changed.ok_or_else(|| Refusal::bad("an item has lastUpdate, a whole number of seconds"))?;
+    Ok(Item { path, changed })
+}
+
+// ---- The answer ----------------------------------------------------------------------------------------------------------------------
+
+fn answer(service: &Service, listed: Listed, out: &mut Outlet) -> io::Result<()> {
+    for path in &listed.upload {
+        say(path, ToDo::Upload, out)?;
+    }
+    let mut last = None;
+    loop {
+        let (missing, next) = missing_batch(&service.store.index(), last.as_ref(), &listed.known);
+        for path in &missing {
+            say(path, ToDo::Download, out)?;
+        }
+        match next {
+            Some(next) => last = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn missing_batch(index: &Index, after: Option<&Path>, known: &HashSet<Path>) -> (Vec<Path>, Option<Path>) {
+    let mut missing = Vec::new();
+    for (number, (path, record)) in index.after(after).enumerate() {
+        let is_there = record.entry().is_some_and(is_file);
+        if is_there && !known.contains(path) {
+            missing.push(path.clone());
+        }
+        if number + 1 == INDEX_BATCH {
+            return (missing, Some(path.clone()));
+        }
+    }
+    (missing, None)
+}
+
+/// Tells what is stored from now on. There is no heartbeat in this dialect, so a client that left is noticed by looking.
+fn tell_live(
+    service: &Service,
+    subscription: &Subscription,
+    mut told: u64,
+    out: &mut Outlet,
+) -> io::Result<()> {
+    loop {
+        match subscription.next(HEARTBEAT) {
+            Next::Frame(frame) => {
+                told = told.max(frame.seq);
+                subscription.told(told);
+                tell(&frame.change, out)?;
+            }
+            Next::Lagged => told = catch_up(service, told, out)?,
+            Next::Quiet if out.is_deserted() => return Ok(()),
+            Next::Quiet => {}
+            Next::Stopped => return Ok(()),
+        }
+    }
+}
+
+/// Deletions can't be told in this dialect, so it does no harm if those before the horizon are forgotten.
+fn catch_up(service: &Service, mut told: u64, out: &mut Outlet) -> io::Result<u64> {
+    loop {
+        let batch: Vec<RemoteEntry> = service.store.index().changes_after(told).take(INDEX_BATCH).collect();
+        let Some(last) = batch.last() else { return Ok(told) };
+        told = last.seq;
+        for change in &batch {
+            tell(change, out)?;
+        }
+    }
+}
+
+fn tell(change: &RemoteEntry, out: &mut Outlet) -> io::Result<()> {
+    match &change.entry {
+        Some(entry) if is_file(entry) => say(&change.path, ToDo::Download, out),
+        _ => Ok(()),
+    }
+}
+
+/// One line, in a chunk of its own: these clients parse chunks, not lines.
+fn say(path: &Path, to_do: ToDo, out: &mut Outlet) -> io::Result<()> {
+    match line(path, to_do) {
+        Some(line) => {
+            out.push(&line)?;
+            out.flush()
+        }
+        None => Ok(()),
+    }
+}
+
+fn line(path: &Path, to_do: ToDo) -> Option<Vec<u8>> {
+    let name = std::str::from_utf8(path.as_bytes()).ok()?;
+    let mut json = Writer::new();
+    json.begin_object().field_str("Path", name).field_u64("Action", to_do as u64).end_object();
+    let mut line = json.finish();
+    line.push(b'\n');
+    Some(line)
+}
+
+fn is_file(entry: &Entry) -> bool {
+    entry.content.kind() == Kind::File
+}
+
+fn seconds(entry: &Entry) -> i64 {
+    entry.meta.mtime.parts().0
+}
+
+// ---- The upload ----------------------------------------------------------------------------------------------------------------------
+
+/// `POST /upload`. Directories above are made as needed, since this dialect has no word for them.
+pub(crate) fn upload(
+    service: &Service,
+    request: &Request<'_>,
+    body: &mut dyn Content,
+) -> Result<Answer, Refusal> {
+    let name = request.field(PATH_FIELD)?.ok_or_else(|| Refusal::bad("File-Path names the file"))?;
+    let path = Path::new(name.as_bytes()).map_err(|error| Refusal::bad(format!("File-Path: {error}")))?;
+    check_room(service, request.length)?;
+    let received = receive_file(service, body)?;
+    if is_in_box(service, &path, received.version) {
+        return Ok(Answer::empty(200));
+    }
+    make_directories_above(service, &path)?;
+    let action = Action::Put {
+        entry: Entry { content: received.version, meta: Meta { mtime: now(), mode: FILE_MODE } },
+        staged: received.staged,
+        file: received.file,
+        require: Require::Anything,
+        replaced: Replaced::Kept,
+    };
+    match service.store.submit(path.clone(), action, None) {
+        Ok(committed) => Ok(Answer::empty(200).with(CURSOR_FIELD, committed.cursor.to_string())),
+        Err(reason) => Err(refused(reason, &path)),
+    }
+}
+
+/// Content that is there already is no change: otherwise a client that answers word of a change with an upload would go on for ever.
+fn is_in_box(service: &Service, path: &Path, version: Version) -> bool {
+    service.store.index().live_entry(path).is_some_and(|entry| entry.content == version)
+}
+
+fn make_directories_above(service: &Service, path: &Path) -> Result<(), Refusal> {
+    let mut missing: Vec<Path> = std::iter::successors(path.parent(), Path::parent).collect();
+    missing.retain(|directory| !service.store.index().is_directory(directory));
+    while let Some(directory) = missing.pop() {
+        let staged =
+            service.store.stage().directory(DIRECTORY_MODE).map_err(|error| Refusal::disk(&error))?;
+        let action = Action::Put {
+            entry: Entry { content: Version::Directory, meta: Meta { mtime: now(), mode: DIRECTORY_MODE } },
+            staged,
+            file: None,
+            require: Require::Nothing,
+            replaced: Replaced::Removed,
+        };
+        match service.store.submit(directory.clone(), action, None) {
+            Ok(_) => {}
+            // Somebody else was faster; if that is no directory, what comes next will say so.
+            Err(Refused::Precondition(_)) => {}
+            Err(reason) => return Err(refused(reason, &directory)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::tree::Mtime;
+
+    fn items(text: &str) -> Option<Vec<(String, i64)>> {
+        let mut items = Vec::new();
+        let read = read_items(&mut Reader::new(text.as_bytes()), |item| {
+            items.push((item.path.to_string(), item.changed));
+            Ok(())
+        });
+        read.ok().map(|()| items)
+    }
+
+    #[test]
+    fn lists_in_any_case() {
+        let one = Some(vec![("a/b.txt".to_owned(), 1_700_000_000)]);
+        assert_eq!(items("{\"files\":[{\"path\":\"a/b.txt\",\"lastUpdate\":1700000000}]}"), one);
+        assert_eq!(items("{\"Files\":[{\"Path\":\"a/b.txt\",\"LastUpdate\":1700000000,\"x\":[]}]}"), one);
+        assert_eq!(items("{\"x\":1,\"FILES\":[]}"), Some(vec![]));
+        assert_eq!(items("{}"), Some(vec![]));
+        for text in [
+            "",
+            "[]",
+            "{\"files\":{}}",
+            "{\"files\":[1]}",
+            "{\"files\":[{\"path\":\"../a\",\"lastUpdate\":1}]}",
+            "{\"files\":[{\"path\":\"/a\",\"lastUpdate\":1}]}",
+            "{\"files\":[{\"path\":\".filesync/key\",\"lastUpdate\":1}]}",
+            "{\"files\":[{\"path\":\"a\",\"lastUpdate\":\"1\"}]}",
+            "{\"files\":[{\"path\":\"a\"}]}",
+            "{\"files\":[]}{}",
+        ] {
+            assert_eq!(items(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_decide() {
+        for (listed, in_box, want) in [
+            (Some(5), None, Some(ToDo::Upload)),
+            (Some(5), Some(4), Some(ToDo::Upload)),
+            (Some(5), Some(5), None),
+            (Some(5), Some(6), None),
+            (None, Some(5), Some(ToDo::Download)),
+            (None, None, None),
+        ] {
+            assert_eq!(to_do(listed, in_box), want, "{listed:?} {in_box:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_as_the_original_wrote_them() {
+        let text = |name: &[u8], what| {
+            line(&Path::new(name).unwrap(), what).map(|line| String::from_utf8(line).unwrap())
+        };
+        assert_eq!(text(b"a/b.txt", ToDo::Download).unwrap(), "{\"Path\":\"a/b.txt\",\"Action\":1}\n");
+        assert_eq!(
+            text(b"a\nb \"c\"", ToDo::Upload).unwrap(),
+            "{\"Path\":\"a\\nb \\\"c\\\"\",\"Action\":2}\n"
+        );
+        assert_eq!(text(b"\xff", ToDo::Download), None);
+    }
+
+    #[test]
+    fn times_are_whole_seconds() {
+        let meta = Meta { mtime: Mtime(1_999_999_999), mode: 0o644 };
+        assert_eq!(seconds(&Entry { content: Version::Directory, meta }), 1);
+    }
+}

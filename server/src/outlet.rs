@@ -1,0 +1,97 @@
+//! The writing side of a stream: what is written together leaves as one chunk.
+//!
+//! Intermediaries and simple clients hand a chunk on as soon as they have it, so each flush is one, and none is kept back. A stream to an
+//! HTTP/1.0 client is not chunked; the end of the connection ends it.
+
+use std::io::{self, IoSlice};
+use std::time::{Duration, Instant};
+
+use common::limits::COPY_BUFFER_BYTES;
+use common::net::conn::Conn;
+use common::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
+use common::wire::http::fields::Fields;
+use common::wire::sse;
+
+/// From so many waiting bytes on, [`Outlet::push`] flushes by itself.
+const FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
+
+/// How the end of the stream is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    /// By a last chunk.
+    Chunks,
+    /// By the end of the connection.
+    Close,
+}
+
+/// Writes a stream.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    conn: Conn,
+    delimiter: Delimiter,
+    waiting: Vec<u8>,
+    flushed: Instant,
+}
+
+impl Outlet {
+    /// Writes to `conn`, after the head of the answer.
+    pub(crate) fn new(conn: Conn, delimiter: Delimiter) -> Outlet {
+        Outlet { conn, delimiter, waiting: Vec::new(), flushed: Instant::now() }
+    }
+
+    /// Appends, and flushes when much is waiting.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        if FLUSH_BYTES <= self.waiting.len() { self.flush() } else { Ok(()) }
+    }
+
+    /// Whether something was pushed and not flushed yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Writes what is waiting, as one chunk.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.flushed = Instant::now();
+        let size = chunk_head(self.waiting.len() as u64);
+        let (head, tail) = match self.delimiter {
+            Delimiter::Chunks => (&size[..], CHUNK_TAIL),
+            Delimiter::Close => (&[][..], &[][..]),
+        };
+        self.conn.write_parts(&mut [head, &self.waiting, tail].map(IoSlice::new))?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Shows that the server is alive if nothing was written for so long.
+    pub(crate) fn beat_after(&mut self, quiet: Duration) -> io::Result<()> {
+        if self.flushed.elapsed() < quiet {
+            return Ok(());
+        }
+        if self.waiting.is_empty() {
+            self.waiting.extend_from_slice(sse::HEARTBEAT);
+        }
+        self.flush()
+    }
+
+    /// Whether the client has hung up, as far as can be told without writing. For streams that have no heartbeat.
+    pub(crate) fn is_deserted(&self) -> bool {
+        // All of the request is read. What can still come is the end, or something that nobody asked for.
+        !matches!(self.conn.transport().is_readable(), Ok(false))
+    }
+
+    /// Ends the stream in good order.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        match self.delimiter {
+            Delimiter::Chunks => {
+                let last = last_chunk(&Fields::new()).expect("there are no trailers to refuse");
+                self.conn.write_all(&last)
+            }
+            Delimiter::Close => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Answers out: head and body on a connection.
+//!
+//! What is small leaves with its head in one write. What is large goes from the file to the socket without passing through here, by
+//! sendfile; where that is not to be had it is copied. Never more is sent than was announced; if a file turns out to be shorter, the
+//! connection is closed, so that the client sees that something is missing.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::limits::COPY_BUFFER_BYTES;
+use common::net::conn::Conn;
+use common::net::transport::Transport;
+use common::protocol::VERSION_NAME;
+use common::sys::errno;
+use common::sys::sendfile::send_file;
+use common::wire::http::date::format_date;
+use common::wire::http::fields::Fields;
+use common::wire::http::head::{HeadError, Method, encode_response};
+
+use crate::answer::{Answer, AnswerBody};
+
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It carries another request.
+    Open,
+    /// It is closed, and the answer says so.
+    Close,
+}
+
+/// Writes an answer to a request with this method.
+pub(crate) fn send(conn: &mut Conn, method: Method, answer: &Answer, keep: Keep) -> io::Result<()> {
+    let head = head(answer, keep).map_err(io::Error::other)?;
+    if method == Method::Head {
+        return conn.write_all(&head);
+    }
+    match &answer.body {
+        AnswerBody::Empty => conn.write_all(&head),
+        AnswerBody::Bytes(bytes) => conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(bytes)]),
+        AnswerBody::File { file, start, length } if *length <= COPY_BUFFER_BYTES as u64 => {
+            let mut content = vec![0; *length as usize];
+            file.read_exact_at(&mut content, *start)?;
+            conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(&content)])
+        }
+        AnswerBody::File { file, start, length } => {
+            conn.write_all(&head)?;
+            send_large(conn, file, *start, *length)
+        }
+    }
+}
+
+/// Fields of every head that leaves the server.
+pub(crate) fn common_fields(fields: &Fields, keep: Keep) -> Fields {
+    let mut fields = fields.clone().with("date", format_date(now())).with("server", VERSION_NAME);
+    if keep == Keep::Close {
+        fields.push("connection", "close");
+    }
+    fields
+}
+
+fn head(answer: &Answer, keep: Keep) -> Result<Vec<u8>, HeadError> {
+    let mut fields = common_fields(&answer.fields, keep);
+    // RFC 9110, section 8.6: never with 204; with 304 it would have to be the length of what is not sent.
+    if !matches!(answer.status, 204 | 304) {
+        fields.push("content-length", answer.length().to_string());
+    }
+    encode_response(answer.status, &fields)
+}
+
+fn send_large(conn: &mut Conn, file: &File, start: u64, length: u64) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < length {
+        match send_some(conn.transport(), file, start + sent, length - sent) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => sent += count,
+            Err(error) if is_no_sendfile(&error) => return copy(conn, file, start + sent, length - sent),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn send_some(transport: &Transport, file: &File, offset: u64, count: u64) -> io::Result<u64> {
+    match transport {
+        Transport::Tcp(stream) => send_file(stream.as_fd(), file.as_fd(), offset, count),
+    }
+}
+
+/// Whether the file system, or a sandbox, has no sendfile for this file.
+fn is_no_sendfile(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(errno::EINVAL | errno::ENOSYS | errno::EOPNOTSUPP))
+}
+
+fn copy(conn: &mut Conn, file: &File, mut offset: u64, mut left: u64) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    while 0 < left {
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = file.read_at(&mut buffer[..wanted], offset)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        conn.write_all(&buffer[..count])?;
+        (offset, left) = (offset + count as u64, left - count as u64);
+    }
+    Ok(())
+}
+
+/// A clock before 1970 is as good as 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(answer: &Answer, keep: Keep) -> String {
+        String::from_utf8(head(answer, keep).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn heads_tell_length_and_end() {
+        let answer = Answer::bytes(200, "text/plain", "ok\n");
+        assert!(text(&answer, Keep::Open).contains("\r\ncontent-length: 3\r\n"));
+        assert!(!text(&answer, Keep::Open).contains("connection"));
+        assert!(text(&answer, Keep::Close).contains("\r\nconnection: close\r\n"));
+        assert!(text(&Answer::empty(200), Keep::Open).contains("\r\ncontent-length: 0\r\n"));
+        for status in [204, 304] {
+            assert!(!text(&Answer::empty(status), Keep::Open).contains("content-length"));
+        }
+    }
+
+    #[test]
+    fn an_answer_can_not_be_split() {
+        let answer = Answer::empty(200).with("etag", "\"a\r\nx-evil: 1\"");
+        assert!(head(&answer, Keep::Open).is_err());
+    }
+}

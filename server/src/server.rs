@@ -1,0 +1,205 @@
+//! One run of the server, from start to stop.
+//!
+//! ```text
+//!     listen, open the box, get the key  ->  accept  ->  signal  ->  no new requests, streams end, requests under way finish
+//!                                                                ->  after a while hang up  ->  stop the store  ->  exit 128 + signal
+//! ```
+//!
+//! The address is taken first: the box may take a while to open, and that the port is in use should not be news by then. Whoever
+//! connects meanwhile waits.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::panic;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use common::cli::exit::Exit;
+use common::cli::log::Log;
+use common::limits::STOP_WAIT;
+use common::sys::signals::{Signal, Signals};
+use common::sys::wake::Wake;
+use common::threads::spawn;
+
+use crate::auth::{Auth, KeySource};
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::listen::accept_all;
+use crate::registry::Registry;
+use crate::service::{Counter, Service};
+use crate::store::{OpenError, Options, Store};
+
+/// How long connections may take to end once they were hung up on.
+const HANG_UP_WAIT: Duration = Duration::from_secs(1);
+/// How often the thread for signals looks up. A signal wakes it whenever it comes.
+const UNDISTURBED: Duration = Duration::from_secs(3600);
+
+/// Why the server did not start, or did not go on.
+struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+/// Serves until a signal comes.
+pub(crate) fn serve(config: &Config, signals: io::Result<Signals>) -> Exit {
+    let log = Log::new(config.level, config.format);
+    panic::set_hook(Box::new(move |panic| log.error(format!("a defect of the server: {panic}"))));
+    match run(config, signals, log) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            log.error(failure.message);
+            failure.exit
+        }
+    }
+}
+
+fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, Failure> {
+    let signals = signals.map_err(|error| failed(format!("can't wait for signals: {error}")))?;
+    let stop = StopBell::hang(signals)?;
+    let listener = listen(&config.listen)?;
+    let address = listener.local_addr().map_err(|error| failed(format!("can't listen: {error}")))?;
+    let service = open(config, address, log)?;
+    say_ready(address, &service);
+    let accepted = accept_all(&service, &listener, &stop.bell);
+    drop(listener);
+    shut_down(&service);
+    accepted.map_err(|error| failed(format!("can't wait for connections: {error}")))?;
+    Ok(stop.exit())
+}
+
+// ---- Start -----------------------------------------------------------------------------------------------------------------------
+
+fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "; another program listens there: stop it, or choose another with --listen"
+            }
+            ErrorKind::PermissionDenied => "; ports below 1024 are for root: choose another with --listen",
+            ErrorKind::AddrNotAvailable => "; this machine does not have that address: see --listen",
+            _ => "",
+        };
+        failed(format!("can't listen on {address}: {error}{advice}"))
+    })
+}
+
+fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, Failure> {
+    let loopback = address.ip().to_canonical().is_loopback();
+    let hub = Hub::new();
+    let options = Options { fsync: config.fsync, force: config.force };
+    let store = Store::open(&config.box_dir, options, log, hub.clone()).map_err(unopened)?;
+    let (auth, source) = Auth::load(config.api_key.as_deref(), store.private(), loopback)
+        .map_err(|error| failed(error.to_string()))?;
+    tell_key(config, source, log);
+    if !loopback {
+        log.warn(format!(
+            "listening on {address}, beyond this machine, without TLS: key and content can be read on the way; put a proxy with TLS in front"
+        ));
+    }
+    Ok(Arc::new(Service {
+        store,
+        hub,
+        auth,
+        log,
+        registry: Arc::new(Registry::default()),
+        loopback,
+        started: Instant::now(),
+        requests: Counter::default(),
+        panics: Counter::default(),
+    }))
+}
+
+fn unopened(error: OpenError) -> Failure {
+    let exit = match error {
+        OpenError::InUse(_) => Exit::FolderInUse,
+        OpenError::Held { .. } => Exit::Held,
+        OpenError::Gone(_) | OpenError::Disk { .. } => Exit::Failed,
+    };
+    Failure { exit, message: error.to_string() }
+}
+
+/// Says where the key is, never what it is.
+fn tell_key(config: &Config, source: KeySource, log: Log) {
+    let file = config.box_dir.join(".filesync/key");
+    match source {
+        KeySource::Environment => log.info("the key is the one in API_KEY"),
+        KeySource::File => log.info(format!("the key is in {}", file.display())),
+        KeySource::NewFile => {
+            log.info(format!("made a key in {}: give it to the clients with --token-file", file.display()));
+        }
+    }
+}
+
+/// The one line on stdout: scripts wait for it.
+fn say_ready(address: SocketAddr, service: &Service) {
+    let mut stdout = io::stdout().lock();
+    let said = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    if let Err(error) = said {
+        service.log.debug(format!("nobody reads stdout: {error}"));
+    }
+}
+
+// ---- Stop ------------------------------------------------------------------------------------------------------------------------
+
+/// Rings at the first signal; at the second the process ends at once.
+struct StopBell {
+    bell: Arc<Wake>,
+    signal: Arc<OnceLock<Signal>>,
+}
+
+impl StopBell {
+    /// Starts the thread that waits for signals. It is not joined: it waits as long as the process lives.
+    fn hang(signals: Signals) -> Result<StopBell, Failure> {
+        let no_thread = |error| failed(format!("can't wait for signals: {error}"));
+        let bell = Arc::new(Wake::new().map_err(no_thread)?);
+        let stop = StopBell { bell, signal: Arc::new(OnceLock::new()) };
+        let (bell, signal) = (stop.bell.clone(), stop.signal.clone());
+        spawn("signals", move || wait_for_signals(&signals, &bell, &signal)).map_err(no_thread)?;
+        Ok(stop)
+    }
+
+    fn exit(&self) -> Exit {
+        self.signal.get().map_or(Exit::Failed, |signal| Exit::Signal(number(*signal)))
+    }
+}
+
+fn wait_for_signals(signals: &Signals, bell: &Wake, first: &OnceLock<Signal>) {
+    loop {
+        match signals.wait(UNDISTURBED) {
+            Ok(None) => {}
+            Ok(Some(signal)) => {
+                if first.set(signal).is_err() {
+                    std::process::exit(i32::from(Exit::Signal(number(signal)).code()));
+                }
+                bell.ring();
+            }
+            // Without signals the server could not be stopped in good order; so it stops.
+            Err(_) => return bell.ring(),
+        }
+    }
+}
+
+fn number(signal: Signal) -> u8 {
+    match signal {
+        Signal::HangUp => 1,
+        Signal::Interrupt => 2,
+        Signal::Terminate => 15,
+    }
+}
+
+fn shut_down(service: &Service) {
+    service.log.info("stopping");
+    service.registry.stop();
+    service.hub.stop();
+    let left = service.registry.wait_until_empty(STOP_WAIT);
+    if 0 < left {
+        service.log.warn(format!("hanging up on {left} connections that did not end in time"));
+        service.registry.hang_up();
+        service.registry.wait_until_empty(HANG_UP_WAIT);
+    }
+    service.store.stop();
+}
+
+fn failed(message: String) -> Failure {
+    Failure { exit: Exit::Failed, message }
+}

@@ -1,0 +1,299 @@
+//! `POST /sync`: a client says what it has, and is told what to do; then the stream stays open and tells what changes.
+//!
+//! ```text
+//!     hello   verdict  verdict  ...   changes since the cursor   synced        change   change ...
+//!             (no id)                 (with ids)                 (with id)     (with ids)
+//!             \__ while the list is still being read __/
+//! ```
+//!
+//! The list is read item by item and answered item by item; neither it nor the answer is ever held. A complete list comes in the order of
+//! paths and is merged with the index, which has the same order: what the list leaves out is there to be downloaded.
+//!
+//! A listed deletion that the server agrees with gets no event: the client goes on to send `DELETE` with the base it listed.
+
+use std::io;
+
+use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::protocol::{Event, Known, ListError, ListHead, ListItem, RemoteEntry, Synced, read_item};
+use common::sync::{Verdict, decide};
+use common::tree::{Entry, Path, Tag};
+use common::wire::json::{JsonError, JsonErrorKind, Reader};
+
+use crate::answer::{Content, Refusal, Reply};
+use crate::outlet::Outlet;
+use crate::service::Service;
+use crate::stream::{History, Teller, reset, stream_fields};
+
+/// The list, from its first item on.
+struct Items<'a> {
+    json: Reader<&'a mut dyn Content>,
+    /// Whether there is an array at all.
+    any: bool,
+}
+
+/// Why a list was not answered to its end.
+#[derive(Debug)]
+enum Broken {
+    /// The connection is.
+    Connection(io::Error),
+    /// The list is: this is what is wrong with it.
+    List(String),
+}
+
+/// Reads the beginning of the list, which can still be refused with a status; all else happens in the stream.
+pub(crate) fn list<'a>(service: &'a Service, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
+    let mut json = Reader::new(body);
+    let (head, any) = ListHead::read(&mut json).map_err(|error| match error {
+        ListError::Json(error) => refuse_json(error),
+        ListError::Protocol(error) => Refusal::bad(error.to_string()),
+    })?;
+    let items = Items { json, any };
+    let stream = move |out: &mut Outlet| answer(service, &head, items, out);
+    Ok(Reply::Stream(stream_fields(), Box::new(stream)))
+}
+
+/// A body that can't be read is not a body that is wrong.
+pub(crate) fn refuse_json(error: JsonError) -> Refusal {
+    match error.kind {
+        JsonErrorKind::Io(error) => Refusal::Body(error),
+        _ => Refusal::bad(error.to_string()),
+    }
+}
+
+fn answer(service: &Service, head: &ListHead, items: Items<'_>, out: &mut Outlet) -> io::Result<()> {
+    // Without a cursor there is nothing that "what differs" could refer to.
+    let since = head.cursor.filter(|_| !head.complete);
+    let begun = Teller::begin(service, &head.client_id, &head.client_name, since, out)?;
+    let Some(mut teller) = begun else { return Ok(()) };
+    let mut list = List { service, teller: &mut teller, out, counts: Synced::default(), last: None };
+    let counts = match list.answer(items, since.is_none()) {
+        Ok(counts) => counts,
+        Err(Broken::Connection(error)) => return Err(error),
+        Err(Broken::List(reason)) => return give_up(service, head, &reason, out),
+    };
+    service.log.info(format!("{}: {}", who(head), summary(&counts)));
+    // With a cursor the history is part of the answer. Without one, what the list was compared with may be newer than where the stream
+    // began, but only what was there then is known to be told.
+    if since.is_some() && teller.catch_up(out)? == History::Lost {
+        return reset(out);
+    }
+    teller.synced(counts, out)?;
+    teller.tell_live(out)
+}
+
+fn who(head: &ListHead) -> String {
+    match head.client_name.as_str() {
+        "" => format!("client {}", head.client_id),
+        name => format!("client {name} ({})", head.client_id),
+    }
+}
+
+fn summary(counts: &Synced) -> String {
+    let Synced { listed, download, upload, delete, conflict } = counts;
+    format!(
+        "{listed} listed; {download} to download, {upload} to upload, {delete} to delete, {conflict} in conflict"
+    )
+}
+
+/// The status is long sent, and to ask for the list again would bring the same again. So the stream says why, as a comment, and ends.
+fn give_up(service: &Service, head: &ListHead, reason: &str, out: &mut Outlet) -> io::Result<()> {
+    service.log.warn(format!("{}: the list is broken: {reason}", who(head)));
+    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    out.push(format!(": the list is broken: {reason}\n\n").as_bytes())
+}
+
+/// A list being answered.
+struct List<'a, 'b> {
+    service: &'a Service,
+    teller: &'a mut Teller<'b>,
+    out: &'a mut Outlet,
+    counts: Synced,
+    /// The last path that was dealt with, of a complete list.
+    last: Option<Path>,
+}
+
+impl List<'_, '_> {
+    fn answer(&mut self, mut items: Items<'_>, complete: bool) -> Result<Synced, Broken> {
+        while items.any && items.json.next_item()? {
+            let item = read_item(&items.json.value()?).map_err(|error| Broken::List(error.to_string()))?;
+            if complete {
+                self.fill_up_to(&item.path)?;
+            }
+            self.item(&item)?;
+            self.out.beat_after(HEARTBEAT)?;
+        }
+        if items.any && items.json.next_key()?.is_some() {
+            return Err(Broken::List("something follows files".to_owned()));
+        }
+        items.json.end()?;
+        if complete {
+            self.fill(None)?;
+        }
+        Ok(self.counts)
+    }
+
+    /// What the index has between the item before and this one, the client does not have.
+    fn fill_up_to(&mut self, path: &Path) -> Result<(), Broken> {
+        if self.last.as_ref().is_some_and(|last| path <= last) {
+            return Err(Broken::List(format!("{path} is not in the order of paths")));
+        }
+        self.fill(Some(path))?;
+        self.last = Some(path.clone());
+        Ok(())
+    }
+
+    fn fill(&mut self, until: Option<&Path>) -> io::Result<()> {
+        loop {
+            let (missing, last) = self.missing_batch(until);
+            for remote in missing {
+                self.counts.download += 1;
+                self.out.push(&Event::Download(remote).encode(None))?;
+            }
+            match last {
+                Some(last) => self.last = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What is there among the next records before `until`, and the last record looked at if there may be more.
+    fn missing_batch(&self, until: Option<&Path>) -> (Vec<RemoteEntry>, Option<Path>) {
+        let index = self.service.store.index();
+        let is_before = |path: &Path| until.is_none_or(|until| path < until);
+        let mut missing = Vec::new();
+        for (number, (path, record)) in index.after(self.last.as_ref()).enumerate() {
+            if !is_before(path) {
+                break;
+            }
+            if record.entry().is_some() {
+                missing.extend(index.describe(path));
+            }
+            if number + 1 == INDEX_BATCH {
+                return (missing, Some(path.clone()));
+            }
+        }
+        (missing, None)
+    }
+
+    fn item(&mut self, item: &ListItem) -> io::Result<()> {
+        let local = match &item.known {
+            Known::Present(entry) => Some(entry),
+            Known::Deleted => None,
+        };
+        let (verdict, remote) = {
+            let index = self.service.store.index();
+            let tag = local.map(|entry| Tag::from(entry.content));
+            (decide(item.base, tag, index.remote(&item.path)), index.describe(&item.path))
+        };
+        self.counts.listed += 1;
+        // What the server never heard of is as good as deleted before its history began.
+        let remote = remote.unwrap_or_else(|| unknown(&item.path));
+        let seq = remote.seq;
+        let event = event(verdict, item, local, remote);
+        if event.is_some() || matches!(verdict, Verdict::DeleteRemote { .. }) {
+            self.teller.answered(&item.path, seq);
+        }
+        match event {
+            Some(event) => {
+                self.count(&event);
+                self.out.push(&event.encode(None))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Download(_) => self.counts.download += 1,
+            Event::Upload { .. } => self.counts.upload += 1,
+            Event::Delete(_) => self.counts.delete += 1,
+            Event::Conflict(_) => self.counts.conflict += 1,
+            Event::Hello(_) | Event::Stored(_) | Event::Synced(_) | Event::Reset => {}
+        }
+    }
+}
+
+fn unknown(path: &Path) -> RemoteEntry {
+    RemoteEntry { path: path.clone(), entry: None, seq: 0, origin: None }
+}
+
+/// What a verdict says on the wire; `None` where the client has nothing to do and nothing to remember.
+fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: RemoteEntry) -> Option<Event> {
+    match verdict {
+        Verdict::InSync => {
+            let is_base = item.base == local.map(|entry| Tag::from(entry.content));
+            let is_same =
+                local.zip(remote.entry.as_ref()).is_some_and(|(local, remote)| local.same_meta(remote));
+            (!is_base || !is_same).then_some(Event::Stored(remote))
+        }
+        Verdict::Forget => item.base.map(|_| Event::Stored(remote)),
+        Verdict::Download => Some(Event::Download(remote)),
+        Verdict::DeleteLocal => Some(Event::Delete(remote)),
+        Verdict::Upload { replacing } => Some(Event::Upload { path: item.path.clone(), replacing }),
+        Verdict::DeleteRemote { .. } => None,
+        Verdict::Conflict => Some(Event::Conflict(remote)),
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::Connection(error)
+    }
+}
+
+impl From<JsonError> for Broken {
+    fn from(error: JsonError) -> Broken {
+        match error.kind {
+            JsonErrorKind::Io(error) => Broken::Connection(error),
+            _ => Broken::List(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::tree::{Content as Version, Meta, Mtime};
+    use common::wire::sha256::Hash;
+
+    fn entry(byte: u8, mode: u16) -> Entry {
+        let content = Version::File { size: 1, hash: Hash([byte; 32]) };
+        Entry { content, meta: Meta { mtime: Mtime(1), mode } }
+    }
+
+    fn tag(byte: u8) -> Tag {
+        Tag::File(Hash([byte; 32]))
+    }
+
+    /// The name of the event for a base, what the client has, and what the server has.
+    fn told(base: Option<Tag>, local: Option<Entry>, remote: Option<Entry>) -> &'static str {
+        let path = Path::new(b"a").unwrap();
+        let known = local.map_or(Known::Deleted, Known::Present);
+        let item = ListItem { path: path.clone(), known, base };
+        let state = match remote {
+            Some(entry) => common::sync::Remote::Present(Tag::from(entry.content)),
+            None => common::sync::Remote::Tombstone,
+        };
+        let verdict = decide(base, local.map(|entry| Tag::from(entry.content)), state);
+        let remote = RemoteEntry { path, entry: remote, seq: 1, origin: None };
+        event(verdict, &item, local.as_ref(), remote).map_or("nothing", |event| event.name())
+    }
+
+    #[test]
+    fn what_each_verdict_says() {
+        let (old, new, other) = (entry(1, 0o644), entry(2, 0o644), entry(3, 0o644));
+        assert_eq!(told(Some(tag(1)), Some(old), Some(old)), "nothing");
+        assert_eq!(told(None, Some(old), Some(old)), "stored");
+        assert_eq!(told(Some(tag(1)), Some(old), Some(entry(1, 0o600))), "stored");
+        assert_eq!(told(Some(tag(1)), Some(old), Some(new)), "download");
+        assert_eq!(told(Some(tag(1)), Some(old), None), "delete");
+        assert_eq!(told(Some(tag(1)), Some(new), Some(old)), "upload");
+        assert_eq!(told(None, Some(new), None), "upload");
+        assert_eq!(told(Some(tag(1)), Some(new), Some(other)), "conflict");
+        assert_eq!(told(None, Some(new), Some(other)), "conflict");
+        assert_eq!(told(Some(tag(1)), None, Some(old)), "nothing");
+        assert_eq!(told(Some(tag(1)), None, Some(new)), "download");
+        assert_eq!(told(Some(tag(1)), None, None), "stored");
+        assert_eq!(told(None, None, None), "nothing");
+    }
+}

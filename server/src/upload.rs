@@ -1,0 +1,456 @@
+//! `PUT`, `DELETE` and `PATCH /upload/{path}`: changes to the box, each on the condition that it replaces what its sender has seen.
+//!
+//! ```text
+//!     precondition given? -> holds, as far as the index knows? -> room? -> body: staged and hashed -> digest? -> store.submit
+//!          428                       412, 409                      507     413, 408, 400, 507          422       decides for good
+//! ```
+//!
+//! Everything that can be refused is refused before the body is read; with `Expect: 100-continue` it is then not even sent. So is what the
+//! box has already: a digest in the head that is the one in the index makes the answer a success right away. The condition is checked
+//! again, for good, when the store commits.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common::disk::Staged;
+use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
+use common::protocol::{
+    CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode, parse_mtime,
+};
+use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
+use common::wire::http::conditional::{WritePrecondition, write_precondition};
+use common::wire::http::digest::repr_digest;
+use common::wire::http::fields::Fields;
+use common::wire::json::{self, Value};
+use common::wire::sha256::{Hash, Sha256};
+
+use crate::answer::{Answer, Content, Refusal};
+use crate::request::Request;
+use crate::service::Service;
+use crate::store::{Action, Committed, Refused, Replaced, Require};
+
+/// The one media type that `PATCH` takes.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Permission bits of what comes without any.
+pub(crate) const FILE_MODE: u16 = 0o644;
+pub(crate) const DIRECTORY_MODE: u16 = 0o755;
+
+/// What the head of a `PUT` says about the thing to store.
+struct Wanted {
+    kind: Kind,
+    meta: Meta,
+    digest: Option<Hash>,
+    require: Require,
+}
+
+/// `PUT`: stores what the body holds.
+pub(crate) fn put(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Answer, Refusal> {
+    let wanted = read_head(request)?;
+    if let Some(answer) = already_there(service, request, path, &wanted)? {
+        return Ok(answer);
+    }
+    check_index(service, request, path, &wanted)?;
+    check_room(service, request.length)?;
+    let Received { version, staged, file } = receive(service, wanted.kind, wanted.meta.mode, body)?;
+    check_digest(&version, wanted.digest, body.trailers())?;
+    let entry = Entry { content: version, meta: wanted.meta };
+    let replaced = Replaced::Removed;
+    let action = Action::Put { entry, staged, file, require: wanted.require, replaced };
+    submit(service, request, path, action)
+}
+
+/// `DELETE`: leaves a tombstone.
+pub(crate) fn delete(service: &Service, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
+    let require = require_existing(request.fields())?;
+    submit(service, request, path, Action::Delete { require })
+}
+
+/// `PATCH`: changes time and permission bits, and nothing else.
+pub(crate) fn patch(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Answer, Refusal> {
+    let require = require_existing(request.fields())?;
+    let media_type = request.field("content-type")?.unwrap_or("");
+    let essence = media_type.split(';').next().unwrap_or("").trim_ascii();
+    if !essence.eq_ignore_ascii_case(MERGE_PATCH) {
+        let detail = format!("a change of metadata is {MERGE_PATCH}");
+        let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+        return Err(Answer::problem(&problem).with("accept-patch", MERGE_PATCH).into());
+    }
+    let (mtime, mode) = meta_change(&read_small(body, SMALL_BODY_BYTES as usize)?)?;
+    submit(service, request, path, Action::SetMeta { mtime, mode, require })
+}
+
+// ---- The head --------------------------------------------------------------------------------------------------------------------
+
+fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
+    let fields = request.fields();
+    if fields.elements("content-encoding").any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::new(
+            ProblemKind::UnsupportedMediaType,
+            "content is stored as it is, without coding",
+        ));
+    }
+    if fields.get("content-range").is_some() {
+        return Err(Refusal::bad("a PUT stores the whole; parts of it can't be sent"));
+    }
+    let kind = match request.field(KIND_FIELD)? {
+        None => Kind::File,
+        Some(word) => Kind::from_word(word)
+            .ok_or_else(|| Refusal::bad(format!("{KIND_FIELD} is one of file, dir, symlink")))?,
+    };
+    let require = match write_precondition(fields)? {
+        WritePrecondition::Missing => return Err(condition_needed()),
+        WritePrecondition::CreateOnly => Require::Nothing,
+        WritePrecondition::Match(tags) => Require::OneOf(known_tags(&tags)),
+        WritePrecondition::AnyExisting => Require::Something,
+    };
+    let digest = repr_digest(fields)?.map(Hash);
+    Ok(Wanted { kind, meta: read_meta(request, kind)?, digest, require })
+}
+
+fn read_meta(request: &Request<'_>, kind: Kind) -> Result<Meta, Refusal> {
+    let broken = |field, error: &dyn std::fmt::Display| Refusal::bad(format!("{field}: {error}"));
+    let mtime = match request.field(MTIME_FIELD)? {
+        Some(text) => parse_mtime(text).map_err(|error| broken(MTIME_FIELD, &error))?,
+        None => now(),
+    };
+    let mode = match (request.field(MODE_FIELD)?, kind) {
+        (Some(text), _) => parse_mode(text).map_err(|error| broken(MODE_FIELD, &error))?,
+        (None, Kind::Directory) => DIRECTORY_MODE,
+        (None, Kind::File | Kind::Symlink) => FILE_MODE,
+    };
+    Ok(Meta { mtime, mode })
+}
+
+/// The precondition of a change to something that must be there.
+fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
+    match write_precondition(fields)? {
+        WritePrecondition::Match(tags) => Ok(Require::OneOf(known_tags(&tags))),
+        WritePrecondition::AnyExisting => Ok(Require::Something),
+        WritePrecondition::Missing => Err(condition_needed()),
+        WritePrecondition::CreateOnly => Err(Refusal::bad("this changes what is there: it needs If-Match")),
+    }
+}
+
+/// Tags that no version can have match nothing, as RFC 9110 wants it.
+fn known_tags(tags: &[String]) -> Vec<Tag> {
+    tags.iter().filter_map(|tag| Tag::parse(tag).ok()).collect()
+}
+
+fn condition_needed() -> Refusal {
+    let detail =
+        "say what the change replaces: If-Match with the ETag that was seen, or If-None-Match: * to create";
+    Refusal::new(ProblemKind::PreconditionRequired, detail)
+}
+
+// ---- Before the body -------------------------------------------------------------------------------------------------------------
+
+/// Success without the body, if the box holds exactly this content already. Who sends it again may not have heard the first answer, or
+/// somebody else may have had the same idea.
+///
+/// Metadata that differs is changed if the condition holds. If it doesn't, the box keeps its own: such a difference is never a conflict.
+fn already_there(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<Option<Answer>, Refusal> {
+    let (current, cursor) = {
+        let index = service.store.index();
+        let Some(record) = index.get(path) else { return Ok(None) };
+        let Some(entry) = record.entry() else { return Ok(None) };
+        (*entry, Cursor { seq: record.step.seq, ..index.cursor() })
+    };
+    let is_same = current.content.kind() == wanted.kind && current.content.hash() == wanted.digest;
+    if !is_same || (wanted.kind == Kind::Directory && request.length != Some(0)) {
+        return Ok(None);
+    }
+    let is_seen = match &wanted.require {
+        Require::OneOf(tags) => tags.contains(&Tag::from(current.content)),
+        Require::Something => true,
+        Require::Nothing | Require::Anything => false,
+    };
+    if is_seen && !current.same_meta(&Entry { meta: wanted.meta, ..current }) {
+        let Meta { mtime, mode } = wanted.meta;
+        let action =
+            Action::SetMeta { mtime: Some(mtime), mode: Some(mode), require: wanted.require.clone() };
+        return submit(service, request, path, action).map(Some);
+    }
+    Ok(Some(stored(204, Some(&current), cursor)))
+}
+
+/// What the store would refuse now, it will most likely refuse after the body, too. But a body of the right length that comes without a
+/// digest in front may turn out to be just what the box holds, and then it is no conflict.
+fn check_index(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<(), Refusal> {
+    let index = service.store.index();
+    let current = index.live_entry(path);
+    let holds = match &wanted.require {
+        Require::Nothing => current.is_none(),
+        Require::Something => current.is_some(),
+        Require::OneOf(tags) => current.is_some_and(|entry| tags.contains(&Tag::from(entry.content))),
+        Require::Anything => true,
+    };
+    let may_be_the_same = current.is_some_and(|entry| {
+        let same_size = request.length.is_none_or(|length| length == entry.content.size());
+        wanted.digest.is_none() && entry.content.kind() == wanted.kind && same_size
+    });
+    if !holds && !may_be_the_same {
+        return Err(refused(Refused::Precondition(index.describe(path)), path));
+    }
+    if !index.has_parent(path) {
+        return Err(refused(Refused::ParentMissing, path));
+    }
+    Ok(())
+}
+
+/// A body that can't fit is not begun. One whose length is not known before its end finds out on the way.
+pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), Refusal> {
+    let Some(length) = length else { return Ok(()) };
+    let free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    if free < length {
+        let detail = format!("{length} bytes are to be stored, and there is room for {free}");
+        return Err(Refusal::new(ProblemKind::NoSpace, detail));
+    }
+    Ok(())
+}
+
+// ---- The body --------------------------------------------------------------------------------------------------------------------
+
+/// What came, made aside and not yet published.
+pub(crate) struct Received {
+    pub(crate) version: Version,
+    pub(crate) staged: Staged,
+    /// The descriptor that a file was written through, to be flushed by the store.
+    pub(crate) file: Option<File>,
+}
+
+fn receive(service: &Service, kind: Kind, mode: u16, body: &mut dyn Content) -> Result<Received, Refusal> {
+    match kind {
+        Kind::File => receive_file(service, body),
+        Kind::Symlink => receive_link(service, body),
+        Kind::Directory => receive_directory(service, mode, body),
+    }
+}
+
+/// Stages and hashes a file in one pass, through one buffer, whatever its size.
+pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
+    let on_disk = |error: io::Error| Refusal::disk(&error);
+    let (staged, mut file) = service.store.stage().file().map_err(on_disk)?;
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let (mut hasher, mut size) = (Sha256::new(), 0);
+    loop {
+        match body.read(&mut buffer).map_err(Refusal::Body)? {
+            0 => break,
+            count => {
+                hasher.update(&buffer[..count]);
+                file.write_all(&buffer[..count]).map_err(on_disk)?;
+                size += count as u64;
+            }
+        }
+    }
+    let version = Version::File { size, hash: hasher.finish() };
+    Ok(Received { version, staged, file: Some(file) })
+}
+
+fn receive_link(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
+    let target = read_small(body, LINK_BYTES)?;
+    if target.is_empty() || target.contains(&0) {
+        return Err(Refusal::bad("the target of a symbolic link is at least one byte, and none of them NUL"));
+    }
+    let staged = service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?;
+    let mut hasher = Sha256::new();
+    hasher.update(&target);
+    let version = Version::Symlink { size: target.len() as u64, hash: hasher.finish() };
+    Ok(Received { version, staged, file: None })
+}
+
+fn receive_directory(service: &Service, mode: u16, body: &mut dyn Content) -> Result<Received, Refusal> {
+    read_small(body, 0)?;
+    let staged = service.store.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
+    Ok(Received { version: Version::Directory, staged, file: None })
+}
+
+/// A body of at most so many bytes, read to its end.
+fn read_small(body: &mut dyn Content, most: usize) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    body.take(most as u64 + 1).read_to_end(&mut bytes).map_err(Refusal::Body)?;
+    match bytes.len() <= most {
+        true => Ok(bytes),
+        false => Err(Refusal::new(ProblemKind::TooLarge, format!("the body may have {most} bytes here"))),
+    }
+}
+
+/// What was announced, before or after the body, must be what came.
+fn check_digest(version: &Version, announced: Option<Hash>, trailers: &Fields) -> Result<(), Refusal> {
+    let trailing = repr_digest(trailers)?.map(Hash);
+    let came = version.hash();
+    match [announced, trailing].into_iter().flatten().find(|digest| came.is_some_and(|came| came != *digest))
+    {
+        None => Ok(()),
+        Some(digest) => {
+            let came = came.map(|came| came.to_string()).unwrap_or_default();
+            let detail = format!("announced was {digest}, and {came} came; nothing is stored");
+            Err(Refusal::new(ProblemKind::DigestMismatch, detail))
+        }
+    }
+}
+
+fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
+    let object = json::parse(bytes).map_err(|error| Refusal::bad(error.to_string()))?;
+    let Some(members) = object.as_object() else { return Err(Refusal::bad("a merge patch is an object")) };
+    let (mut mtime, mut mode) = (None, None);
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("mtime", value) => {
+                let nanos =
+                    value.as_i64().ok_or_else(|| Refusal::bad("mtime is a whole number of nanoseconds"))?;
+                mtime = Some(Mtime(nanos));
+            }
+            ("mode", Value::String(text)) => {
+                mode = Some(parse_mode(text).map_err(|error| Refusal::bad(error.to_string()))?);
+            }
+            _ => {
+                return Err(Refusal::bad("what can be changed is mtime (a number) and mode (octal, a text)"));
+            }
+        }
+    }
+    Ok((mtime, mode))
+}
+
+// ---- The outcome -----------------------------------------------------------------------------------------------------------------
+
+fn submit(service: &Service, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
+    match service.store.submit(path.clone(), action, request.client) {
+        Ok(Committed { cursor, created, entry }) => {
+            Ok(stored(if created { 201 } else { 204 }, entry.as_ref(), cursor))
+        }
+        Err(reason) => Err(refused(reason, path)),
+    }
+}
+
+fn stored(status: u16, entry: Option<&Entry>, cursor: Cursor) -> Answer {
+    let answer = Answer::empty(status).with(CURSOR_FIELD, cursor.to_string());
+    match entry {
+        Some(entry) => answer.with("etag", entry.content.etag()),
+        None => answer,
+    }
+}
+
+/// What a client hears when the store says no.
+pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
+    match reason {
+        Refused::Precondition(current) => {
+            let holds = match current.as_ref().map(|current| current.entry) {
+                None => "nothing, and never did",
+                Some(None) => "nothing any more",
+                Some(Some(_)) => "another version",
+            };
+            let detail = format!("the box holds {holds} at {path}");
+            Problem { kind: ProblemKind::PreconditionFailed, detail, current }.into()
+        }
+        Refused::ParentMissing => {
+            Refusal::new(ProblemKind::ParentMissing, format!("there is no directory to hold {path}"))
+        }
+        Refused::NotEmpty => Refusal::new(ProblemKind::NotEmpty, format!("there is something in {path}")),
+        Refused::NotFound => Refusal::new(ProblemKind::NotFound, format!("the box has no {path}")),
+        Refused::Disk(error) => Refusal::disk(&error),
+        Refused::Stopping => Refusal::new(ProblemKind::Busy, "the server is stopping"),
+    }
+}
+
+/// Nobody's clock decides anything; this is only what a file without a time is labelled with.
+pub(crate) fn now() -> Mtime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Mtime::from_parts(i64::try_from(since.as_secs()).unwrap_or_default(), since.subsec_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::wire::http::digest::format_digest;
+    use common::wire::http::framing::Framing;
+    use common::wire::http::head::parse_request;
+    use common::wire::sha256::sha256;
+
+    /// The head of a `PUT` with these field lines, or the status it is refused with.
+    fn head(lines: &str) -> Result<Wanted, u16> {
+        let text = format!("PUT /upload/a HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
+        let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
+        let status = |refusal: Refusal| refusal.into_answer().unwrap().status;
+        read_head(&Request::new(&head, Framing::Length(5)).map_err(status)?).map_err(status)
+    }
+
+    #[test]
+    fn what_may_be_left_out() {
+        let wanted = head("if-none-match: *\r\n").unwrap();
+        assert_eq!((wanted.kind, wanted.meta.mode, wanted.require), (Kind::File, 0o644, Require::Nothing));
+        let wanted = head("if-match: *\r\nFile-Kind: dir\r\nFile-Mtime: -5\r\n").unwrap();
+        assert_eq!(
+            (wanted.kind, wanted.meta.mode, wanted.require),
+            (Kind::Directory, 0o755, Require::Something)
+        );
+        assert_eq!(wanted.meta.mtime, Mtime(-5));
+    }
+
+    #[test]
+    fn versions_that_can_not_be_match_nothing() {
+        let wanted = head("if-match: \"dir\", \"x\", W/\"dir\"\r\n").unwrap();
+        assert_eq!(wanted.require, Require::OneOf(vec![Tag::Directory]));
+        assert_eq!(head("if-match: W/\"dir\"\r\n").unwrap().require, Require::OneOf(vec![]));
+    }
+
+    #[test]
+    fn heads_that_are_refused() {
+        for (lines, status) in [
+            ("", 428),
+            ("if-match: x\r\n", 400),
+            ("if-match: *\r\nif-none-match: *\r\n", 400),
+            ("if-match: *\r\nfile-mode: 999\r\n", 400),
+            ("if-match: *\r\nfile-mode: 644\r\nfile-mode: 644\r\n", 400),
+            ("if-match: *\r\nfile-mtime: 1.5\r\n", 400),
+            ("if-match: *\r\nfile-kind: pipe\r\n", 400),
+            ("if-match: *\r\ncontent-encoding: gzip\r\n", 415),
+            ("if-match: *\r\ncontent-range: bytes 0-4/10\r\n", 400),
+            ("if-match: *\r\nrepr-digest: sha-256=:AA==:\r\n", 400),
+            ("if-match: *\r\nsync-client: a b\r\n", 400),
+        ] {
+            assert_eq!(head(lines).err(), Some(status), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn every_digest_that_was_announced_counts() {
+        let (right, wrong) = (sha256(b"right"), sha256(b"wrong"));
+        let version = Version::File { size: 5, hash: right };
+        let trailer = |hash: Hash| Fields::new().with("repr-digest", format_digest(&hash.0));
+        assert!(check_digest(&version, None, &Fields::new()).is_ok());
+        assert!(check_digest(&version, Some(right), &trailer(right)).is_ok());
+        assert!(check_digest(&version, Some(wrong), &trailer(right)).is_err());
+        assert!(check_digest(&version, Some(right), &trailer(wrong)).is_err());
+    }
+
+    #[test]
+    fn metadata_patches() {
+        let read = |text: &str| meta_change(text.as_bytes()).ok();
+        assert_eq!(read("{\"mtime\":-5,\"mode\":\"600\"}"), Some((Some(Mtime(-5)), Some(0o600))));
+        assert_eq!(read("{}"), Some((None, None)));
+        for text in ["", "[]", "{\"mtime\":null}", "{\"mode\":600}", "{\"mode\":\"8\"}", "{\"size\":1}"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
