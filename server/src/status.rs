@@ -93,6 +93,7 @@ pub(crate) fn metrics(service: &Service) -> Answer {
         ("clients", "gauge", figures.listeners.len() as u64),
         ("connections", "gauge", figures.connections as u64),
         ("uptime_seconds", "gauge", figures.uptime),
+        ("files_read_again_total", "counter", service.store.reads()),
         ("requests_total", "counter", service.requests.get()),
         ("panics_total", "counter", service.panics.get()),
     ] {
