@@ -11,13 +11,17 @@
 //! decide; names of their fields come in any case. What such a client would replace it may never have seen, so it is kept as a version.
 //!
 //! Deviations: names that are not UTF-8 can't be told to them and are left out; names that are not ASCII they can't upload, for header
-//! fields hold nothing else here. An upload does not say who it is from, so its sender is
-//! told of it, too; it then sends or fetches what it has already, which changes nothing.
+//! fields hold nothing else here.
+//!
+//! The sender of an upload is told to download it, like everybody else. An upload does not say who it is from, and nothing around it
+//! does: its connection is not the one of the list, and the address it comes from may be that of two clients on one machine, or of a
+//! whole office behind a proxy. To tell the sender what it knows costs one needless download; to keep it from the wrong client would
+//! leave that one without the file.
 
 use std::collections::HashSet;
 use std::io;
 
-use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::limits::{HEARTBEAT, INDEX_BATCH, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
 use common::tree::{Content as Version, Entry, Kind, Meta, Path};
 use common::wire::http::fields::Fields;
@@ -34,8 +38,6 @@ use crate::sync::refuse_json;
 use crate::upload::{DIRECTORY_MODE, FILE_MODE, check_room, now, receive_file, refused};
 
 const PATH_FIELD: &str = "File-Path";
-/// Most files that one list may have to upload: they are held until its end.
-const UPLOADS_AT_ONCE: usize = 250_000;
 
 /// What the client is to do. The numbers are the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use common::disk::Fingerprint;
-use common::limits::COMMIT_GROUP;
+use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, LOOK_AGAIN};
 use common::protocol::Cursor;
 use common::threads::{read, write};
 use common::tree::Path;
@@ -35,12 +35,6 @@ use super::records::JournalRecord;
 use super::rules::{Verdict, judge};
 use super::shared::Shared;
 use crate::hub::Frame;
-
-/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
-/// much as one of the journal, while a flush of the file system also waits for what other programs have written.
-const FLUSHED_ONE_BY_ONE: usize = 4;
-/// What was found by hand but could not be committed is looked at again after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the commit thread is sent.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use common::cli::log::Log;
 use common::disk::{Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Stat};
-use common::limits::COMMIT_QUEUE;
+use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::threads::{lock, read, spawn};
 use common::tree::{Entry, Kind, Path};
 
@@ -52,11 +52,6 @@ pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Requ
 pub(crate) use self::index::{Index, State};
 #[cfg(test)]
 pub(crate) use self::index::{Origin, Record, Step};
-
-/// How often a file that does not look as the index says is tried again, and how long after: together a second, in which an edit by
-/// hand is usually found and read.
-const OPEN_TRIES: u32 = 20;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How to run a store.
 #[derive(Clone, Copy, Debug)]
