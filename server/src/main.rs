@@ -29,6 +29,8 @@ mod status;
 mod store;
 mod stream;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod upload;
 
 use std::env;
