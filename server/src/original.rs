@@ -28,12 +28,11 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{Reader, Value, Writer};
 
 use crate::answer::{Answer, Content, Refusal, Reply};
-use crate::hub::{Next, Subscription};
+use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::service::Service;
-use crate::store::Index;
-use crate::store::{Action, Refused, Replaced, Require};
+use crate::store::{Action, Index, Refused, Replaced, Require, Step};
 use crate::sync::refuse_json;
 use crate::upload::{DIRECTORY_MODE, FILE_MODE, check_room, now, receive_file, refused};
 
@@ -181,11 +180,14 @@ fn tell_live(
 ) -> io::Result<()> {
     loop {
         match subscription.next(HEARTBEAT) {
-            Next::Frame(frame) => {
-                told = told.max(frame.seq);
-                subscription.told(told);
-                tell(&frame.change, out)?;
-            }
+            Next::Frame(frame) => match &frame.news {
+                News::Whole(encoded) => {
+                    told = told.max(frame.seq);
+                    subscription.told(told);
+                    tell(&encoded.change, out)?;
+                }
+                News::Many => told = catch_up(service, told, out)?,
+            },
             Next::Lagged => told = catch_up(service, told, out)?,
             Next::Quiet if out.is_deserted() => return Ok(()),
             Next::Quiet => {}
@@ -195,12 +197,14 @@ fn tell_live(
 }
 
 /// Deletions can't be told in this dialect, so it does no harm if those before the horizon are forgotten.
-fn catch_up(service: &Service, mut told: u64, out: &mut Outlet) -> io::Result<u64> {
+fn catch_up(service: &Service, told: u64, out: &mut Outlet) -> io::Result<u64> {
+    let mut after = Step::end_of(told);
     loop {
-        let batch: Vec<RemoteEntry> = service.store.index().changes_after(told).take(INDEX_BATCH).collect();
-        let Some(last) = batch.last() else { return Ok(told) };
-        told = last.seq;
-        for change in &batch {
+        let batch: Vec<(Step, RemoteEntry)> =
+            service.store.index().changes_after(after).take(INDEX_BATCH).collect();
+        let Some((last, _)) = batch.last() else { return Ok(after.seq) };
+        after = *last;
+        for (_, change) in &batch {
             tell(change, out)?;
         }
     }
