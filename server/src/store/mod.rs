@@ -19,6 +19,7 @@ mod pick;
 mod place;
 mod records;
 mod recover;
+mod renamed;
 mod replay;
 mod rules;
 mod shared;
