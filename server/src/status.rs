@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use common::protocol::VERSION_NAME;
 use common::wire::json::Writer;
 
 use crate::answer::Answer;
@@ -60,7 +59,7 @@ pub(crate) fn status(service: &Service) -> Answer {
 fn status_json(figures: &Figures) -> Vec<u8> {
     let mut json = Writer::new();
     json.begin_object()
-        .field_str("version", VERSION_NAME)
+        .field_str("version", env!("CARGO_PKG_VERSION"))
         .field_str("epoch", &figures.epoch)
         .field_u64("seq", figures.seq)
         .field_u64("entries", figures.entries)
@@ -94,6 +93,7 @@ pub(crate) fn metrics(service: &Service) -> Answer {
         ("clients", "gauge", figures.listeners.len() as u64),
         ("connections", "gauge", figures.connections as u64),
         ("uptime_seconds", "gauge", figures.uptime),
+        ("files_read_again_total", "counter", service.store.reads()),
         ("requests_total", "counter", service.requests.get()),
         ("panics_total", "counter", service.panics.get()),
     ] {
@@ -132,8 +132,9 @@ mod tests {
             connections: 8,
         };
         let text = String::from_utf8(status_json(&figures)).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
         let want = format!(
-            "{{\"version\":\"{VERSION_NAME}\",\"epoch\":\"00000000000000ab\",\"seq\":5,\"entries\":1,\"bytes\":2,\"clients\":[\
+            "{{\"version\":\"{version}\",\"epoch\":\"00000000000000ab\",\"seq\":5,\"entries\":1,\"bytes\":2,\"clients\":[\
              {{\"id\":\"9c\",\"name\":\"the \\\"laptop\\\"\",\"cursor\":\"00000000000000ab-3\"}}],\"uptime\":7,\"connections\":8}}\n"
         );
         assert_eq!(text, want);

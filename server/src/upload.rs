@@ -55,7 +55,7 @@ pub(crate) fn put(
     if let Some(answer) = already_there(service, request, path, &wanted)? {
         return Ok(answer);
     }
-    check_index(service, path, &wanted.require)?;
+    check_index(service, request, path, &wanted)?;
     check_room(service, request.length)?;
     let Received { version, staged, file } = receive(service, wanted.kind, wanted.meta.mode, body)?;
     check_digest(&version, wanted.digest, body.trailers())?;
@@ -189,17 +189,27 @@ fn already_there(
     Ok(Some(stored(204, Some(&current), cursor)))
 }
 
-/// What the store would refuse now, it will most likely refuse after the body, too.
-fn check_index(service: &Service, path: &Path, require: &Require) -> Result<(), Refusal> {
+/// What the store would refuse now, it will most likely refuse after the body, too. But a body of the right length that comes without a
+/// digest in front may turn out to be just what the box holds, and then it is no conflict.
+fn check_index(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<(), Refusal> {
     let index = service.store.index();
     let current = index.live_entry(path);
-    let holds = match require {
+    let holds = match &wanted.require {
         Require::Nothing => current.is_none(),
         Require::Something => current.is_some(),
         Require::OneOf(tags) => current.is_some_and(|entry| tags.contains(&Tag::from(entry.content))),
         Require::Anything => true,
     };
-    if !holds {
+    let may_be_the_same = current.is_some_and(|entry| {
+        let same_size = request.length.is_none_or(|length| length == entry.content.size());
+        wanted.digest.is_none() && entry.content.kind() == wanted.kind && same_size
+    });
+    if !holds && !may_be_the_same {
         return Err(refused(Refused::Precondition(index.describe(path)), path));
     }
     if !index.has_parent(path) {

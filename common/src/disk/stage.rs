@@ -5,7 +5,7 @@
 //!
 //! Nothing is replaced or removed on the strength of an old look at it. The thing found in the way is swapped out (`RENAME_EXCHANGE`),
 //! and only then compared with what the verdict was based on; when it is something else it is swapped back and the caller told
-//! [`Outcome::Changed`]. So there is no moment between the check and the act in which a version can slip in and be lost.
+//! [`Outcome::Changed`]. (A look beforehand spares most such swaps; it decides nothing.) So there is no moment between the check and the act in which a version can slip in and be lost.
 //!
 //! What was swapped out and is of no use any more is removed, or kept in `.filesync/versions/` where the caller wants that. What can't be
 //! swapped back is kept there too: the staging directory is swept at every start, versions are left to the user.
@@ -185,6 +185,11 @@ impl Stage {
     }
 
     fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
+        match self.root.stat(path)? {
+            None => return Ok(Outcome::Done(())),
+            found if !is_seen(found, Expect::Print(print)) => return Ok(Outcome::Changed),
+            Some(_) => {}
+        }
         let mut aside = self.name(TAKEN);
         match Root::rename((&self.root, path), (&self.staging, &aside.name), RenameMode::NoReplace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
@@ -287,9 +292,12 @@ impl Staged {
 
     fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
         let made = self.stat()?;
+        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_seen(Some(found), expect)) {
+            return Ok(Outcome::Changed);
+        }
         let outcome = match expect {
             Expect::Absent => self.move_to_free(path)?,
-            seen => self.swap_with_seen(path, seen, replaced)?,
+            seen => self.swap_with_seen(path, seen, replaced, &made)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
         // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
@@ -315,7 +323,13 @@ impl Staged {
         }
     }
 
-    fn swap_with_seen(&mut self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<Outcome<()>> {
+    fn swap_with_seen(
+        &mut self,
+        path: &Path,
+        seen: Expect,
+        replaced: Replaced,
+        made: &Stat,
+    ) -> io::Result<Outcome<()>> {
         match Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::Exchange)
         {
             Ok(()) => {}
@@ -337,13 +351,26 @@ impl Staged {
         if let Some(Ok(())) = disposed {
             return Ok(Outcome::Done(()));
         }
-        self.give_back(path, RenameMode::Exchange)?;
-        self.armed = true;
+        self.swap_back(path, made)?;
         match disposed {
             // A directory that can't be removed has something in it that was not seen.
             Some(Err(error)) if seen != Expect::EmptyDirectory => Err(error),
             _ => Ok(Outcome::Changed),
         }
+    }
+
+    /// Puts back what was swapped out. Somebody may have replaced ours meanwhile; then theirs comes back out with the second swap, goes
+    /// in again with a third, and what it was meant to replace is kept as a version.
+    fn swap_back(&mut self, path: &Path, made: &Stat) -> io::Result<()> {
+        self.give_back(path, RenameMode::Exchange)?;
+        let is_ours =
+            |found: Option<Stat>| found.is_some_and(|found| found.print.is_likely_same_content(&made.print));
+        if is_ours(self.stage.staging.stat(&self.name)?) {
+            self.armed = true;
+            return Ok(());
+        }
+        self.give_back(path, RenameMode::Exchange)?;
+        self.keep_version(path).map(drop)
     }
 
     /// Removes or keeps what was swapped out.

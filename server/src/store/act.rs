@@ -87,7 +87,9 @@ impl Act {
             }
             (Verdict::Remove(expect), _) => Ok(Act::Remove { expect, print: known_print(shared, path) }),
             (Verdict::Note(entry, print), _) => match shared.root.stat(path).map_err(Refused::Disk)? {
-                Some(stat) if is_as_found(&stat, &entry, &print) => Ok(Act::Note { entry, print }),
+                Some(stat) if is_as_found(&stat, &entry, &print) => {
+                    Ok(Act::Note { entry, print: stat.print })
+                }
                 _ => Err(changed(shared, path)),
             },
             (Verdict::Forget, _) if is_absent(&shared.root, path).map_err(Refused::Disk)? => Ok(Act::Forget),
@@ -185,7 +187,8 @@ pub(crate) fn is_absent(root: &Root, path: &Path) -> io::Result<bool> {
 fn is_as_found(stat: &Stat, entry: &Entry, print: &Fingerprint) -> bool {
     match entry.content.kind() {
         Kind::Directory => stat.kind == StatKind::Directory,
-        _ => stat.print == *print,
+        // A change refused meanwhile may have moved the file away and back.
+        _ => stat.print.is_likely_same_content(print),
     }
 }
 

@@ -48,8 +48,10 @@ use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
-pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Reply, Require};
-pub(crate) use self::index::{Index, Origin, Record, State, Step};
+pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Require};
+pub(crate) use self::index::{Index, State};
+#[cfg(test)]
+pub(crate) use self::index::{Origin, Record, Step};
 
 /// How often a file that does not look as the index says is tried again, and how long after: together a second, in which an edit by
 /// hand is usually found and read.
@@ -98,8 +100,6 @@ pub(crate) enum OpenError {
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     pub(crate) entry: Entry,
-    /// The change that made it this version.
-    pub(crate) seq: u64,
     pub(crate) file: File,
 }
 
@@ -233,7 +233,7 @@ impl Store {
             }
             match self.shared.root.open_file(path) {
                 Ok(file) if Some(Stat::of_file(&file)?.print) == print => {
-                    return Ok(Some(OpenFile { entry, seq: record.step.seq, file }));
+                    return Ok(Some(OpenFile { entry, file }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
                 _ => {}

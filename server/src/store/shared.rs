@@ -45,9 +45,9 @@ impl Shared {
         }
     }
 
-    /// Whether the box is in its place, with its private directory in it.
+    /// Whether the box is in its place, with its private directory in it: the very one that holds the journal being written.
     pub(crate) fn stands(&self) -> bool {
-        self.root.is_in_place().unwrap_or(false) && self.root.has_private_directory().unwrap_or(false)
+        self.root.is_in_place().unwrap_or(false) && self.private.is_in_place().unwrap_or(false)
     }
 
     /// Reads what is at a path.
