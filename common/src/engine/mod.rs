@@ -162,6 +162,7 @@ impl Engine {
         let private = folder.private.try_clone().map_err(system)?;
         let (state, found) = State::open(private, flush, &new_id).map_err(system)?;
         report_found(found, reporter.as_mut());
+        folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
         let (sender, queue) = sync_channel(CONTROL_QUEUE);
         let progress = Arc::new(Progress::default());
