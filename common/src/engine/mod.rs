@@ -6,7 +6,7 @@
 //!                      +----------- workers: hash, send, fetch, delete
 //! ```
 //!
-//! [`control`] decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
+//! `control` decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
 //! of the [`Reporter`] that the program brings.
 
 mod control;
