@@ -251,7 +251,7 @@ impl Drop for Observer {
 impl Looker {
     /// Asks for a look at a path, after `delay`.
     pub fn look(&self, path: Path, delay: Duration) {
-        self.0.mark(path, delay, true, true);
+        self.0.mark_due(path, Due { at: Instant::now() + delay, appeared: true, complete: true });
     }
 
     /// Asks for a full scan.
@@ -264,10 +264,12 @@ impl Shared {
     /// A path that is due already stays due at its earlier time, unless it keeps changing.
     fn mark(&self, path: Path, delay: Duration, appeared: bool, complete: bool) {
         let now = Instant::now();
-        let mut dirty = lock(&self.dirty);
-        let is_busy = dirty.recent.contains(&path, now);
-        dirty.insert(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
-        drop(dirty);
+        let is_busy = lock(&self.dirty).recent.contains(&path, now);
+        self.mark_due(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
+    }
+
+    fn mark_due(&self, path: Path, due: Due) {
+        lock(&self.dirty).insert(path, due);
         self.changed.notify_one();
     }
 
@@ -336,7 +338,8 @@ fn read_events(shared: &Shared) {
                     if let Some(at) = moved_out.iter().position(|(out, _)| *out == cookie)
                         && let Some((_, old)) = moved_out.remove(at)
                     {
-                        shared.mark(old, SETTLE_MOVED, false, false);
+                        let at = Instant::now() + SETTLE_MOVED;
+                        shared.mark_due(old, Due { at, appeared: false, complete: false });
                     }
                     shared.mark(path, SETTLE, true, true);
                 }

@@ -43,6 +43,8 @@ pub(super) struct State {
     conflicts: usize,
     /// Where content can be found again, by the first eight bytes of its hash: of equal files, one.
     by_content: HashMap<u64, Path>,
+    /// Directories by their inode, which a rename leaves as it is.
+    by_inode: HashMap<u64, Path>,
     journal: Journal,
     /// Records that are not flushed yet.
     unflushed: usize,
@@ -95,12 +97,15 @@ impl State {
         let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
         let by_content =
             bases.iter().filter_map(|(path, base)| Some((content_key(base)?, path.clone()))).collect();
+        let by_inode = bases.iter().filter(|(_, base)| is_directory(base));
+        let by_inode = by_inode.map(|(path, base)| (base.print.ino, path.clone())).collect();
         let mut state = State {
             client_id,
             bases,
             cursor,
             conflicts,
             by_content,
+            by_inode,
             journal,
             unflushed: 0,
             compact_length,
@@ -110,6 +115,7 @@ impl State {
             // Without its first record a state means nothing, not even the bases in it.
             state.bases.clear();
             state.by_content.clear();
+            state.by_inode.clear();
             (state.cursor, state.conflicts) = (None, 0);
             state.rewrite()?;
         }
@@ -141,7 +147,10 @@ impl State {
         if self.bases.get(path) != Some(&base) {
             match self.bases.insert(path.clone(), base) {
                 None => self.conflicts += usize::from(is_conflict_name(path.name())),
-                Some(old) => self.forget_content(path, &old),
+                Some(old) => self.forget_place(path, &old),
+            }
+            if is_directory(&base) {
+                self.by_inode.insert(base.print.ino, path.clone());
             }
             if let Some(key) = content_key(&base) {
                 self.by_content.insert(key, path.clone());
@@ -153,7 +162,7 @@ impl State {
     /// Drops the base of a path.
     pub(super) fn forget(&mut self, path: &Path) {
         if let Some(old) = self.bases.remove(path) {
-            self.forget_content(path, &old);
+            self.forget_place(path, &old);
             self.conflicts -= usize::from(is_conflict_name(path.name()));
             self.append(&Record::Forget(path.clone()));
         }
@@ -173,6 +182,7 @@ impl State {
         let bases = std::mem::take(&mut self.bases);
         (self.cursor, self.conflicts) = (None, 0);
         self.by_content.clear();
+        self.by_inode.clear();
         for path in bases.keys() {
             self.append(&Record::Forget(path.clone()));
         }
@@ -186,11 +196,18 @@ impl State {
         self.bases.get(path).filter(|base| base.entry.content == *content).map(|_| path)
     }
 
-    fn forget_content(&mut self, path: &Path, base: &Base) {
-        if let Some(key) = content_key(base)
-            && self.by_content.get(&key) == Some(path)
-        {
-            self.by_content.remove(&key);
+    /// The path of the directory that had this inode when client and server agreed on it.
+    pub(super) fn directory_with(&self, inode: u64) -> Option<&Path> {
+        self.by_inode.get(&inode)
+    }
+
+    fn forget_place(&mut self, path: &Path, base: &Base) {
+        let key = content_key(base);
+        if key.is_some_and(|key| self.by_content.get(&key) == Some(path)) {
+            key.map(|key| self.by_content.remove(&key));
+        }
+        if is_directory(base) && self.by_inode.get(&base.print.ino) == Some(path) {
+            self.by_inode.remove(&base.print.ino);
         }
     }
 
@@ -245,6 +262,10 @@ impl State {
         self.unflushed += 1;
         let _ = self.journal.append(record.encode().as_bytes());
     }
+}
+
+fn is_directory(base: &Base) -> bool {
+    base.entry.content == Content::Directory
 }
 
 fn content_key(base: &Base) -> Option<u64> {

@@ -59,6 +59,8 @@ pub(super) struct Track {
     pub(super) displaced: Option<Tag>,
     /// A shortcut was tried and led nowhere: content is sent or fetched.
     pub(super) plainly: bool,
+    /// How often it was waited for the other half of a rename.
+    pub(super) waits: u8,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
     pub(super) problem: Option<Problem>,
@@ -75,6 +77,7 @@ impl Track {
             left: false,
             displaced: None,
             plainly: false,
+            waits: 0,
             failures: 0,
             retry_at: None,
             problem: None,

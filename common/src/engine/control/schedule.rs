@@ -113,7 +113,7 @@ impl Control {
             Task::Download { .. } => self.parent_comes_first(path),
             _ => false,
         };
-        if !must_wait {
+        if !must_wait && !self.waits_for_other_half(path, &task) {
             let task = self.shorten(path, task);
             self.hold_ends(path, &task);
             self.give(path, task);

@@ -5,6 +5,7 @@
 //! verdict on each path stands as it is, only the way to carry it out is shorter.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::Control;
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
@@ -13,6 +14,10 @@ use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
 use crate::protocol::Cursor;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
+
+/// How often, and how long each time, the other half of a rename is waited for.
+const OTHER_HALF_WAITS: u8 = 4;
+const OTHER_HALF_PAUSE: Duration = Duration::from_millis(20);
 
 impl Control {
     /// The same task by a shorter way, if there is one.
@@ -32,9 +37,32 @@ impl Control {
         shortened.unwrap_or(task)
     }
 
+    /// Whether a new directory has the inode of one that was not seen to be gone yet: most likely it was renamed, and the half of the news
+    /// that says so is still to come. It is asked for, and waited for a little.
+    pub(super) fn waits_for_other_half(&mut self, path: &Path, task: &Task) -> bool {
+        let Task::Upload { entry: Entry { content: Content::Directory, .. }, print, replacing: None } = task
+        else {
+            return false;
+        };
+        let Some(old) = self.state.directory_with(print.ino).filter(|old| *old != path).cloned() else {
+            return false;
+        };
+        let is_thought_there = self.inner.tracks.get(&old).is_none_or(|track| track.local == Local::AsBase);
+        let Some(track) = self.inner.tracks.get_mut(path) else { return false };
+        if !is_thought_there || OTHER_HALF_WAITS <= track.waits {
+            return false;
+        }
+        track.waits += 1;
+        let at = Instant::now() + OTHER_HALF_PAUSE;
+        track.retry_at = Some(at);
+        self.inner.retries.insert((at, path.clone()));
+        self.looker.look(old, Duration::ZERO);
+        true
+    }
+
     fn source_on_server(&self, path: &Path, entry: &Entry, print: &Fingerprint) -> Option<Source> {
         let known = match entry.content {
-            Content::Directory => self.inner.renamed.get(&print.ino)?,
+            Content::Directory => self.state.directory_with(print.ino)?,
             _ => self.state.path_with(&entry.content)?,
         };
         let base = *self.base(known)?;
@@ -105,7 +133,7 @@ impl Control {
         self.agreed(path, base, cursor);
         if from.moves && base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
-            self.looker.look(path.clone(), std::time::Duration::ZERO);
+            self.looker.look(path.clone(), Duration::ZERO);
         }
     }
 
