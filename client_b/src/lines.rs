@@ -95,14 +95,23 @@ fn object(report: &Report<'_>) -> Writer {
             json = about("downloaded", path);
             json.field_u64("size", *size);
         }
+        Report::Relocated { path, from, moved, side } => {
+            json = about(if *moved { "moved" } else { "copied" }, path);
+            json.field_str("from", &path_to_wire(from)).field_str("side", side_word(*side));
+        }
         Report::Deleted { path, side } => {
             json = about("deleted", path);
-            json.field_str("side", if *side == Side::Here { "folder" } else { "server" });
+            json.field_str("side", side_word(*side));
         }
         Report::Conflict { path, copy } => {
             json = about("conflict", path);
             json.field_str("copy", &path_to_wire(copy));
         }
+        Report::Recovered { version } => {
+            json = event("recovered");
+            json.field_str("version", &path_to_wire(version));
+        }
+        Report::PassedOver { path } => json = about("passed-over", path),
         Report::Problem { path, problem } => {
             json = match path {
                 Some(path) => about("problem", path),
@@ -131,6 +140,13 @@ fn object(report: &Report<'_>) -> Writer {
         }
     }
     json
+}
+
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Here => "folder",
+        Side::Server => "server",
+    }
 }
 
 fn reason(ended: &Ended) -> &'static str {

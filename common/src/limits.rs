@@ -93,6 +93,8 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
+/// First halves of renames that are remembered until their second halves come.
+pub const MOVES_IN_FLIGHT: usize = 64;
 /// How often a folder is scanned as a whole although events tell of changes: for memory maps, network file systems, and what nobody
 /// thought of.
 pub const RESCAN_INTERVAL: Duration = Duration::from_secs(300);

@@ -60,6 +60,17 @@ pub enum Report<'a> {
         /// Its size in bytes.
         size: u64,
     },
+    /// A version got its content from another path, on the side that needed it; nothing was transferred.
+    Relocated {
+        /// Which.
+        path: &'a Path,
+        /// From where.
+        from: &'a Path,
+        /// Whether it is gone from there: moved, not copied.
+        moved: bool,
+        /// Where.
+        side: Side,
+    },
     /// Something was deleted.
     Deleted {
         /// What.
@@ -73,6 +84,16 @@ pub enum Report<'a> {
         path: &'a Path,
         /// Where the other version is now.
         copy: &'a Path,
+    },
+    /// A crash left something aside that may be somebody's version; it is kept.
+    Recovered {
+        /// Its name in `.filesync/versions/`.
+        version: &'a Path,
+    },
+    /// Something is there that is neither file, directory nor link.
+    PassedOver {
+        /// Where.
+        path: &'a Path,
     },
     /// Something failed, or can't sync.
     Problem {

@@ -1,6 +1,7 @@
 //! What is heard of the folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Control;
 use crate::disk::{Fingerprint, Observation, Stat, StatKind};
@@ -57,24 +58,8 @@ impl Control {
     /// What is known to be, or to have been, directly in a directory.
     fn known_children(&self, directory: Option<&Path>) -> BTreeSet<Path> {
         let mut children = BTreeSet::new();
-        let mut collect = |path: &Path| {
-            if path.parent().as_ref() == directory {
-                children.insert(path.clone());
-            } else if let Some(child) = child_towards(directory, path) {
-                children.insert(child);
-            }
-        };
-        match directory {
-            Some(directory) => {
-                let range = directory.descendants();
-                self.state.bases().range::<[u8], _>(range.clone()).for_each(|(path, _)| collect(path));
-                self.inner.tracks.range::<[u8], _>(range).for_each(|(path, _)| collect(path));
-            }
-            None => {
-                self.state.bases().keys().for_each(&mut collect);
-                self.inner.tracks.keys().for_each(collect);
-            }
-        }
+        collect_children(self.state.bases(), directory, &mut children);
+        collect_children(&self.inner.tracks, directory, &mut children);
         children
     }
 
@@ -84,10 +69,17 @@ impl Control {
         let local = match stat {
             Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
+            Some(stat) if base.is_none() => match self.known_by_inode(&stat) {
+                Some(entry) => Local::Known(entry, stat.print),
+                None => Local::Seen(stat),
+            },
             Some(stat) => Local::Seen(stat),
             None if base.is_none() => Local::AsBase,
             None => Local::Absent,
         };
+        if local == Local::Absent {
+            self.note_absent(path);
+        }
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         if !is_directory {
             self.observe_nothing_below(path);
@@ -102,9 +94,7 @@ impl Control {
             None => self.track(path).local = local,
         }
         if local == Local::Unknown {
-            let error = "it is neither a file nor a directory nor a link; it is passed over".to_owned();
-            let problem = Problem { operation: "sync", error };
-            self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
+            self.reporter.report(&Report::PassedOver { path });
             self.track(path).left = true;
         }
         self.queue(path);
@@ -118,6 +108,7 @@ impl Control {
         below.extend(self.inner.tracks.range::<[u8], _>(range).map(|(path, _)| path.clone()));
         for path in below {
             let local = if self.state.base(&path).is_some() { Local::Absent } else { Local::AsBase };
+            self.note_absent(&path);
             let track = self.track(&path);
             if track.local != local {
                 track.local = local;
@@ -162,6 +153,24 @@ impl Control {
 const GONE_PROBLEM: &[u8] = b"/gone";
 const ROOT_PROBLEM: &[u8] = b"/root";
 
+/// Adds the children of a directory that a map knows of, itself or by something below them. What is below a child is jumped over, so that
+/// this takes as long as there are children, and not as there are descendants.
+fn collect_children<T>(known: &BTreeMap<Path, T>, directory: Option<&Path>, children: &mut BTreeSet<Path>) {
+    let beyond = directory.map(|directory| directory.descendants().after().to_vec());
+    let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let inside = directory.map_or_else(Vec::new, |directory| [directory.as_bytes(), b"/"].concat());
+    let mut from = Bound::Excluded(inside);
+    while let Some((path, _)) = known.range::<[u8], _>((from.as_ref().map(Vec::as_slice), end)).next() {
+        let Some(child) = child_towards(directory, path) else { return };
+        from = match child == *path {
+            // `a-b` comes between `a` and what is below `a`: only that may be jumped over.
+            true => Bound::Excluded(path.as_bytes().to_vec()),
+            false => Bound::Included(child.descendants().after().to_vec()),
+        };
+        children.insert(child);
+    }
+}
+
 /// The child of `directory` through which the way to `path` leads.
 fn child_towards(directory: Option<&Path>, path: &Path) -> Option<Path> {
     let skip = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
@@ -188,4 +197,28 @@ fn is_same(known: &Local, now: &Local) -> bool {
         }
     };
     known == now || print(known).is_some_and(|known| print(now) == Some(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_without_a_walk_through_what_is_below_them() {
+        let names =
+            ["a", "a-b", "a/x", "a/x/y", "a0", "b/only/deep", "d", "d/1", "d/2/z", "d!"].map(str::as_bytes);
+        let known = names.into_iter().chain([b"a/\xff\xff/x".as_slice(), b"a/\xff"]);
+        let known: BTreeMap<Path, ()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
+        let children = |directory: Option<&str>| {
+            let directory = directory.map(|name| Path::new(name.as_bytes()).unwrap());
+            let mut children = BTreeSet::new();
+            collect_children(&known, directory.as_ref(), &mut children);
+            children.iter().map(Path::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(children(None), "a a-b a0 b d d!");
+        assert_eq!(children(Some("a")), "a/x a/\\xff a/\\xff\\xff");
+        assert_eq!(children(Some("b")), "b/only");
+        assert_eq!(children(Some("d")), "d/1 d/2");
+        assert_eq!(children(Some("none")), "");
+    }
 }
