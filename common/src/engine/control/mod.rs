@@ -17,6 +17,7 @@ mod list;
 mod local;
 mod outcome;
 mod remote;
+mod rules;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +37,7 @@ use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
-use crate::tree::{Path, Tag};
+use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
 
 /// How long control waits for a message before it looks at the time.
@@ -63,6 +64,7 @@ enum Link {
 pub(super) struct Control {
     pub(super) options: Options,
     pub(super) folder: Arc<Folder>,
+    pub(super) rules: Rules,
     pub(super) state: State,
     pub(super) pool: Pool,
     pub(super) stream: StreamThread,
@@ -83,6 +85,8 @@ struct Inner {
     deletes: BTreeSet<Path>,
     /// Deletes that the guard let go.
     going: BTreeSet<Path>,
+    /// Directories that were deleted there, and stay here for what is ignored in them.
+    kept: BTreeSet<Path>,
     guard: Guard,
     free_workers: usize,
     link: Link,
@@ -96,6 +100,8 @@ struct Inner {
     outstanding: BTreeSet<(u64, Path)>,
     /// Up to where the box's changes were told.
     received: Option<Cursor>,
+    /// The next connection has to begin with a complete list; until then the cursor stays where it is.
+    relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, Tag)>,
     /// Losses of the connection in a row.
@@ -119,6 +125,7 @@ impl Inner {
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
+            kept: BTreeSet::new(),
             guard: Guard::new(force),
             free_workers: workers,
             link: Link::Offline,
@@ -127,6 +134,7 @@ impl Inner {
             waiting: None,
             outstanding: BTreeSet::new(),
             received: None,
+            relisting: false,
             displacing: BTreeMap::new(),
             losses: 0,
             flushed_at: Instant::now(),
@@ -144,6 +152,7 @@ impl Inner {
 pub(super) struct Parts {
     pub(super) options: Options,
     pub(super) folder: Arc<Folder>,
+    pub(super) rules: Rules,
     pub(super) state: State,
     pub(super) pool: Pool,
     pub(super) stream: StreamThread,
@@ -157,8 +166,22 @@ impl Control {
     pub(super) fn new(parts: Parts) -> Control {
         let mut inner = Inner::new(parts.options.workers, parts.options.force);
         inner.received = parts.state.cursor();
-        let Parts { options, folder, state, pool, stream, looker, progress, reporter, status } = parts;
-        Control { options, folder, state, pool, stream, looker, progress, reporter, status, inner }
+        let Parts { options, folder, rules, state, pool, stream, looker, progress, reporter, status } = parts;
+        let mut control = Control {
+            options,
+            folder,
+            rules,
+            state,
+            pool,
+            stream,
+            looker,
+            progress,
+            reporter,
+            status,
+            inner,
+        };
+        control.apply_rules();
+        control
     }
 
     /// Runs until something ends it, and says what.
@@ -225,6 +248,7 @@ impl Control {
             complete: cursor.is_none_or(|cursor| cursor.seq == 0),
         };
         if let Some(reply) = self.inner.waiting.take() {
+            self.inner.relisting = false;
             let _ = reply.try_send(Some(head));
         }
     }
