@@ -19,8 +19,9 @@ mod outcome;
 mod remote;
 mod rules;
 mod schedule;
+mod shortcut;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
 use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
+use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -104,6 +106,10 @@ struct Inner {
     relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, Tag)>,
+    /// Paths that are absent, by the inode that was there: what appears with it was renamed.
+    renamed: HashMap<u64, Path>,
+    /// Both ends of the moves that workers are at.
+    moving: Moving,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -136,6 +142,8 @@ impl Inner {
             received: None,
             relisting: false,
             displacing: BTreeMap::new(),
+            renamed: HashMap::new(),
+            moving: Moving::new(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -219,7 +227,7 @@ impl Control {
             Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
-            Message::Done(done) => self.hear_outcome(done),
+            Message::Done(done) => self.hear_outcome(*done),
             Message::Stop(signal) => self.end(Ended::Stopped(signal)),
         }
     }
@@ -260,6 +268,9 @@ impl Control {
 
     fn keep_state(&mut self) {
         self.advance_cursor();
+        if self.is_resting() && !self.inner.renamed.is_empty() {
+            self.forget_renamed();
+        }
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;

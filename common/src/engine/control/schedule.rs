@@ -62,7 +62,8 @@ impl Control {
         let base = self.base(path).copied();
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         track.queued = false;
-        if track.busy || track.left || track.retry_at.is_some() {
+        let is_waiting = track.busy || track.left || track.retry_at.is_some();
+        if is_waiting || self.is_being_moved(path) {
             return;
         }
         if let Some(step) = self.step_if_ignored(path) {
@@ -116,6 +117,8 @@ impl Control {
             _ => false,
         };
         if !must_wait {
+            let task = self.shorten(path, task);
+            self.hold_ends(path, &task);
             self.give(path, task);
         }
     }
@@ -145,6 +148,10 @@ impl Control {
 
     /// Lets the waiting deletes go, if they are not too many.
     fn release_deletes(&mut self) {
+        if !self.inner.moving.is_empty() {
+            // What is being moved will not be deleted.
+            return;
+        }
         let was_held = self.inner.guard.is_held();
         match self.inner.guard.judge(self.inner.deletes.len(), Instant::now()) {
             Brake::Wait => {}
@@ -201,7 +208,7 @@ impl Control {
         }
     }
 
-    fn queue_below(&mut self, directory: &Path) {
+    pub(super) fn queue_below(&mut self, directory: &Path) {
         let below: Vec<Path> = self
             .inner
             .tracks
