@@ -31,6 +31,10 @@ pub(super) const COPY_IGNORED: &str = "it is a directory here and something else
 impl Control {
     /// Reads the rules again. If they are other ones, everything is looked at again.
     pub(super) fn reread_rules(&mut self) {
+        if !self.folder.root.has_private_directory().unwrap_or(false) {
+            // The folder was emptied, and with it the rules; that is not what anybody wants to follow.
+            return;
+        }
         match read_rules(&self.folder.root, &self.options.ignore) {
             Ok(rules) => {
                 self.inner.folder_problems.remove(RULES_PROBLEM);
