@@ -18,6 +18,8 @@ client_a keeps a folder in sync with a filesync server, live, both ways.
 
 Usage: client_a [OPTIONS] DIR
        client_a status [--json] DIR
+       client_a conflicts DIR                               lists conflict copies
+       client_a resolve DIR PATH --keep mine|theirs|both    settles one
        client_a check-ignore [--ignore PATTERN] DIR PATH...
 
       --server URL         the server [http://127.0.0.1:8080]

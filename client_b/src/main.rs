@@ -28,6 +28,8 @@ client_b keeps a folder in sync with a filesync server; made for scripts, cron a
 
 Usage: client_b [OPTIONS] DIR
        client_b status [--json] DIR
+       client_b conflicts DIR                               lists conflict copies
+       client_b resolve DIR PATH --keep mine|theirs|both    settles one
        client_b check-ignore [--ignore PATTERN] DIR PATH...
 
       --server URL         the server [http://127.0.0.1:8080]
