@@ -87,6 +87,7 @@ fn object(report: &Report<'_>) -> Writer {
                 .field_u64("conflict", counts.conflict);
         }
         Report::Reset => json = event("reset"),
+        Report::RulesChanged => json = event("rules-changed"),
         Report::Uploaded { path, size } => {
             json = about("uploaded", path);
             json.field_u64("size", *size);

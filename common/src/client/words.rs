@@ -20,6 +20,10 @@ pub fn sentence(report: &Report<'_>) -> Option<(Level, String)> {
             "the server's history is another one now; everything is compared anew, nothing is deleted"
                 .to_owned(),
         ),
+        Report::RulesChanged => (
+            Level::Info,
+            "the ignore rules have changed; everything is compared anew, nothing is deleted".to_owned(),
+        ),
         Report::Uploaded { path, size: bytes } => {
             (Level::Info, format!("uploaded {path} ({})", size(*bytes)))
         }

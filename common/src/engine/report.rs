@@ -46,6 +46,8 @@ pub enum Report<'a> {
     },
     /// The server's history can't be continued: everything is compared again, and nothing is deleted for it.
     Reset,
+    /// The ignore rules are other ones now: everything is compared again, and nothing is deleted for it.
+    RulesChanged,
     /// A version was sent.
     Uploaded {
         /// Which.

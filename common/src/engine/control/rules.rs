@@ -8,11 +8,14 @@
 //!   something that does sync is put into it. One that is deleted here, but holds something ignored in the box, stays there.
 //! - Where a rule ignores what one side holds at a path but not what the other does (`build/` and a file `build`), both stay as they
 //!   are, and it is said.
+//!
+//! The observer knows nothing of rules: what is ignored is watched and scanned like the rest, and dropped here.
 
 use super::Control;
 use crate::disk::StatKind;
 use crate::engine::job::{Failure, FailureKind};
 use crate::engine::plan::Step;
+use crate::engine::report::Report;
 use crate::engine::rules::read_rules;
 use crate::engine::track::{Local, Problem};
 use crate::protocol::Cursor;
@@ -35,10 +38,15 @@ impl Control {
             // The folder was emptied, and with it the rules; that is not what anybody wants to follow.
             return;
         }
+        if !self.folder.root.has_private_directory().unwrap_or(false) {
+            // The folder was emptied, and with it the rules; that is not what anybody wants to follow.
+            return;
+        }
         match read_rules(&self.folder.root, &self.options.ignore) {
             Ok(rules) => {
                 self.inner.folder_problems.remove(RULES_PROBLEM);
                 if rules.digest() != self.rules.digest() {
+                    self.reporter.report(&Report::RulesChanged);
                     self.rules = rules;
                     self.apply_rules();
                     self.inner.scanned = false;
@@ -71,7 +79,7 @@ impl Control {
         let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });
         self.state.set_cursor(begin);
         self.inner.received = begin;
-        self.inner.relisting = begin.is_some();
+        self.inner.relisting = true;
         self.state.set_rules(digest);
     }
 
