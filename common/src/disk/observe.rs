@@ -74,7 +74,7 @@ pub enum Observation {
         /// The rule.
         rule: PathError,
     },
-    /// A full scan is complete.
+    /// A full scan is complete, and the folder was in its place throughout.
     Scanned,
     /// Events can't tell of everything; the folder is scanned regularly instead. The text says why, and what to do about it.
     Polling(String),
@@ -357,6 +357,14 @@ fn read_events(shared: &Shared) {
     }
 }
 
+/// How far a walk came.
+enum Walk {
+    /// Everything was listed, or reported as unreadable.
+    Whole,
+    /// The folder is not in its place.
+    FolderGone,
+}
+
 /// The "scan" thread.
 struct Scanner<S> {
     root: Arc<Root>,
@@ -377,9 +385,14 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 Work::Stop => return ControlFlow::Break(()),
                 Work::Look(path, due) => self.look(path, due)?,
                 Work::Scan => {
-                    self.walk(None)?;
-                    self.report(Observation::Scanned)?;
-                    lock(&self.shared.dirty).scan.get_or_insert(Instant::now() + self.interval);
+                    let next = match self.walk(None)? {
+                        Walk::Whole => {
+                            self.report(Observation::Scanned)?;
+                            self.interval
+                        }
+                        Walk::FolderGone => POLL_INTERVAL.min(self.interval),
+                    };
+                    lock(&self.shared.dirty).scan.get_or_insert(Instant::now() + next);
                 }
             }
         }
@@ -407,11 +420,14 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         }
         let is_new_directory = due.appeared && stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         self.report(Observation::Look { path: path.clone(), stat })?;
-        if is_new_directory { self.walk(Some(path)) } else { ControlFlow::Continue(()) }
+        if is_new_directory {
+            self.walk(Some(path))?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// Watches and lists a directory and all below it.
-    fn walk(&mut self, from: Option<Path>) -> ControlFlow<()> {
+    fn walk(&mut self, from: Option<Path>) -> ControlFlow<(), Walk> {
         let mut waiting = vec![from];
         while let Some(directory) = waiting.pop() {
             self.watch(directory.as_ref());
@@ -436,13 +452,14 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
             }
             entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             if !self.stands() {
-                return self.report(Observation::Gone);
+                self.report(Observation::Gone)?;
+                return ControlFlow::Continue(Walk::FolderGone);
             }
             let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
             waiting.extend(directories.map(|(path, _)| Some(path.clone())).rev());
             self.report(Observation::Listing { directory, entries })?;
         }
-        ControlFlow::Continue(())
+        ControlFlow::Continue(Walk::Whole)
     }
 
     fn watch(&mut self, directory: Option<&Path>) {
@@ -593,6 +610,15 @@ mod tests {
             Observation::Gone => Some(()),
             _ => None,
         });
+        observed.observer.looker().scan();
+        observed.expect(|observation| match observation {
+            Observation::Listing { .. } | Observation::Scanned => panic!("scanned as if it were there"),
+            Observation::Gone => Some(()),
+            _ => None,
+        });
+        fs::create_dir(path.join(".filesync")).unwrap();
+        observed.observer.looker().scan();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
     }
 
     #[test]
