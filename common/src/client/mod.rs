@@ -1,6 +1,9 @@
-//! What the two clients' programs have in common: their options, the token, signals, `status`, exit codes. What differs is in the
+//! What the two clients' programs have in common: their options, the token, signals, `status`, `check-ignore`, exit
+//! codes. What differs is in the
 //! programs: how they show what the engine reports.
 
+mod check_ignore;
+mod conflicts;
 pub mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -25,9 +28,11 @@ use crate::net::endpoint::Endpoint;
 use crate::sys::signals::{Signal, Signals};
 use crate::threads::spawn;
 use crate::wire::json::{Number, Value, Writer};
+use check_ignore::check_ignore;
+use conflicts::{conflicts, resolve};
 
 /// The options that both clients have.
-pub const OPTIONS: [Spec; 14] = [
+pub const OPTIONS: [Spec; 16] = [
     Spec::value("server"),
     Spec::value("token-file"),
     Spec::value("name"),
@@ -36,8 +41,10 @@ pub const OPTIONS: [Spec; 14] = [
     Spec::flag("force"),
     Spec::value("workers"),
     Spec::value("poll"),
+    Spec::values("ignore"),
     Spec::flag("no-fsync"),
     Spec::flag("json"),
+    Spec::value("keep"),
     Spec::short_flag("verbose", 'v'),
     Spec::short_flag("quiet", 'q'),
     Spec::query("help", 'h'),
@@ -103,16 +110,23 @@ impl Program {
             say(io::stdout(), &format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION")));
             return Ok(Exit::Agreement);
         }
-        if let [command, rest @ ..] = parsed.positional()
-            && command == "status"
-        {
-            return status(rest, parsed.flag("json"));
-        }
-        self.sync(&parsed)
+        let (command, rest) = match parsed.positional() {
+            [command, rest @ ..] => (command.to_str().unwrap_or(""), rest),
+            [] => ("", &[][..]),
+        };
+        let (text, exit) = match command {
+            "status" => return status(rest, parsed.flag("json")),
+            "conflicts" => (conflicts(rest)?, Exit::Agreement),
+            "resolve" => (resolve(rest, parsed.value("keep"))?, Exit::Agreement),
+            "check-ignore" => check_ignore(rest, parsed.values("ignore"))?,
+            _ => return self.sync(&parsed),
+        };
+        say(io::stdout(), &text);
+        Ok(exit)
     }
 
     fn sync(&self, parsed: &Parsed) -> Result<Exit, Refused> {
-        let options = resolve(parsed)?;
+        let options = options_from(parsed)?;
         // Before the first thread, so that every thread leaves signals to the one that waits for them.
         let signals = Signals::block().map_err(|error| failed(format!("cannot handle signals: {error}")))?;
         let log = Log::new(Level::chosen(parsed.count("quiet"), parsed.count("verbose")), Format::Text);
@@ -166,7 +180,7 @@ fn failed(words: String) -> Refused {
 }
 
 /// From what was typed to what is meant.
-fn resolve(parsed: &Parsed) -> Result<Options, Refused> {
+fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
     let directory = PathBuf::from(parsed.only_argument("DIR")?);
     let server = match parsed.value("server") {
         Some(value) => parse_text("server", value)?,
@@ -199,6 +213,7 @@ fn resolve(parsed: &Parsed) -> Result<Options, Refused> {
         once: has("once") || has("dry-run"),
         dry_run: has("dry-run"),
         force: has("force"),
+        ignore: parsed.values("ignore").to_vec(),
         direction,
         workers,
         mode,

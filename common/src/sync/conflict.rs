@@ -41,6 +41,27 @@ pub fn is_conflict_name(name: &[u8]) -> bool {
     strip_mark(stem).len() < stem.len()
 }
 
+/// The path that a conflict copy is a copy of; `None` if it is no conflict copy.
+pub fn conflict_original(copy: &Path) -> Option<Path> {
+    let (stem, extension) = split_extension(copy.name());
+    let original = strip_mark(stem);
+    if original.len() == stem.len() {
+        return None;
+    }
+    Path::child(copy.parent().as_ref(), &[original, extension].concat()).ok()
+}
+
+/// A name under which a conflict copy may stay for good, as `plan (2).txt`; `number` is counted from 2.
+///
+/// # Errors
+/// The resulting path is longer than a path may be.
+pub fn settled_path(original: &Path, number: u32) -> Result<Path, PathError> {
+    let (stem, extension) = split_extension(original.name());
+    let mark = format!(" ({number})");
+    let room = NAME_BYTES - mark.len() - extension.len();
+    Path::child(original.parent().as_ref(), &[cut(stem, room), mark.as_bytes(), extension].concat())
+}
+
 /// `plan.txt` is `plan` and `.txt`; a leading dot (`.profile`) begins a name, not an extension.
 fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
     match name.iter().rposition(|&byte| byte == b'.') {
@@ -114,6 +135,19 @@ mod tests {
         assert_eq!(name(b"p.txt", "laptop", 2), b"p (conflict laptop 2026-11-22 150405 2).txt");
         assert_eq!(name(b"p", "../x\n()", 1), b"p (conflict ..x 2026-11-22 150405)");
         assert_eq!(name(b"p", "", 1), b"p (conflict client 2026-11-22 150405)");
+    }
+
+    #[test]
+    fn originals_are_found_again() {
+        for original in ["plan.txt", "a/b/plan", ".profile", "a.tar.gz", "Mr. Smith"] {
+            let original = Path::new(original.as_bytes()).unwrap();
+            let copy = conflict_path(&original, "laptop", TIME, 1).unwrap();
+            assert_eq!(conflict_original(&copy), Some(original.clone()));
+            assert_eq!(conflict_original(&original), None);
+        }
+        let original = Path::new(b"a/plan.txt").unwrap();
+        assert_eq!(settled_path(&original, 2).unwrap().to_string(), "a/plan (2).txt");
+        assert_eq!(settled_path(&Path::new(&[b'x'; 255]).unwrap(), 2).unwrap().name().len(), 255);
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod conflict;
 mod decide;
 mod guard;
 
-pub use conflict::{conflict_path, is_conflict_name};
+pub use conflict::{conflict_original, conflict_path, is_conflict_name, settled_path};
 pub use decide::{MetaVerdict, Remote, Verdict, decide, decide_meta};
 pub use guard::{DELETES_FREE, is_mass_deletion};

@@ -24,7 +24,7 @@ const COMMON: &str = "
     net:           limits wire sys threads
     cli:           limits wire sys
     engine:        limits wire tree sync protocol sys disk net threads
-    client:        limits wire tree protocol sys disk net threads cli engine
+    client:        limits wire tree sync protocol sys disk net threads cli engine
 ";
 
 /// What no part of the programs may use, whatever else it does.
