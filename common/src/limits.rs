@@ -147,6 +147,9 @@ pub const UPLOADS_AT_ONCE: usize = 250_000;
 pub const FLUSHED_ONE_BY_ONE: usize = 4;
 /// What was found by hand in the box, but could not be committed, is looked at again after this long.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Files that were deleted in the box by hand and are remembered for some seconds, should they appear under other names: a hundred bytes
+/// each. What is beyond is read again if it does.
+pub const LOST_REMEMBERED: usize = 250_000;
 /// How often a file that does not look as the index says is tried again before a download of it is refused.
 pub const OPEN_TRIES: u32 = 20;
 /// Pause before each such try: together a second, in which an edit by hand is usually found and read.

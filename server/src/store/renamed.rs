@@ -17,54 +17,130 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::disk::{Stat, StatKind};
-use common::limits::INDEX_BATCH;
+use common::disk::{Fingerprint, Stat, StatKind};
+use common::limits::{INDEX_BATCH, LOST_REMEMBERED};
 use common::threads::read;
-use common::tree::{Entry, Kind, Path};
+use common::tree::{Entry, Kind, Mtime, Path};
 
-use super::index::State;
+use super::index::{Record, State};
 use super::shared::Shared;
 
-/// How long the table is kept: where one file was renamed, there are often thousands.
+/// How long this is kept: where one file was renamed, there are often thousands.
 const KEPT: Duration = Duration::from_secs(10);
-/// What was written so recently was most likely not renamed but made, and is not worth a table.
-const JUST_WRITTEN: Duration = Duration::from_secs(2);
+/// A table that turns out to be out of date is made anew, but not more often than this.
+const FRESH: Duration = Duration::from_millis(500);
+/// One that merely does not know a number, as it is with every new file, only if no more than a twentieth of the time goes into that.
+const SHARE: u32 = 20;
+/// What was made so recently was most likely not renamed, and is not worth a table.
+const JUST_BORN: Duration = Duration::from_secs(2);
 
-/// The files of the index by their inode numbers, while they are of use. The table is only a hint: what it says is checked.
+/// What a file was: where, with which content, and what it looked like.
+type Known = (Path, Entry, Fingerprint);
+
+/// Files by their inode numbers, while they are of use: those that were lost a moment ago, for word of the old name comes before that of
+/// the new one; and those of the index, for in a scan it may be the other way round. All of it is only a hint, and is checked.
 #[derive(Debug, Default)]
-pub(crate) struct Renamed(Option<Table>);
+pub(crate) struct Renamed {
+    lost: HashMap<u64, Known>,
+    last_lost: Option<Instant>,
+    table: Option<Table>,
+}
 
 #[derive(Debug)]
 struct Table {
     made: Instant,
+    /// How long that took.
+    took: Duration,
     paths: HashMap<u64, Path>,
 }
 
 impl Renamed {
     /// What the file that appeared at `path` was before, if it only got this name.
     pub(crate) fn recognise(&mut self, shared: &Shared, path: &Path, stat: &Stat) -> Option<Entry> {
-        if stat.kind != StatKind::File || is_just_written(stat) {
+        let born = stat.born.filter(|born| !is_recent(*born))?;
+        if stat.kind != StatKind::File {
             return None;
         }
-        let old = self.table(shared).paths.get(&stat.print.ino).filter(|old| *old != path)?;
-        let State::Live(entry, Some(print)) = read(&shared.index).get(old)?.state else { return None };
-        let was_there = stat.born.is_some_and(|born| born <= print.ctime);
-        if entry.content.kind() != Kind::File || !was_there || !stat.print.is_likely_same_content(&print) {
+        let (old, entry, print) = self.find(shared, stat.print.ino)?;
+        if old == *path || print.ctime < born || !stat.print.is_likely_same_content(&print) {
             return None;
         }
-        let under_old_name = shared.root.stat(old).ok()?;
+        let under_old_name = shared.root.stat(&old).ok()?;
         let has_left = under_old_name.is_none_or(|found| found.print.ino != stat.print.ino);
         has_left.then_some(entry)
     }
 
-    /// Forgets the table if it is old.
-    pub(crate) fn forget_old(&mut self) {
-        self.0.take_if(|table| KEPT <= table.made.elapsed());
+    /// Notes what the index says of paths that are about to be deleted there.
+    pub(crate) fn note_lost(&mut self, shared: &Shared, paths: &[Path]) {
+        self.last_lost = Some(Instant::now());
+        for paths in paths.chunks(INDEX_BATCH) {
+            let index = read(&shared.index);
+            for path in paths {
+                let known = index.get(path).and_then(|record| known(path, record));
+                if self.lost.len() < LOST_REMEMBERED
+                    && let Some(known) = known
+                {
+                    self.lost.insert(known.2.ino, known);
+                }
+            }
+        }
     }
 
-    fn table(&mut self, shared: &Shared) -> &Table {
-        self.forget_old();
-        self.0.get_or_insert_with(|| Table { made: Instant::now(), paths: by_inode(shared) })
+    /// Forgets what is old.
+    pub(crate) fn forget_old(&mut self) {
+        self.table.take_if(|table| KEPT <= table.made.elapsed());
+        if self.last_lost.take_if(|lost| KEPT <= lost.elapsed()).is_some() {
+            self.lost = HashMap::new();
+        }
+    }
+
+    /// Forgets the table: after a full scan so much may have changed that it is of no use.
+    pub(crate) fn forget_table(&mut self) {
+        self.table = None;
+    }
+
+    fn find(&mut self, shared: &Shared, ino: u64) -> Option<Known> {
+        if let Some(lost) = self.lost.get(&ino) {
+            return Some(lost.clone());
+        }
+        if let Some(table) = &self.table {
+            let found = table.find(shared, ino);
+            if found.is_some() || table.is_fresh(ino) {
+                return found;
+            }
+        }
+        self.table.insert(Table::make(shared)).find(shared, ino)
+    }
+}
+
+impl Table {
+    fn make(shared: &Shared) -> Table {
+        let begun = Instant::now();
+        let paths = by_inode(shared);
+        Table { made: Instant::now(), took: begun.elapsed(), paths }
+    }
+
+    /// Whether it is too early to make another one in the hope that it says more about this number.
+    fn is_fresh(&self, ino: u64) -> bool {
+        let patience = if self.paths.contains_key(&ino) { FRESH } else { FRESH.max(self.took * SHARE) };
+        self.made.elapsed() < patience
+    }
+
+    /// The file that has this inode number according to the index, as it stands now.
+    fn find(&self, shared: &Shared, ino: u64) -> Option<Known> {
+        let path = self.paths.get(&ino)?;
+        let known = known(path, read(&shared.index).get(path)?)?;
+        (known.2.ino == ino).then_some(known)
+    }
+}
+
+/// What there is to recognise of a path: something only if it is a file, and the index knows what it looks like.
+fn known(path: &Path, record: &Record) -> Option<Known> {
+    match record.state {
+        State::Live(entry, Some(print)) if entry.content.kind() == Kind::File => {
+            Some((path.clone(), entry, print))
+        }
+        _ => None,
     }
 }
 
@@ -79,10 +155,8 @@ fn by_inode(shared: &Shared) -> HashMap<u64, Path> {
         }
         let mut reached = None;
         for (path, record) in records {
-            if let State::Live(Entry { content, .. }, Some(print)) = record.state
-                && content.kind() == Kind::File
-            {
-                paths.insert(print.ino, path.clone());
+            if let Some((path, _, print)) = known(path, record) {
+                paths.insert(print.ino, path);
             }
             reached = Some(path.clone());
         }
@@ -91,8 +165,8 @@ fn by_inode(shared: &Shared) -> HashMap<u64, Path> {
 }
 
 /// The times compared are both of this machine; a wrong answer costs one reading.
-fn is_just_written(stat: &Stat) -> bool {
+fn is_recent(time: Mtime) -> bool {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(stat.mtime.0);
-    (0..JUST_WRITTEN.as_nanos() as i128).contains(&age)
+    let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(time.0);
+    (0..JUST_BORN.as_nanos() as i128).contains(&age)
 }

@@ -205,6 +205,7 @@ impl Watcher {
                 LOSS_WINDOW.as_secs()
             ));
         }
+        self.renamed.note_lost(&self.shared, &lost);
         lost.into_iter().rev().try_for_each(|path| self.send(path, Action::Lost))
     }
 
@@ -232,6 +233,7 @@ impl Watcher {
     }
 
     fn scanned(&mut self) -> Flow {
+        self.renamed.forget_table();
         let Some(first) = self.first.take() else { return GO_ON };
         let (lost, entries) = (first.lost.len(), read(&self.shared.index).live() as usize);
         if is_mass_deletion(lost, entries) && !first.force {
