@@ -54,8 +54,9 @@ impl Reporter for Screen {
         if let Some((level, words)) = sentence(report)
             && self.log.enabled(level)
         {
-            self.line.clear();
+            let line = self.line.take();
             self.log.write(level, words);
+            self.line.draw(line);
         }
         if matches!(report, Report::Ended { .. }) {
             self.line.clear();
@@ -96,9 +97,20 @@ impl LiveLine {
         let text: String = text.chars().take(width.saturating_sub(1)).collect();
         if text != self.drawn {
             self.clear();
-            write(&text);
-            self.drawn = text;
+            self.draw(text);
         }
+    }
+
+    fn draw(&mut self, text: String) {
+        write(&text);
+        self.drawn = text;
+    }
+
+    /// Takes the line off the screen, to be drawn again below what is written now.
+    fn take(&mut self) -> String {
+        let drawn = self.drawn.clone();
+        self.clear();
+        drawn
     }
 
     fn text(&mut self, snapshot: &Snapshot<'_>, moved: u64, now: Instant) -> String {

@@ -103,6 +103,11 @@ fn object(report: &Report<'_>) -> Writer {
             json = about("conflict", path);
             json.field_str("copy", &path_to_wire(copy));
         }
+        Report::Recovered { version } => {
+            json = event("recovered");
+            json.field_str("version", &path_to_wire(version));
+        }
+        Report::PassedOver { path } => json = about("passed-over", path),
         Report::Problem { path, problem } => {
             json = match path {
                 Some(path) => about("problem", path),

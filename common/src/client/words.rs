@@ -36,6 +36,13 @@ pub fn sentence(report: &Report<'_>) -> Option<(Level, String)> {
             Level::Warn,
             format!("conflict: {path} was changed on both sides; the other version is kept as {copy}"),
         ),
+        Report::Recovered { version } => (
+            Level::Warn,
+            format!("a crash had left a version aside; it is kept as .filesync/versions/{version}"),
+        ),
+        Report::PassedOver { path } => {
+            (Level::Warn, format!("{path} is neither a file nor a directory nor a link; it is passed over"))
+        }
         Report::Problem { path: Some(path), problem } => {
             (Level::Error, format!("cannot {} {path}: {}", problem.operation, problem.error))
         }

@@ -92,23 +92,20 @@ impl Stage {
         Ok(Arc::new(Stage { root, staging, versions, next: AtomicU64::new(0), run }))
     }
 
-    /// Removes everything that an earlier run left, save the names that `keep` wants. Tells how many there were.
+    /// Clears what an earlier run left: what was taken from its place, and maybe not looked at before a crash, is kept as a version of
+    /// unknown name; anything else was never published and goes. Returns the names of what was kept.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn sweep(&self, keep: impl Fn(&[u8]) -> bool) -> io::Result<usize> {
-        let mut swept = 0;
-        for (name, stat) in self.staging.list(None)? {
-            if !keep(&name) {
-                let name = Path::new(&name).map_err(io::Error::other)?;
-                match stat.kind {
-                    StatKind::Directory => self.staging.remove_dir(&name)?,
-                    _ => self.staging.remove_file(&name)?,
-                }
-                swept += 1;
+    pub fn clear(self: &Arc<Stage>) -> io::Result<Vec<Path>> {
+        let unknown = Path::new(b"recovered").expect("a plain name is a path");
+        let mut kept = Vec::new();
+        for (staged, stat) in self.leftovers()? {
+            if staged.was_taken() && stat.kind != StatKind::Directory {
+                kept.push(staged.set_aside(&unknown)?);
             }
         }
-        Ok(swept)
+        Ok(kept)
     }
 
     /// Everything that an earlier run left. What is dropped is removed.
@@ -220,6 +217,20 @@ impl Staged {
     /// Whether it was taken from its place in order to be removed, but maybe not looked at yet: it may be a version that nobody saw.
     pub fn was_taken(&self) -> bool {
         self.name.as_bytes().ends_with(TAKEN.as_bytes())
+    }
+
+    /// Gives it a name that says that it may be something else soon: publishing swaps it with what is in its place, and a crash right
+    /// after that must not let [`Stage::clear`] take the one for the other. Where a journal knows the names, it needs no such mark.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn mark_as_taken(&mut self) -> io::Result<()> {
+        let name = [self.name.as_bytes(), TAKEN.as_bytes()].concat();
+        let name = Path::new(&name).map_err(io::Error::other)?;
+        let staging = &self.stage.staging;
+        Root::rename((staging, &self.name), (staging, &name), RenameMode::NoReplace)?;
+        self.name = name;
+        Ok(())
     }
 
     /// What is known of it now.
@@ -429,7 +440,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if self.armed {
-            // Nothing to do about an error: the sweep at the next start removes what is left.
+            // Nothing to do about an error: the next start clears what is left.
             if self.stage.staging.remove_file(&self.name).is_err() {
                 let _ = self.stage.staging.remove_dir(&self.name);
             }

@@ -26,6 +26,8 @@ pub struct Folder {
     pub private: Arc<Root>,
     /// Where downloads are made.
     pub stage: Arc<Stage>,
+    /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
+    pub recovered: Vec<Path>,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -80,7 +82,7 @@ impl std::error::Error for FolderError {}
 const LOCK: &[u8] = b"lock";
 
 impl Folder {
-    /// Opens a folder, makes its private directory at first, takes its lock, and sweeps what an earlier run left in staging.
+    /// Opens a folder, makes its private directory at first, takes its lock, and clears what an earlier run left in staging.
     ///
     /// # Errors
     /// It is missing, no directory, in use, or the file system says no.
@@ -92,8 +94,8 @@ impl Folder {
         let lock = take_lock(&private, directory)?;
         let run = random_u64().map_err(failed("get random bytes for"))?;
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
-        stage.sweep(|_| false).map_err(failed("clean .filesync/staging in"))?;
-        Ok(Folder { root, private, stage, _lock: lock })
+        let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
+        Ok(Folder { root, private, stage, recovered, _lock: lock })
     }
 }
 

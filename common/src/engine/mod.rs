@@ -6,7 +6,7 @@
 //!                      +----------- workers: hash, send, fetch, delete
 //! ```
 //!
-//! [`control`] decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
+//! `control` decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
 //! of the [`Reporter`] that the program brings.
 
 mod control;
@@ -162,6 +162,7 @@ impl Engine {
         let private = folder.private.try_clone().map_err(system)?;
         let (state, found) = State::open(private, flush, &new_id).map_err(system)?;
         report_found(found, reporter.as_mut());
+        folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
         let (sender, queue) = sync_channel(CONTROL_QUEUE);
         let progress = Arc::new(Progress::default());

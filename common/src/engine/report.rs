@@ -74,6 +74,16 @@ pub enum Report<'a> {
         /// Where the other version is now.
         copy: &'a Path,
     },
+    /// A crash left something aside that may be somebody's version; it is kept.
+    Recovered {
+        /// Its name in `.filesync/versions/`.
+        version: &'a Path,
+    },
+    /// Something is there that is neither file, directory nor link.
+    PassedOver {
+        /// Where.
+        path: &'a Path,
+    },
     /// Something failed, or can't sync.
     Problem {
         /// What it is about; `None` for the folder as a whole.

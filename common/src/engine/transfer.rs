@@ -172,7 +172,10 @@ impl Transfer<'_> {
 
     /// Fetches the server's version and puts it in the place of what is expected there.
     pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Tried {
-        let staged = self.fetch(path, &remote)?;
+        let mut staged = self.fetch(path, &remote)?;
+        if expect != Expect::Absent {
+            staged.mark_as_taken().map_err(disk("rename"))?;
+        }
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match staged.publish(path, expect).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),

@@ -1,6 +1,7 @@
 //! What is heard of the folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Control;
 use crate::disk::{Fingerprint, Observation, Stat, StatKind};
@@ -57,24 +58,8 @@ impl Control {
     /// What is known to be, or to have been, directly in a directory.
     fn known_children(&self, directory: Option<&Path>) -> BTreeSet<Path> {
         let mut children = BTreeSet::new();
-        let mut collect = |path: &Path| {
-            if path.parent().as_ref() == directory {
-                children.insert(path.clone());
-            } else if let Some(child) = child_towards(directory, path) {
-                children.insert(child);
-            }
-        };
-        match directory {
-            Some(directory) => {
-                let range = directory.descendants();
-                self.state.bases().range::<[u8], _>(range.clone()).for_each(|(path, _)| collect(path));
-                self.inner.tracks.range::<[u8], _>(range).for_each(|(path, _)| collect(path));
-            }
-            None => {
-                self.state.bases().keys().for_each(&mut collect);
-                self.inner.tracks.keys().for_each(collect);
-            }
-        }
+        collect_children(self.state.bases(), directory, &mut children);
+        collect_children(&self.inner.tracks, directory, &mut children);
         children
     }
 
@@ -102,9 +87,7 @@ impl Control {
             None => self.track(path).local = local,
         }
         if local == Local::Unknown {
-            let error = "it is neither a file nor a directory nor a link; it is passed over".to_owned();
-            let problem = Problem { operation: "sync", error };
-            self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
+            self.reporter.report(&Report::PassedOver { path });
             self.track(path).left = true;
         }
         self.queue(path);
@@ -162,6 +145,24 @@ impl Control {
 const GONE_PROBLEM: &[u8] = b"/gone";
 const ROOT_PROBLEM: &[u8] = b"/root";
 
+/// Adds the children of a directory that a map knows of, itself or by something below them. What is below a child is jumped over, so that
+/// this takes as long as there are children, and not as there are descendants.
+fn collect_children<T>(known: &BTreeMap<Path, T>, directory: Option<&Path>, children: &mut BTreeSet<Path>) {
+    let beyond = directory.map(|directory| directory.descendants().after().to_vec());
+    let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let inside = directory.map_or_else(Vec::new, |directory| [directory.as_bytes(), b"/"].concat());
+    let mut from = Bound::Excluded(inside);
+    while let Some((path, _)) = known.range::<[u8], _>((from.as_ref().map(Vec::as_slice), end)).next() {
+        let Some(child) = child_towards(directory, path) else { return };
+        from = match child == *path {
+            // `a-b` comes between `a` and what is below `a`: only that may be jumped over.
+            true => Bound::Excluded(path.as_bytes().to_vec()),
+            false => Bound::Included(child.descendants().after().to_vec()),
+        };
+        children.insert(child);
+    }
+}
+
 /// The child of `directory` through which the way to `path` leads.
 fn child_towards(directory: Option<&Path>, path: &Path) -> Option<Path> {
     let skip = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
@@ -188,4 +189,28 @@ fn is_same(known: &Local, now: &Local) -> bool {
         }
     };
     known == now || print(known).is_some_and(|known| print(now) == Some(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_without_a_walk_through_what_is_below_them() {
+        let names =
+            ["a", "a-b", "a/x", "a/x/y", "a0", "b/only/deep", "d", "d/1", "d/2/z", "d!"].map(str::as_bytes);
+        let known = names.into_iter().chain([b"a/\xff\xff/x".as_slice(), b"a/\xff"]);
+        let known: BTreeMap<Path, ()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
+        let children = |directory: Option<&str>| {
+            let directory = directory.map(|name| Path::new(name.as_bytes()).unwrap());
+            let mut children = BTreeSet::new();
+            collect_children(&known, directory.as_ref(), &mut children);
+            children.iter().map(Path::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(children(None), "a a-b a0 b d d!");
+        assert_eq!(children(Some("a")), "a/x a/\\xff a/\\xff\\xff");
+        assert_eq!(children(Some("b")), "b/only");
+        assert_eq!(children(Some("d")), "d/1 d/2");
+        assert_eq!(children(Some("none")), "");
+    }
 }
