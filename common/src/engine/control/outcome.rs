@@ -75,6 +75,8 @@ impl Control {
             _ => {}
         }
         self.queue(path);
+        // If the server has a directory there, what comes into it has waited for this.
+        self.queue_below(path);
     }
 
     /// The server took over our version: it is the base now. What was heard of either side since stands.
@@ -174,8 +176,14 @@ impl Control {
     fn set_aside(&mut self, path: &Path, copy: &Path, now: Option<Stat>) {
         self.reporter.report(&Report::Conflict { path, copy });
         let known = self.inner.tracks.get(path).map(|track| track.local);
+        let base = self.base(path).copied();
+        let seq = self.state.cursor().map_or(0, |cursor| cursor.seq);
         self.state.forget(path);
-        self.track(path).local = Local::AsBase;
+        let track = self.track(path);
+        track.local = Local::AsBase;
+        if let (Remote::AsBase, Some(base)) = (track.remote, base) {
+            track.remote = Remote::Told { entry: Some(base.entry), seq };
+        }
         self.queue(path);
         let local = match (known, now) {
             (Some(Local::Known(entry, _)), Some(stat)) => Local::Known(entry, stat.print),
