@@ -95,9 +95,13 @@ fn object(report: &Report<'_>) -> Writer {
             json = about("downloaded", path);
             json.field_u64("size", *size);
         }
+        Report::Relocated { path, from, moved, side } => {
+            json = about(if *moved { "moved" } else { "copied" }, path);
+            json.field_str("from", &path_to_wire(from)).field_str("side", side_word(*side));
+        }
         Report::Deleted { path, side } => {
             json = about("deleted", path);
-            json.field_str("side", if *side == Side::Here { "folder" } else { "server" });
+            json.field_str("side", side_word(*side));
         }
         Report::Conflict { path, copy } => {
             json = about("conflict", path);
@@ -136,6 +140,13 @@ fn object(report: &Report<'_>) -> Writer {
         }
     }
     json
+}
+
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Here => "folder",
+        Side::Server => "server",
+    }
 }
 
 fn reason(ended: &Ended) -> &'static str {

@@ -93,6 +93,8 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
+/// First halves of renames that are remembered until their second halves come.
+pub const MOVES_IN_FLIGHT: usize = 64;
 /// How often a folder is scanned as a whole although events tell of changes: for memory maps, network file systems, and what nobody
 /// thought of.
 pub const RESCAN_INTERVAL: Duration = Duration::from_secs(300);
@@ -117,6 +119,30 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 pub const INDEX_BATCH: usize = 256;
 /// How long a stopping server waits for its connections.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long connections may take to end once a stopping server has hung up on them.
+pub const HANG_UP_WAIT: Duration = Duration::from_secs(1);
+/// Connections that may wait to be accepted: as many as may be served at once could come back in the moment after a restart. The kernel
+/// has a bound of its own (`net.core.somaxconn`, usually 4096), and takes the lesser.
+pub const LISTEN_BACKLOG: i32 = 8192;
+/// Shortest key, in characters, that may guard a server which others can reach: with random letters and digits, 95 bits.
+pub const KEY_LENGTH_MIN: usize = 16;
+/// Longest key file in bytes: more than any key that fits into a header field of use.
+pub const KEY_FILE_BYTES: u64 = 4096;
+/// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
+pub const CLIENT_ID_BYTES: usize = 128;
+/// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.
+pub const STREAM_FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
+/// Most files that one list of an original's client may have to upload: they are held until its end, some hundred bytes each.
+pub const UPLOADS_AT_ONCE: usize = 250_000;
+/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
+/// much as one of the journal, while a flush of the file system also waits for what other programs have written.
+pub const FLUSHED_ONE_BY_ONE: usize = 4;
+/// What was found by hand in the box, but could not be committed, is looked at again after this long.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a file that does not look as the index says is tried again before a download of it is refused.
+pub const OPEN_TRIES: u32 = 20;
+/// Pause before each such try: together a second, in which an edit by hand is usually found and read.
+pub const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
 /// Log lines about paths that do not sync that are remembered, so that not every scan says them again.

@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::io::{self, Read, Write};
 
 use common::disk::{RenameMode, Root, Stat};
+use common::limits::{KEY_FILE_BYTES, KEY_LENGTH_MIN};
 use common::protocol::{Problem, ProblemKind};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
@@ -20,10 +21,6 @@ use common::wire::sha256::{Hash, sha256};
 
 use crate::answer::Answer;
 
-/// Shortest key that may guard a server which others can reach.
-const KEY_LENGTH_MIN: usize = 16;
-/// Longest key file in bytes: more than any key that fits into a header field of use.
-const KEY_FILE_BYTES: u64 = 4096;
 /// Name of the key file in the private directory, and of the one it is made as.
 const KEY_FILE: &[u8] = b"key";
 const NEW_KEY_FILE: &[u8] = b"key.new";

@@ -27,7 +27,7 @@ use common::wire::http::head::{
     HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
 };
 
-use crate::answer::{Answer, AnswerBody, Reply, Streaming, kind_of_status};
+use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status};
 use crate::dispatch::dispatch;
 use crate::outlet::{Delimiter, Outlet};
 use crate::registry::Seat;
@@ -45,9 +45,14 @@ enum After {
     Gone,
 }
 
+/// What answers requests: [`dispatch`], but in tests.
+type Handler =
+    for<'a> fn(&'a Arc<Service>, &'a RequestHead, Framing, &'a mut dyn Content) -> Result<Reply<'a>, Refusal>;
+
 /// One connection and what it is served with.
 struct Connection<'a> {
     service: &'a Arc<Service>,
+    handler: Handler,
     seat: &'a Seat,
     peer: String,
     conn: Conn,
@@ -55,8 +60,12 @@ struct Connection<'a> {
 
 /// Serves a connection to its end.
 pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
+    serve_with(dispatch, service, seat, transport)
+}
+
+fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
     let peer = transport.peer();
-    let mut connection = Connection { service, seat, peer, conn: Conn::new(transport)? };
+    let mut connection = Connection { service, handler, seat, peer, conn: Conn::new(transport)? };
     loop {
         match connection.serve_one()? {
             After::Another => {}
@@ -120,8 +129,8 @@ impl Connection<'_> {
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
             body = body.with_continue();
         }
-        let (answer, keep) = match guarded(self.service, || dispatch(self.service, head, framing, &mut body))
-        {
+        let handler = self.handler;
+        let (answer, keep) = match guarded(self.service, || handler(self.service, head, framing, &mut body)) {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
@@ -203,4 +212,65 @@ fn guarded<T>(service: &Service, handler: impl FnOnce() -> T) -> Option<T> {
 fn panicked() -> Answer {
     let detail = "the server has a defect; its log tells more";
     Answer::problem(&Problem::new(ProblemKind::Internal, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::testing::Workshop;
+
+    fn fragile<'a>(
+        _: &'a Arc<Service>,
+        head: &'a RequestHead,
+        _: Framing,
+        _: &'a mut dyn Content,
+    ) -> Result<Reply<'a>, Refusal> {
+        match head.target.as_str() {
+            "/defect" => panic!("a defect, for a test"),
+            "/stream" => Ok(Reply::Stream(Fields::new(), Box::new(|_| panic!("a defect, for a test")))),
+            _ => Ok(Reply::Whole(Answer::empty(204))),
+        }
+    }
+
+    /// Asks for these targets on one connection, and gives all that comes back before it is closed.
+    fn ask(workshop: &Workshop, targets: &[&str]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let transport = Transport::from(stream);
+                let seat = workshop.service.registry.seat(&transport, peer.ip()).unwrap();
+                serve_with(fragile, &workshop.service, &seat, transport)
+            });
+            for target in targets {
+                write!(client, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            }
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).unwrap();
+            answers
+        })
+    }
+
+    #[test]
+    fn a_panic_costs_one_connection() {
+        let workshop = Workshop::new();
+        let panics = || workshop.service.panics.get();
+        let answers = ask(&workshop, &["/fine", "/defect", "/fine"]);
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{answers}");
+        assert!(answers.contains("HTTP/1.1 500 ") && answers.contains("/problems/internal"), "{answers}");
+        assert_eq!(panics(), 1);
+        // Of a stream the head is out already; it must not look complete.
+        let stream = ask(&workshop, &["/stream"]);
+        assert!(stream.starts_with("HTTP/1.1 200 ") && !stream.ends_with("0\r\n\r\n"), "{stream}");
+        assert_eq!(panics(), 2);
+        let others = ask(&workshop, &["/fine", "/fine"]);
+        assert_eq!(others.matches("HTTP/1.1 204 ").count(), 2, "{others}");
+        assert_eq!(workshop.service.registry.count(), 0);
+    }
 }

@@ -12,7 +12,7 @@ use crate::auth::{Denied, Dialect};
 use crate::request::Request;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
-use crate::{download, original, status, stream, sync, upload};
+use crate::{download, original, relocate, status, stream, sync, upload};
 
 /// Answers a request, or says why not.
 pub(crate) fn dispatch<'a>(
@@ -48,7 +48,7 @@ fn handle<'a>(
         Route::Put(path) => upload::put(service, request, &path, body)?,
         Route::Delete(path) => upload::delete(service, request, &path)?,
         Route::Patch(path) => upload::patch(service, request, &path, body)?,
-        Route::Relocate(_) => return Err(not_yet()),
+        Route::Relocate(path) => relocate::relocate(service, request, &path)?,
         Route::OriginalUpload => original::upload(service, request, body)?,
         Route::Status => status::status(service),
         Route::Metrics => status::metrics(service),
@@ -95,13 +95,6 @@ fn check_expectation(head: &RequestHead) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::new(ProblemKind::Http(417), "only 100-continue can be expected")),
         None => Ok(()),
     }
-}
-
-fn not_yet() -> Refusal {
-    Refusal::new(
-        ProblemKind::Http(501),
-        "MOVE and COPY are not there yet; send the content under its new name",
-    )
 }
 
 impl From<RouteError> for Refusal {

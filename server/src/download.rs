@@ -106,7 +106,7 @@ fn content_fields(entry: &Entry) -> Fields {
 }
 
 /// Links have no descriptor to hold on to, so the target is compared with what the index says of it.
-fn link_target(service: &Service, path: &Path, entry: &Entry) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn link_target(service: &Service, path: &Path, entry: &Entry) -> Result<Vec<u8>, Refusal> {
     let target = service.store.root().read_link(path).map_err(|error| unreadable(path, &error))?;
     match entry.content.hash() == Some(sha256(&target)) {
         true => Ok(target),
@@ -120,14 +120,14 @@ fn not_found(path: &Path) -> Refusal {
 
 /// What is in the index and can't be read was changed or removed by hand a moment ago; soon the index knows. Anything else is our
 /// trouble.
-fn unreadable(path: &Path, error: &io::Error) -> Refusal {
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Refusal {
     match error.kind() {
         io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => changing(path),
         _ => Refusal::disk(error),
     }
 }
 
-fn changing(path: &Path) -> Refusal {
+pub(crate) fn changing(path: &Path) -> Refusal {
     let problem = Problem::new(ProblemKind::Busy, format!("{path} is being changed in the box; try again"));
     Answer::problem(&problem).with("retry-after", "1").into()
 }

@@ -1,7 +1,9 @@
 //! Tells every connected client of every change, without waiting for any of them.
 //!
 //! A change is encoded once and shared. Each subscriber has a bounded queue; one that is full is not waited for: the subscriber is marked
-//! as lagging, and its own thread then reads what it missed from the index, which forgets nothing. The hub never touches the store.
+//! as lagging, and its own thread then reads what it missed from the index, which forgets nothing. In the same way a change of many paths
+//! is only announced, and read from the index by whoever hears of it: encoded, a directory of a hundred thousand files moved would be
+//! megabytes in every queue. The hub never touches the store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,27 +15,51 @@ use common::limits::SUBSCRIBER_QUEUE;
 use common::protocol::{Cursor, Event, RemoteEntry};
 use common::threads::lock;
 
-/// One change, ready to be written to any number of streams.
+/// Word of one change.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) seq: u64,
+    pub(crate) news: News,
+}
+
+/// What a frame says of its change.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// All of it.
+    Whole(Encoded),
+    /// That it happened, to many paths at once: the index has them.
+    Many,
+}
+
+/// A change of one path, ready to be written to any number of streams.
+#[derive(Debug)]
+pub(crate) struct Encoded {
     pub(crate) change: RemoteEntry,
     /// For everybody but the client that made the change.
-    pub(crate) bytes: Box<[u8]>,
+    bytes: Box<[u8]>,
     /// For the client that made it.
-    pub(crate) own: Box<[u8]>,
+    own: Box<[u8]>,
 }
 
 impl Frame {
-    pub(crate) fn new(cursor: Cursor, change: RemoteEntry) -> Frame {
+    /// A change of one path.
+    pub(crate) fn whole(cursor: Cursor, change: RemoteEntry) -> Frame {
         let event = match change.entry {
             Some(_) => Event::Download(change.clone()),
             None => Event::Delete(change.clone()),
         };
         let own = Event::Stored(change.clone()).encode(Some(cursor)).into();
-        Frame { seq: cursor.seq, bytes: event.encode(Some(cursor)).into(), own, change }
+        let encoded = Encoded { bytes: event.encode(Some(cursor)).into(), own, change };
+        Frame { seq: cursor.seq, news: News::Whole(encoded) }
     }
 
+    /// A change of many paths.
+    pub(crate) fn many(seq: u64) -> Frame {
+        Frame { seq, news: News::Many }
+    }
+}
+
+impl Encoded {
     /// What to write to the client with this id.
     pub(crate) fn bytes_for(&self, client: &str) -> &[u8] {
         if self.change.origin.as_deref() == Some(client) { &self.own } else { &self.bytes }
@@ -184,7 +210,7 @@ mod tests {
     fn frame(seq: u64) -> Frame {
         let change =
             RemoteEntry { path: Path::new(b"a").unwrap(), entry: None, seq, origin: Some("me".into()) };
-        Frame::new(Cursor { epoch: Epoch(1), seq }, change)
+        Frame::whole(Cursor { epoch: Epoch(1), seq }, change)
     }
 
     #[test]
@@ -207,7 +233,7 @@ mod tests {
 
     #[test]
     fn who_made_a_change_hears_that_it_is_stored() {
-        let frame = frame(1);
+        let News::Whole(frame) = frame(1).news else { panic!("one path") };
         assert!(frame.bytes_for("me").windows(13).any(|window| window == b"event: stored"));
         assert!(frame.bytes_for("you").windows(13).any(|window| window == b"event: delete"));
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     main -> config -> server        the command line, and one run from start to stop
-//!     listen -> connection -> dispatch -> (sync | download | upload | status | original) -> store
+//!     listen -> connection -> dispatch -> (sync | download | upload | relocate | status | original) -> store
 //!     store -> hub -> stream          what is stored is told to everybody who listens
 //! ```
 //!
@@ -20,6 +20,7 @@ mod listen;
 mod original;
 mod outlet;
 mod registry;
+mod relocate;
 mod request;
 mod route;
 mod send;
@@ -29,6 +30,8 @@ mod status;
 mod store;
 mod stream;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod upload;
 
 use std::env;

@@ -11,31 +11,32 @@
 //! decide; names of their fields come in any case. What such a client would replace it may never have seen, so it is kept as a version.
 //!
 //! Deviations: names that are not UTF-8 can't be told to them and are left out; names that are not ASCII they can't upload, for header
-//! fields hold nothing else here. An upload does not say who it is from, so its sender is
-//! told of it, too; it then sends or fetches what it has already, which changes nothing.
+//! fields hold nothing else here.
+//!
+//! The sender of an upload is told to download it, like everybody else. An upload does not say who it is from, and nothing around it
+//! does: its connection is not the one of the list, and the address it comes from may be that of two clients on one machine, or of a
+//! whole office behind a proxy. To tell the sender what it knows costs one needless download; to keep it from the wrong client would
+//! leave that one without the file.
 
 use std::collections::HashSet;
 use std::io;
 
-use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::limits::{HEARTBEAT, INDEX_BATCH, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
 use common::tree::{Content as Version, Entry, Kind, Meta, Path};
 use common::wire::http::fields::Fields;
 use common::wire::json::{Reader, Value, Writer};
 
 use crate::answer::{Answer, Content, Refusal, Reply};
-use crate::hub::{Next, Subscription};
+use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::service::Service;
-use crate::store::Index;
-use crate::store::{Action, Refused, Replaced, Require};
+use crate::store::{Action, Index, Refused, Replaced, Require, Step};
 use crate::sync::refuse_json;
 use crate::upload::{DIRECTORY_MODE, FILE_MODE, check_room, now, receive_file, refused};
 
 const PATH_FIELD: &str = "File-Path";
-/// Most files that one list may have to upload: they are held until its end.
-const UPLOADS_AT_ONCE: usize = 250_000;
 
 /// What the client is to do. The numbers are the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,11 +180,14 @@ fn tell_live(
 ) -> io::Result<()> {
     loop {
         match subscription.next(HEARTBEAT) {
-            Next::Frame(frame) => {
-                told = told.max(frame.seq);
-                subscription.told(told);
-                tell(&frame.change, out)?;
-            }
+            Next::Frame(frame) => match &frame.news {
+                News::Whole(encoded) => {
+                    told = told.max(frame.seq);
+                    subscription.told(told);
+                    tell(&encoded.change, out)?;
+                }
+                News::Many => told = catch_up(service, told, out)?,
+            },
             Next::Lagged => told = catch_up(service, told, out)?,
             Next::Quiet if out.is_deserted() => return Ok(()),
             Next::Quiet => {}
@@ -193,12 +197,14 @@ fn tell_live(
 }
 
 /// Deletions can't be told in this dialect, so it does no harm if those before the horizon are forgotten.
-fn catch_up(service: &Service, mut told: u64, out: &mut Outlet) -> io::Result<u64> {
+fn catch_up(service: &Service, told: u64, out: &mut Outlet) -> io::Result<u64> {
+    let mut after = Step::end_of(told);
     loop {
-        let batch: Vec<RemoteEntry> = service.store.index().changes_after(told).take(INDEX_BATCH).collect();
-        let Some(last) = batch.last() else { return Ok(told) };
-        told = last.seq;
-        for change in &batch {
+        let batch: Vec<(Step, RemoteEntry)> =
+            service.store.index().changes_after(after).take(INDEX_BATCH).collect();
+        let Some((last, _)) = batch.last() else { return Ok(after.seq) };
+        after = *last;
+        for (_, change) in &batch {
             tell(change, out)?;
         }
     }

@@ -6,14 +6,11 @@
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
-use common::limits::COPY_BUFFER_BYTES;
+use common::limits::STREAM_FLUSH_BYTES;
 use common::net::conn::Conn;
 use common::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use common::wire::http::fields::Fields;
 use common::wire::sse;
-
-/// From so many waiting bytes on, [`Outlet::push`] flushes by itself.
-const FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
 
 /// How the end of the stream is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +39,7 @@ impl Outlet {
     /// Appends, and flushes when much is waiting.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.waiting.extend_from_slice(bytes);
-        if FLUSH_BYTES <= self.waiting.len() { self.flush() } else { Ok(()) }
+        if STREAM_FLUSH_BYTES <= self.waiting.len() { self.flush() } else { Ok(()) }
     }
 
     /// Whether something was pushed and not flushed yet.

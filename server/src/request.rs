@@ -1,14 +1,12 @@
 //! A request as handlers see it: head, the length of its body, and who sent it.
 
+use common::limits::CLIENT_ID_BYTES;
 use common::protocol::CLIENT_FIELD;
 use common::wire::http::fields::Fields;
 use common::wire::http::framing::Framing;
 use common::wire::http::head::{Method, RequestHead};
 
 use crate::answer::Refusal;
-
-/// Longest client id in bytes.
-const CLIENT_ID_BYTES: usize = 128;
 
 /// A request without its body.
 #[derive(Debug)]

@@ -94,6 +94,15 @@ pub(crate) fn route(method: Method, target: &str) -> Result<Route, RouteError> {
     }
 }
 
+/// The path that a `Destination` names, which has the form of a target.
+pub(crate) fn upload_path(target: &str) -> Option<Path> {
+    let (path, _) = split_target(target).ok()?;
+    match resource(&percent_decode(path).ok()?) {
+        Ok(Resource::Upload(path)) => Some(path),
+        _ => None,
+    }
+}
+
 fn resource(decoded: &[u8]) -> Result<Resource, RouteError> {
     let path = |bytes| Path::new(bytes).map_err(RouteError::Path);
     if let Some(bytes) = decoded.strip_prefix(b"/download/") {

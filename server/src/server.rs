@@ -10,14 +10,17 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use common::cli::exit::Exit;
 use common::cli::log::Log;
-use common::limits::STOP_WAIT;
+use common::limits::{HANG_UP_WAIT, LISTEN_BACKLOG, STOP_WAIT};
+use common::sys::rlimit::raise_open_files;
 use common::sys::signals::{Signal, Signals};
+use common::sys::socket::set_backlog;
 use common::sys::wake::Wake;
 use common::threads::spawn;
 
@@ -29,8 +32,6 @@ use crate::registry::Registry;
 use crate::service::{Counter, Service};
 use crate::store::{OpenError, Options, Store};
 
-/// How long connections may take to end once they were hung up on.
-const HANG_UP_WAIT: Duration = Duration::from_secs(1);
 /// How often the thread for signals looks up. A signal wakes it whenever it comes.
 const UNDISTURBED: Duration = Duration::from_secs(3600);
 
@@ -55,6 +56,10 @@ pub(crate) fn serve(config: &Config, signals: io::Result<Signals>) -> Exit {
 
 fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, Failure> {
     let signals = signals.map_err(|error| failed(format!("can't wait for signals: {error}")))?;
+    match raise_open_files() {
+        Ok(limit) => log.debug(format!("up to {limit} files and connections may be open at once")),
+        Err(error) => log.debug(format!("the number of open files stays as limited as it is: {error}")),
+    }
     let stop = StopBell::hang(signals)?;
     let listener = listen(&config.listen)?;
     let address = listener.local_addr().map_err(|error| failed(format!("can't listen: {error}")))?;
@@ -70,7 +75,7 @@ fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, 
 // ---- Start -----------------------------------------------------------------------------------------------------------------------
 
 fn listen(address: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).map_err(|error| {
+    let listener = TcpListener::bind(address).map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => {
                 "; another program listens there: stop it, or choose another with --listen"
@@ -80,7 +85,11 @@ fn listen(address: &str) -> Result<TcpListener, Failure> {
             _ => "",
         };
         failed(format!("can't listen on {address}: {error}{advice}"))
-    })
+    })?;
+    // std lets 128 connections wait, which a restart of a busy server would overrun.
+    set_backlog(listener.as_fd(), LISTEN_BACKLOG)
+        .map_err(|error| failed(format!("can't listen on {address}: {error}")))?;
+    Ok(listener)
 }
 
 fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, Failure> {

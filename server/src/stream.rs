@@ -19,11 +19,20 @@ use common::tree::Path;
 use common::wire::http::fields::Fields;
 
 use crate::answer::{Refusal, Reply};
-use crate::hub::{Next, Subscription};
+use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::service::Service;
-use crate::store::Index;
+use crate::store::{Index, Step};
+
+/// One event to be told: a change, or one part of it.
+#[derive(Debug)]
+struct Part {
+    step: Step,
+    change: RemoteEntry,
+    /// Whether its change is told as a whole with it: then its event carries the id.
+    is_last: bool,
+}
 
 /// Tells one client what happens.
 #[derive(Debug)]
@@ -120,15 +129,17 @@ impl<'a> Teller<'a> {
 
     /// Tells every change from where the client stands up to now.
     pub(crate) fn catch_up(&mut self, out: &mut Outlet) -> io::Result<History> {
+        let mut after = Step::end_of(self.told);
         loop {
             let (batch, now) = {
                 let index = self.service.store.index();
                 if !index.can_continue(self.cursor()) {
                     return Ok(History::Lost);
                 }
-                (batch(&index, self.told), index.cursor().seq)
+                (batch(&index, after), index.cursor().seq)
             };
             let is_last = batch.len() < INDEX_BATCH;
+            after = batch.last().map_or(after, |part| part.step);
             self.tell(batch, out)?;
             if is_last {
                 self.told = now;
@@ -139,18 +150,16 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Tells changes that are whole: of none a part is missing.
-    fn tell(&mut self, changes: Vec<RemoteEntry>, out: &mut Outlet) -> io::Result<()> {
-        let mut changes = changes.into_iter().peekable();
-        while let Some(change) = changes.next() {
-            let seq = change.seq;
-            let is_last_part = changes.peek().is_none_or(|next| next.seq != seq);
+    /// A change of many parts may begin in one batch and end in another. Until its end the cursor stays before it, so that a client whose
+    /// connection breaks meanwhile is told all of it again.
+    fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet) -> io::Result<()> {
+        for Part { step: Step { seq, .. }, change, is_last } in batch {
             let is_answered = self.answered.get(&change.path).is_some_and(|answered| seq <= *answered);
             if !is_answered {
-                let id = is_last_part.then_some(Cursor { epoch: self.epoch, seq });
+                let id = is_last.then_some(Cursor { epoch: self.epoch, seq });
                 out.push(&event(change, self.client).encode(id))?;
             }
-            if is_last_part {
+            if is_last {
                 self.told = seq;
             }
         }
@@ -173,12 +182,15 @@ impl<'a> Teller<'a> {
             let patience = if out.is_waiting() { Duration::ZERO } else { HEARTBEAT };
             match self.subscription.next(patience) {
                 Next::Frame(frame) if frame.seq <= self.told => {}
-                Next::Frame(frame) => {
-                    out.push(frame.bytes_for(self.client))?;
-                    // The frame may be one part of several: only what came before it is told as a whole.
-                    self.told = frame.seq - 1;
-                    self.subscription.told(frame.seq);
-                }
+                Next::Frame(frame) => match &frame.news {
+                    News::Whole(change) => {
+                        out.push(change.bytes_for(self.client))?;
+                        self.told = frame.seq;
+                        self.subscription.told(frame.seq);
+                    }
+                    News::Many if self.catch_up(out)? == History::Lost => return reset(out),
+                    News::Many => {}
+                },
                 Next::Lagged if self.catch_up(out)? == History::Lost => return reset(out),
                 Next::Lagged => {}
                 Next::Quiet => out.beat_after(Duration::ZERO)?,
@@ -192,14 +204,15 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// The next changes after a seq, of each all parts. So it may be more than a batch, if there was a change with more parts.
-fn batch(index: &Index, after: u64) -> Vec<RemoteEntry> {
-    let mut batch: Vec<RemoteEntry> = Vec::new();
-    for change in index.changes_after(after) {
-        if INDEX_BATCH <= batch.len() && batch.last().is_some_and(|last| last.seq != change.seq) {
-            break;
-        }
-        batch.push(change);
+/// What is to be told after a step, as much as fits under one hold of the lock.
+fn batch(index: &Index, after: Step) -> Vec<Part> {
+    let mut batch = Vec::new();
+    let mut changes = index.changes_after(after).peekable();
+    while batch.len() < INDEX_BATCH
+        && let Some((step, change)) = changes.next()
+    {
+        let is_last = changes.peek().is_none_or(|(next, _)| next.seq != step.seq);
+        batch.push(Part { step, change, is_last });
     }
     batch
 }
@@ -216,7 +229,7 @@ fn event(change: RemoteEntry, client: &str) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Record, State, Step};
+    use crate::store::{Record, State};
 
     fn index(steps: &[(&str, u64, u32)]) -> Index {
         let mut index = Index::new(Epoch(1));
@@ -230,14 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_ends_where_a_change_ends() {
+    fn a_change_of_many_parts_is_whole_with_its_last() {
         let names: Vec<String> = (0..INDEX_BATCH + 10).map(|number| format!("{number:05}")).collect();
         let singles: Vec<_> = names.iter().zip(1..).map(|(name, seq)| (name.as_str(), seq, 0)).collect();
-        assert_eq!(batch(&index(&singles), 0).len(), INDEX_BATCH);
-        assert_eq!(batch(&index(&singles), INDEX_BATCH as u64).len(), 10);
+        let whole = |batch: &[Part]| batch.iter().filter(|part| part.is_last).count();
+        let first = batch(&index(&singles), Step::end_of(0));
+        assert_eq!((first.len(), whole(&first)), (INDEX_BATCH, INDEX_BATCH));
+        assert_eq!(batch(&index(&singles), Step::end_of(INDEX_BATCH as u64)).len(), 10);
         let parts: Vec<_> = names.iter().zip(0..).map(|(name, part)| (name.as_str(), 7, part)).collect();
-        assert_eq!(batch(&index(&parts), 0).len(), names.len());
-        assert_eq!(batch(&index(&parts), 7).len(), 0);
+        let index = index(&parts);
+        let first = batch(&index, Step::end_of(6));
+        assert_eq!((first.len(), whole(&first)), (INDEX_BATCH, 0));
+        let rest = batch(&index, first.last().unwrap().step);
+        assert_eq!((rest.len(), whole(&rest)), (10, 1));
+        assert!(rest.last().unwrap().is_last && batch(&index, Step::end_of(7)).is_empty());
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn read_meta(request: &Request<'_>, kind: Kind) -> Result<Meta, Refusal> {
 }
 
 /// The precondition of a change to something that must be there.
-fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
+pub(crate) fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
     match write_precondition(fields)? {
         WritePrecondition::Match(tags) => Ok(Require::OneOf(known_tags(&tags))),
         WritePrecondition::AnyExisting => Ok(Require::Something),
@@ -199,12 +199,7 @@ fn check_index(
 ) -> Result<(), Refusal> {
     let index = service.store.index();
     let current = index.live_entry(path);
-    let holds = match &wanted.require {
-        Require::Nothing => current.is_none(),
-        Require::Something => current.is_some(),
-        Require::OneOf(tags) => current.is_some_and(|entry| tags.contains(&Tag::from(entry.content))),
-        Require::Anything => true,
-    };
+    let holds = wanted.require.is_met_by(current);
     let may_be_the_same = current.is_some_and(|entry| {
         let same_size = request.length.is_none_or(|length| length == entry.content.size());
         wanted.digest.is_none() && entry.content.kind() == wanted.kind && same_size
@@ -336,14 +331,17 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 
 fn submit(service: &Service, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
     match service.store.submit(path.clone(), action, request.client) {
-        Ok(Committed { cursor, created, entry }) => {
-            Ok(stored(if created { 201 } else { 204 }, entry.as_ref(), cursor))
-        }
+        Ok(done) => Ok(committed(done)),
         Err(reason) => Err(refused(reason, path)),
     }
 }
 
-fn stored(status: u16, entry: Option<&Entry>, cursor: Cursor) -> Answer {
+/// What a client hears of a change that was made.
+pub(crate) fn committed(Committed { cursor, created, entry }: Committed) -> Answer {
+    stored(if created { 201 } else { 204 }, entry.as_ref(), cursor)
+}
+
+pub(crate) fn stored(status: u16, entry: Option<&Entry>, cursor: Cursor) -> Answer {
     let answer = Answer::empty(status).with(CURSOR_FIELD, cursor.to_string());
     match entry {
         Some(entry) => answer.with("etag", entry.content.etag()),
@@ -368,6 +366,12 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
         }
         Refused::NotEmpty => Refusal::new(ProblemKind::NotEmpty, format!("there is something in {path}")),
         Refused::NotFound => Refusal::new(ProblemKind::NotFound, format!("the box has no {path}")),
+        Refused::IntoItself => {
+            Refusal::new(ProblemKind::IntoItself, format!("{path} can't be moved into itself"))
+        }
+        Refused::BadName(error) => {
+            Refusal::bad(format!("something in {path} can't have its new path: {error}"))
+        }
         Refused::Disk(error) => Refusal::disk(&error),
         Refused::Stopping => Refusal::new(ProblemKind::Busy, "the server is stopping"),
     }

@@ -26,6 +26,11 @@ pub fn sentence(report: &Report<'_>) -> Option<(Level, String)> {
         Report::Downloaded { path, size: bytes } => {
             (Level::Info, format!("downloaded {path} ({})", size(*bytes)))
         }
+        Report::Relocated { path, from, moved, side } => {
+            let verb = if *moved { "moved" } else { "copied" };
+            let place = if *side == Side::Here { "" } else { " on the server" };
+            (Level::Info, format!("{verb} {from} to {path}{place}"))
+        }
         Report::Deleted { path, side: Side::Here } => {
             (Level::Info, format!("deleted {path}, as on the server"))
         }

@@ -14,7 +14,7 @@
 //! itself is still in its place and still has its private directory. A folder that was unmounted, moved away or emptied of that too is
 //! reported as [`Observation::Gone`], and nothing in it as absent.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -23,12 +23,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{DIRTY_PATHS, POLL_INTERVAL, RESCAN_INTERVAL};
+use crate::limits::{DIRTY_PATHS, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL};
 use crate::threads::{lock, spawn};
 use crate::tree::{Path, PathError};
 
 /// Between a file being closed or moved into place, and the look at it.
 const SETTLE: Duration = Duration::from_millis(3);
+/// Between the second half of a rename, and the look at the first: it must come before the look at the second, so that whoever hears of
+/// both knows that the old name is free when the new one appears.
+const SETTLE_MOVED: Duration = Duration::from_millis(2);
 /// Between a name appearing, and the look at it: most will be closed after writing before that.
 const SETTLE_NEW: Duration = Duration::from_millis(50);
 /// Between a name disappearing, and the look at it: editors that save by renaming put it back at once.
@@ -248,7 +251,7 @@ impl Drop for Observer {
 impl Looker {
     /// Asks for a look at a path, after `delay`.
     pub fn look(&self, path: Path, delay: Duration) {
-        self.0.mark(path, delay, true, true);
+        self.0.mark_due(path, Due { at: Instant::now() + delay, appeared: true, complete: true });
     }
 
     /// Asks for a full scan.
@@ -261,10 +264,12 @@ impl Shared {
     /// A path that is due already stays due at its earlier time, unless it keeps changing.
     fn mark(&self, path: Path, delay: Duration, appeared: bool, complete: bool) {
         let now = Instant::now();
-        let mut dirty = lock(&self.dirty);
-        let is_busy = dirty.recent.contains(&path, now);
-        dirty.insert(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
-        drop(dirty);
+        let is_busy = lock(&self.dirty).recent.contains(&path, now);
+        self.mark_due(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
+    }
+
+    fn mark_due(&self, path: Path, due: Due) {
+        lock(&self.dirty).insert(path, due);
         self.changed.notify_one();
     }
 
@@ -316,6 +321,8 @@ impl Shared {
 /// The "watch" thread: drains the kernel's queue, and never does anything that takes time.
 fn read_events(shared: &Shared) {
     let Some(watch) = &shared.watch else { return };
+    // First halves of renames, most of which find their second half in the same batch of events.
+    let mut moved_out = VecDeque::new();
     while !shared.is_stopped() {
         let Ok(events) = watch.read(RESCAN_INTERVAL) else {
             // Whatever it was, a full scan can't miss what an event would have told. The pause keeps a lasting error from spinning.
@@ -328,8 +335,21 @@ fn read_events(shared: &Shared) {
                 Event::Changed(path) => shared.mark(path, SETTLE, false, true),
                 Event::Written(path) => shared.mark(path, SETTLE_BUSY, false, false),
                 Event::Created { path, .. } => shared.mark(path, SETTLE_NEW, true, false),
-                Event::MovedIn { path, .. } => shared.mark(path, SETTLE, true, true),
-                Event::Removed { path, .. } | Event::MovedOut { path, .. } => {
+                Event::MovedIn { path, cookie, .. } => {
+                    if let Some(at) = moved_out.iter().position(|(out, _)| *out == cookie)
+                        && let Some((_, old)) = moved_out.remove(at)
+                    {
+                        let at = Instant::now() + SETTLE_MOVED;
+                        shared.mark_due(old, Due { at, appeared: false, complete: false });
+                    }
+                    shared.mark(path, SETTLE, true, true);
+                }
+                Event::Removed { path, .. } => shared.mark(path, SETTLE_GONE, false, false),
+                Event::MovedOut { path, cookie, .. } => {
+                    moved_out.push_back((cookie, path.clone()));
+                    if MOVES_IN_FLIGHT < moved_out.len() {
+                        moved_out.pop_front();
+                    }
                     shared.mark(path, SETTLE_GONE, false, false);
                 }
                 Event::Unmounted(_) | Event::RootGone | Event::Overflow => shared.scan_now(),

@@ -1,5 +1,6 @@
 //! What workers are asked to do, and what comes of it: the vocabulary between the control thread and the pool.
 
+use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Cursor, RemoteEntry};
 use crate::tree::{Entry, Path, Tag};
@@ -11,6 +12,16 @@ pub(super) struct Job {
     pub(super) task: Task,
 }
 
+/// Where content already is, on the side that needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) path: Path,
+    /// What is there.
+    pub(super) base: Base,
+    /// Whether it is to go from there anyway: then it is moved, not copied.
+    pub(super) moves: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     /// Find out what is there.
@@ -19,6 +30,10 @@ pub(super) enum Task {
     Upload { entry: Entry, print: Fingerprint, replacing: Option<Tag> },
     /// Fetch this version and put it in the place of what is expected there.
     Download { remote: Entry, expect: Expect },
+    /// Let the server take the content from another path: nothing is sent but names.
+    Relocate { entry: Entry, print: Fingerprint, from: Source },
+    /// Put a version in its place whose content the folder has at another path: nothing is fetched.
+    TakeHere { remote: Entry, expect: Expect, from: Source },
     /// Delete what is expected there.
     DeleteLocal { expect: Expect },
     /// Delete it on the server, if it is still absent here.
@@ -42,6 +57,12 @@ pub(super) enum Outcome {
     Uploaded { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
     /// The folder has it.
     Downloaded { entry: Entry, print: Fingerprint },
+    /// The server took the content from there; what it holds now.
+    Relocated { from: Source, entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    /// The folder took the content from there.
+    TakenHere { from: Source, entry: Entry, print: Fingerprint },
+    /// The content can't be had from there after all.
+    NoSource,
     /// It is gone here.
     DeletedLocal,
     /// It is gone there.
@@ -99,6 +120,10 @@ impl Task {
             Task::Hash { .. } => "read",
             Task::Upload { .. } => "upload",
             Task::Download { .. } => "download",
+            Task::Relocate { from, .. } if from.moves => "move on the server",
+            Task::Relocate { .. } => "copy on the server",
+            Task::TakeHere { from, .. } if from.moves => "move here",
+            Task::TakeHere { .. } => "copy here",
             Task::DeleteLocal { .. } => "delete here",
             Task::DeleteRemote { .. } => "delete on the server",
             Task::SetAside { .. } | Task::FetchAside { .. } => "keep both versions of",

@@ -15,7 +15,7 @@ pub(super) enum Message {
     /// From the observer of the folder.
     Local(Observation),
     /// From a worker.
-    Done(Done),
+    Done(Box<Done>),
     /// From whoever wants the engine to end: this signal, or none.
     Stop(Option<u8>),
 }

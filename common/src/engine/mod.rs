@@ -16,6 +16,7 @@ mod local;
 mod message;
 mod plan;
 mod progress;
+mod relocate;
 mod report;
 mod state;
 mod status;

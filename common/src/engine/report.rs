@@ -60,6 +60,17 @@ pub enum Report<'a> {
         /// Its size in bytes.
         size: u64,
     },
+    /// A version got its content from another path, on the side that needed it; nothing was transferred.
+    Relocated {
+        /// Which.
+        path: &'a Path,
+        /// From where.
+        from: &'a Path,
+        /// Whether it is gone from there: moved, not copied.
+        moved: bool,
+        /// Where.
+        side: Side,
+    },
     /// Something was deleted.
     Deleted {
         /// What.

@@ -4,7 +4,7 @@
 //! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
 //! durable after the file it speaks of ([`State::flush`] flushes the file system first and the records afterwards).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::disk::{
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
 use crate::sync::is_conflict_name;
-use crate::tree::{Entry, Path};
+use crate::tree::{Content, Entry, Path};
 use crate::wire::pack::{PackError, Packer, Unpacker};
 
 /// First bytes of the file: which book, and which edition of its form.
@@ -41,6 +41,10 @@ pub(super) struct State {
     bases: BTreeMap<Path, Base>,
     cursor: Option<Cursor>,
     conflicts: usize,
+    /// Where content can be found again, by the first eight bytes of its hash: of equal files, one.
+    by_content: HashMap<u64, Path>,
+    /// Directories by their inode, which a rename leaves as it is.
+    by_inode: HashMap<u64, Path>,
     journal: Journal,
     /// Records that are not flushed yet.
     unflushed: usize,
@@ -91,11 +95,27 @@ impl State {
         let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
         let compact_length = journal.length();
         let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
-        let mut state =
-            State { client_id, bases, cursor, conflicts, journal, unflushed: 0, compact_length, flush };
+        let by_content =
+            bases.iter().filter_map(|(path, base)| Some((content_key(base)?, path.clone()))).collect();
+        let by_inode = bases.iter().filter(|(_, base)| is_directory(base));
+        let by_inode = by_inode.map(|(path, base)| (base.print.ino, path.clone())).collect();
+        let mut state = State {
+            client_id,
+            bases,
+            cursor,
+            conflicts,
+            by_content,
+            by_inode,
+            journal,
+            unflushed: 0,
+            compact_length,
+            flush,
+        };
         if is_new {
             // Without its first record a state means nothing, not even the bases in it.
             state.bases.clear();
+            state.by_content.clear();
+            state.by_inode.clear();
             (state.cursor, state.conflicts) = (None, 0);
             state.rewrite()?;
         }
@@ -125,8 +145,15 @@ impl State {
     /// Remembers a base; durably so after the next flush.
     pub(super) fn remember(&mut self, path: &Path, base: Base) {
         if self.bases.get(path) != Some(&base) {
-            if self.bases.insert(path.clone(), base).is_none() {
-                self.conflicts += usize::from(is_conflict_name(path.name()));
+            match self.bases.insert(path.clone(), base) {
+                None => self.conflicts += usize::from(is_conflict_name(path.name())),
+                Some(old) => self.forget_place(path, &old),
+            }
+            if is_directory(&base) {
+                self.by_inode.insert(base.print.ino, path.clone());
+            }
+            if let Some(key) = content_key(&base) {
+                self.by_content.insert(key, path.clone());
             }
             self.append(&Record::Base(path.clone(), base));
         }
@@ -134,7 +161,8 @@ impl State {
 
     /// Drops the base of a path.
     pub(super) fn forget(&mut self, path: &Path) {
-        if self.bases.remove(path).is_some() {
+        if let Some(old) = self.bases.remove(path) {
+            self.forget_place(path, &old);
             self.conflicts -= usize::from(is_conflict_name(path.name()));
             self.append(&Record::Forget(path.clone()));
         }
@@ -153,11 +181,34 @@ impl State {
     pub(super) fn start_over(&mut self) -> BTreeMap<Path, Base> {
         let bases = std::mem::take(&mut self.bases);
         (self.cursor, self.conflicts) = (None, 0);
+        self.by_content.clear();
+        self.by_inode.clear();
         for path in bases.keys() {
             self.append(&Record::Forget(path.clone()));
         }
         self.append(&Record::Cursor(None));
         bases
+    }
+
+    /// A path that holds this content, as far as client and server agreed; no path for what is empty, or is no file.
+    pub(super) fn path_with(&self, content: &Content) -> Option<&Path> {
+        let path = self.by_content.get(&hash_key(content)?)?;
+        self.bases.get(path).filter(|base| base.entry.content == *content).map(|_| path)
+    }
+
+    /// The path of the directory that had this inode when client and server agreed on it.
+    pub(super) fn directory_with(&self, inode: u64) -> Option<&Path> {
+        self.by_inode.get(&inode)
+    }
+
+    fn forget_place(&mut self, path: &Path, base: &Base) {
+        let key = content_key(base);
+        if key.is_some_and(|key| self.by_content.get(&key) == Some(path)) {
+            key.map(|key| self.by_content.remove(&key));
+        }
+        if is_directory(base) && self.by_inode.get(&base.print.ino) == Some(path) {
+            self.by_inode.remove(&base.print.ino);
+        }
     }
 
     /// How many of the paths are copies that a conflict left.
@@ -210,6 +261,23 @@ impl State {
     fn append(&mut self, record: &Record) {
         self.unflushed += 1;
         let _ = self.journal.append(record.encode().as_bytes());
+    }
+}
+
+fn is_directory(base: &Base) -> bool {
+    base.entry.content == Content::Directory
+}
+
+fn content_key(base: &Base) -> Option<u64> {
+    hash_key(&base.entry.content)
+}
+
+fn hash_key(content: &Content) -> Option<u64> {
+    match content {
+        Content::File { size, hash } if 0 < *size => {
+            hash.0.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+        }
+        _ => None,
     }
 }
 
@@ -273,7 +341,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::disk::scratch::Scratch;
-    use crate::tree::{Content, Meta, Mtime};
+    use crate::tree::{Meta, Mtime};
     use crate::wire::sha256::Hash;
 
     fn open(scratch: &Scratch) -> (State, Found) {

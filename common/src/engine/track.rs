@@ -57,6 +57,10 @@ pub(super) struct Track {
     pub(super) left: bool,
     /// Where the server's version went, so that a directory here can have the name.
     pub(super) displaced: Option<Tag>,
+    /// A shortcut was tried and led nowhere: content is sent or fetched.
+    pub(super) plainly: bool,
+    /// How often it was waited for the other half of a rename.
+    pub(super) waits: u8,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
     pub(super) problem: Option<Problem>,
@@ -72,6 +76,8 @@ impl Track {
             queued: false,
             left: false,
             displaced: None,
+            plainly: false,
+            waits: 0,
             failures: 0,
             retry_at: None,
             problem: None,
@@ -121,6 +127,7 @@ impl Track {
         self.retry_at = None;
         self.problem = None;
         self.left = false;
+        self.plainly = false;
     }
 
     /// It failed: when to try again. Twice as long after each failure, up to a minute.

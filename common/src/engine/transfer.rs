@@ -45,7 +45,7 @@ pub(super) struct Transfer<'a> {
 }
 
 /// Either what came of a job, or why it failed.
-type Tried = Result<Outcome, Failure>;
+pub(super) type Tried = Result<Outcome, Failure>;
 
 impl Transfer<'_> {
     /// Sends the local version.
@@ -116,7 +116,7 @@ impl Transfer<'_> {
     }
 
     /// The fields of every request that changes something: who asks, and what must be there.
-    fn change_fields(&self, replacing: Option<Tag>) -> Fields {
+    pub(super) fn change_fields(&self, replacing: Option<Tag>) -> Fields {
         let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
         match replacing {
             None => fields.with("if-none-match", "*"),
@@ -223,7 +223,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn settle(&self, file: &File) -> io::Result<()> {
+    pub(super) fn settle(&self, file: &File) -> io::Result<()> {
         if self.durable { file.sync_data() } else { Ok(()) }
     }
 
@@ -308,12 +308,12 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-fn cursor_of(response: &Response<'_>) -> Option<Cursor> {
+pub(super) fn cursor_of(response: &Response<'_>) -> Option<Cursor> {
     response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok())
 }
 
 /// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.
-fn refusal(response: Response<'_>, operation: &'static str) -> Result<Problem, Failure> {
+pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result<Problem, Failure> {
     let status = response.head.status;
     let mut body = Vec::new();
     let _ = response.body.take(SMALL_BODY_BYTES).read_to_end(&mut body);
@@ -341,6 +341,16 @@ fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
     }
 }
 
+/// A refusal that asks for another way.
+pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
+    match problem.kind {
+        ProblemKind::Internal | ProblemKind::Busy => {
+            Err(failure("move", format!("the server says: {}", problem.detail), FailureKind::Path))
+        }
+        _ => Ok(other_way),
+    }
+}
+
 fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
     Failure { operation, error: error.into(), kind }
 }
@@ -356,6 +366,6 @@ pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
     }
 }
 
-fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
+pub(super) fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
     move |error| failure(operation, error.to_string(), FailureKind::Network)
 }

@@ -87,7 +87,7 @@ fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>
                 kind: FailureKind::Path,
             })
         });
-        if control.send(Message::Done(Done { job, outcome })).is_err() {
+        if control.send(Message::Done(Box::new(Done { job, outcome }))).is_err() {
             return;
         }
     }
@@ -104,20 +104,22 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         client_name: &crew.client_name,
         durable: crew.durable,
     };
-    let tried = match job.task {
-        Task::Hash { stat } => local::hash(&folder.root, path, &stat).map_err(disk("read")),
-        Task::Upload { entry, print, replacing } => transfer.upload(path, entry, print, replacing),
-        Task::Download { remote, expect } => transfer.download(path, remote, expect),
-        Task::DeleteLocal { expect } => local::delete(folder, path, expect).map_err(disk("delete")),
-        Task::DeleteRemote { seen } => transfer.delete_remote(path, seen),
+    let tried = match &job.task {
+        Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),
+        Task::TakeHere { remote, expect, from } => transfer.take_here(path, *remote, *expect, from),
+        Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
+        Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
+        Task::Download { remote, expect } => transfer.download(path, *remote, *expect),
+        Task::DeleteLocal { expect } => local::delete(folder, path, *expect).map_err(disk("delete")),
+        Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
-            local::set_aside(folder, path, &crew.client_name, print).map_err(disk("rename"))
+            local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))
         }
-        Task::FetchAside { remote } => transfer.fetch_aside(path, remote),
+        Task::FetchAside { remote } => transfer.fetch_aside(path, *remote),
         Task::PullMeta { entry, print } => {
-            local::pull_meta(folder, path, &entry, print).map_err(disk("set metadata of"))
+            local::pull_meta(folder, path, entry, *print).map_err(disk("set metadata of"))
         }
-        Task::PushMeta { entry } => transfer.push_meta(path, entry),
+        Task::PushMeta { entry } => transfer.push_meta(path, *entry),
     };
     tried.unwrap_or_else(Outcome::Failed)
 }

@@ -14,11 +14,9 @@ use std::io::Read;
 use super::cursor::Cursor;
 use super::fields::{entry_from, entry_members, path, path_to_wire};
 use super::{ProtocolError, broken};
+use crate::limits::CLIENT_ID_BYTES;
 use crate::tree::{Entry, Path, Tag};
 use crate::wire::json::{JsonError, Reader, Value, Writer};
-
-/// Longest client id and client name, in bytes.
-const NAME_BYTES_MAX: usize = 128;
 
 /// All of a list but its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,10 +153,10 @@ fn read_client(value: &Value) -> Result<(String, String), ProtocolError> {
     let member = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
     let (id, name) = (member("id"), member("name"));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if id.is_empty() || NAME_BYTES_MAX < id.len() || !id.bytes().all(is_plain) {
+    if id.is_empty() || CLIENT_ID_BYTES < id.len() || !id.bytes().all(is_plain) {
         return broken("client.id is 1 to 128 letters, digits, hyphens, underscores and dots");
     }
-    if NAME_BYTES_MAX < name.len() || name.chars().any(char::is_control) {
+    if CLIENT_ID_BYTES < name.len() || name.chars().any(char::is_control) {
         return broken("client.name is up to 128 bytes without control characters");
     }
     Ok((id.to_owned(), name.to_owned()))

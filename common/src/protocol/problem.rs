@@ -21,6 +21,8 @@ pub enum ProblemKind {
     ParentMissing,
     /// The directory is not empty.
     NotEmpty,
+    /// A directory can't be moved into itself.
+    IntoItself,
     /// The path does not hold what `If-Match` or `If-None-Match` asks for.
     PreconditionFailed,
     /// The body is longer than it may be.
@@ -52,13 +54,14 @@ pub struct Problem {
     pub current: Option<RemoteEntry>,
 }
 
-const KINDS: [ProblemKind; 14] = [
+const KINDS: [ProblemKind; 15] = [
     ProblemKind::BadRequest,
     ProblemKind::Unauthorized,
     ProblemKind::NotFound,
     ProblemKind::MethodNotAllowed,
     ProblemKind::ParentMissing,
     ProblemKind::NotEmpty,
+    ProblemKind::IntoItself,
     ProblemKind::PreconditionFailed,
     ProblemKind::TooLarge,
     ProblemKind::UnsupportedMediaType,
@@ -90,6 +93,9 @@ impl ProblemKind {
             }
             ProblemKind::ParentMissing => (409, "parent-missing", "The directory above does not exist"),
             ProblemKind::NotEmpty => (409, "not-empty", "The directory is not empty"),
+            ProblemKind::IntoItself => {
+                (409, "into-itself", "The destination is the thing itself or inside it")
+            }
             ProblemKind::PreconditionFailed => (412, "precondition-failed", "The box holds another version"),
             ProblemKind::TooLarge => (413, "too-large", "The body is too large"),
             ProblemKind::UnsupportedMediaType => {

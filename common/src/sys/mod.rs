@@ -18,10 +18,12 @@ pub mod errno;
 pub mod fs;
 pub mod inotify;
 pub mod poll;
+pub mod rlimit;
 pub mod sendfile;
 #[cfg(target_arch = "x86_64")]
 pub mod sha256_x86;
 pub mod signals;
+pub mod socket;
 pub mod terminal;
 pub mod wake;
 

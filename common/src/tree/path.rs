@@ -148,6 +148,12 @@ impl Path {
         self.is_below(directory).then(|| Path(Arc::from(&self.0[directory.0.len() + 1..])))
     }
 
+    /// The path that this one becomes when the directory `from` above it is renamed to `to`.
+    pub fn rebase(&self, from: &Path, to: &Path) -> Option<Path> {
+        let rest = self.strip(from)?;
+        Path::new(&[to.as_bytes(), b"/", rest.as_bytes()].concat()).ok()
+    }
+
     fn last_slash(&self) -> Option<usize> {
         self.0.iter().rposition(|&byte| byte == b'/')
     }

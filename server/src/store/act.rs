@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use common::disk::{Expect, Fingerprint, Outcome, Root, Staged, Stat, StatKind};
+use common::disk::{Expect, Fingerprint, Outcome, RenameMode, Root, Staged, Stat, StatKind};
 use common::sys::errno;
 use common::threads::read;
 use common::tree::{Entry, Kind, Meta, Path};
@@ -41,10 +41,21 @@ pub(crate) enum Act {
     Label { entry: Entry, print: Option<Fingerprint> },
     /// Removes what is expected; a redo at the next start only removes what looks like this.
     Remove { expect: Expect, print: Option<Fingerprint> },
+    /// Gives what looks like this another name, and all below it.
+    Move { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
     /// Nothing: it is so already.
     Note { entry: Entry, print: Fingerprint },
     /// Nothing: it is gone already.
     Forget,
+}
+
+/// What an act has made of its path.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// It is in this state now.
+    Becomes(State),
+    /// It is at `to` now, looks like this, and all these have their new names.
+    Moved { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
 }
 
 impl Job {
@@ -59,6 +70,10 @@ impl Job {
                 JournalRecord::Put { step, origin, path, entry: *entry, staged: None }
             }
             Act::Remove { print, .. } => JournalRecord::Delete { step, origin, path, print: *print },
+            Act::Move { to, renamed, print } => {
+                let (to, count, print) = (to.clone(), renamed.len() as u64, *print);
+                JournalRecord::Move { seq: step.seq, origin, from: path, to, count, print }
+            }
             Act::Forget => JournalRecord::Delete { step, origin, path, print: None },
         }
     }
@@ -86,6 +101,15 @@ impl Act {
                 Ok(Act::Remove { expect: Expect::EmptyDirectory, print: stat.map(|stat| stat.print) })
             }
             (Verdict::Remove(expect), _) => Ok(Act::Remove { expect, print: known_print(shared, path) }),
+            (Verdict::Move, Action::Move { to, .. }) => {
+                let renamed = read(&shared.index).renamed(path, &to).map_err(Refused::BadName)?;
+                match shared.root.stat(path).map_err(Refused::Disk)? {
+                    Some(stat) if is_as_known(shared, path, &stat) => {
+                        Ok(Act::Move { to, renamed, print: stat.print })
+                    }
+                    _ => Err(changed(shared, path)),
+                }
+            }
             (Verdict::Note(entry, print), _) => match shared.root.stat(path).map_err(Refused::Disk)? {
                 Some(stat) if is_as_found(&stat, &entry, &print) => {
                     Ok(Act::Note { entry, print: stat.print })
@@ -117,8 +141,12 @@ impl Act {
     }
 
     /// Does it, and tells what is there then.
-    pub(crate) fn carry_out(self, shared: &Shared, path: &Path) -> Result<State, Refused> {
-        match self {
+    pub(crate) fn carry_out(self, shared: &Shared, path: &Path) -> Result<Done, Refused> {
+        let state = match self {
+            Act::Move { to, renamed, print } => {
+                let print = rename(shared, path, &to, print)?;
+                return Ok(Done::Moved { to, renamed, print });
+            }
             Act::Publish { entry, staged, file, expect, replaced } => {
                 drop(file);
                 let published = match replaced {
@@ -143,7 +171,60 @@ impl Act {
             },
             Act::Note { entry, print } => Ok(State::Live(entry, Some(print))),
             Act::Forget => Ok(State::Tombstone),
-        }
+        };
+        state.map(Done::Becomes)
+    }
+}
+
+/// Renames what looks like `print`, and tells what it looks like then.
+///
+/// What somebody edited by hand below a directory, unseen so far, goes with it: the edits are found at the new place, where everything is
+/// looked at because it appeared there, and become versions. Nothing can be at the new place that the rename would replace.
+///
+/// RACE: what is swapped in under the old name between the look and the rename is renamed in its stead. It is not lost either: as it does
+/// not look like what the index has, it is read at the new place, and becomes a version there.
+fn rename(shared: &Shared, from: &Path, to: &Path, print: Fingerprint) -> Result<Fingerprint, Refused> {
+    let root = &shared.root;
+    match root.stat(from).map_err(Refused::Disk)? {
+        Some(stat) if is_thing(&stat, &print) => {}
+        _ => return Err(changed(shared, from)),
+    }
+    if let Err(error) = Root::rename((root, from), (root, to), RenameMode::NoReplace) {
+        return Err(match error.raw_os_error() {
+            Some(errno::EEXIST | errno::ENOTEMPTY) => changed(shared, to),
+            Some(errno::ENOENT) if matches!(root.stat(from), Ok(None)) => changed(shared, from),
+            _ => failed(shared, to, error),
+        });
+    }
+    let placed = root.stat(to).ok().flatten().filter(|placed| is_likely_thing(placed, &print));
+    // If it is something else by now, the mismatch with what is on disk makes the next look at it hash it.
+    Ok(placed.map_or(print, |placed| placed.print))
+}
+
+/// Whether this is the very thing that looked like `print`; of a directory, whatever happened in it since.
+fn is_thing(stat: &Stat, print: &Fingerprint) -> bool {
+    match stat.kind {
+        StatKind::Directory => stat.print.ino == print.ino,
+        _ => stat.print == *print,
+    }
+}
+
+/// The same for something that was renamed since, which shows.
+pub(crate) fn is_likely_thing(stat: &Stat, print: &Fingerprint) -> bool {
+    match stat.kind {
+        StatKind::Directory => stat.print.ino == print.ino,
+        _ => stat.print.is_likely_same_content(print),
+    }
+}
+
+/// Whether the box holds what the index says.
+fn is_as_known(shared: &Shared, path: &Path, stat: &Stat) -> bool {
+    match read(&shared.index).get(path).map(|record| record.state) {
+        Some(State::Live(entry, print)) => match entry.content.kind() {
+            Kind::Directory => stat.kind == StatKind::Directory,
+            Kind::File | Kind::Symlink => print == Some(stat.print),
+        },
+        _ => false,
     }
 }
 

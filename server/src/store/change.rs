@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 
 use common::disk::{Fingerprint, Staged};
 use common::protocol::{Cursor, RemoteEntry};
-use common::tree::{Entry, Mtime, Path, Tag};
+use common::tree::{Entry, Mtime, Path, PathError, Tag};
 
 /// A change that wants to become part of the box's history.
 #[derive(Debug)]
@@ -19,6 +19,23 @@ pub(crate) struct Change {
     pub(crate) reply: Option<Reply>,
 }
 
+impl Change {
+    /// The paths that it is about.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.path), self.action.destination()].into_iter().flatten()
+    }
+}
+
+impl Action {
+    /// Where the thing is afterwards, if not at the path of the change.
+    pub(crate) fn destination(&self) -> Option<&Path> {
+        match self {
+            Action::Move { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+}
+
 /// Takes outcomes. It must have room for all that are due on it: the committer never waits for whoever asked.
 pub(crate) type Reply = SyncSender<Result<Committed, Refused>>;
 
@@ -29,6 +46,8 @@ pub(crate) enum Action {
     Put { entry: Entry, staged: Staged, file: Option<File>, require: Require, replaced: Replaced },
     /// It is deleted.
     Delete { require: Require },
+    /// It gets another name, with all that is below it. Nothing may be there.
+    Move { to: Path, require: Require },
     /// Its metadata changes; what is `None` stays.
     SetMeta { mtime: Option<Mtime>, mode: Option<u16>, require: Require },
     /// It was found in the box like this: made or changed by hand.
@@ -48,6 +67,18 @@ pub(crate) enum Require {
     Something,
     /// No matter: only for the dialect of the original's clients, which knows no preconditions.
     Anything,
+}
+
+impl Require {
+    /// Whether a path that holds this meets it.
+    pub(crate) fn is_met_by(&self, current: Option<&Entry>) -> bool {
+        match self {
+            Require::Nothing => current.is_none(),
+            Require::OneOf(tags) => current.is_some_and(|entry| tags.contains(&Tag::from(entry.content))),
+            Require::Something => current.is_some(),
+            Require::Anything => true,
+        }
+    }
 }
 
 /// What becomes of content that a change replaces.
@@ -81,6 +112,10 @@ pub(crate) enum Refused {
     NotEmpty,
     /// There is nothing to change.
     NotFound,
+    /// A directory can't be moved into itself.
+    IntoItself,
+    /// Something below a directory would get a path that is none.
+    BadName(PathError),
     /// The disk said no.
     Disk(io::Error),
     /// The server is stopping.

@@ -21,26 +21,20 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use common::disk::Fingerprint;
-use common::limits::COMMIT_GROUP;
+use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, LOOK_AGAIN};
 use common::protocol::Cursor;
 use common::threads::{read, write};
 use common::tree::Path;
 
-use super::act::{Act, Job};
+use super::act::{Act, Done, Job};
 use super::book::Book;
 use super::change::{Change, Committed, Refused, Reply};
-use super::index::{Index, Origin, Record, State};
+use super::index::{Index, Origin, Record, State, Step};
 use super::pick::pick;
 use super::records::JournalRecord;
 use super::rules::{Verdict, judge};
 use super::shared::Shared;
 use crate::hub::Frame;
-
-/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
-/// much as one of the journal, while a flush of the file system also waits for what other programs have written.
-const FLUSHED_ONE_BY_ONE: usize = 4;
-/// What was found by hand but could not be committed is looked at again after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the commit thread is sent.
 #[derive(Debug)]
@@ -82,7 +76,7 @@ impl Committer {
     /// Commits until it is told to stop.
     pub(crate) fn run(mut self) {
         while self.gather() {
-            let group = pick(&mut self.waiting, |change| &change.path);
+            let group = pick(&mut self.waiting, |change| change.paths().cloned().collect::<Vec<_>>());
             if !group.is_empty() {
                 self.commit(group);
             }
@@ -174,14 +168,18 @@ impl Committer {
         let shared = self.shared.clone();
         let verdict = judge(&read(&shared.index), &path, &action);
         let act = match verdict {
-            Ok(Verdict::Settled) => return answer(reply, Ok(settled(&read(&shared.index), &path))),
+            Ok(Verdict::Settled) => {
+                let place = action.destination().unwrap_or(&path);
+                return answer(reply, Ok(settled(&read(&shared.index), place)));
+            }
             Ok(Verdict::Seen(print)) => return self.see(&path, print),
             Ok(verdict) => Act::prepare(&shared, &path, action, verdict),
             Err(refused) => Err(refused),
         };
         match act {
             Ok(act) => {
-                let created = read(&shared.index).live_entry(&path).is_none();
+                let place = if let Act::Move { to, .. } = &act { to } else { &path };
+                let created = read(&shared.index).live_entry(place).is_none();
                 let origin = self.origin(origin.as_deref());
                 Some(Job { step: self.book.next_step(), path, origin, created, reply, act })
             }
@@ -207,11 +205,12 @@ impl Committer {
 
     /// Remembers what a file looks like whose content is known.
     fn see(&mut self, path: &Path, print: Fingerprint) -> Option<Job> {
-        let mut index = write(&self.shared.index);
+        let shared = self.shared.clone();
+        let mut index = write(&shared.index);
         let step = index.get(path)?.step;
         index.set_print(path, step, print);
-        // Lost, it costs the next start one reading of the file.
-        let _ = self.book.append(&JournalRecord::Seen { step, path: path.clone(), print });
+        drop(index);
+        self.note_seen(step, path, print);
         None
     }
 
@@ -254,10 +253,10 @@ impl Committer {
     }
 
     /// Does it to the box. What can't be done is voided and refused; what is returned is to be entered.
-    fn carry_out(&mut self, job: Job) -> Option<Done> {
+    fn carry_out(&mut self, job: Job) -> Option<CarriedOut> {
         let Job { path, step, origin, created, reply, act } = job;
         match act.carry_out(&self.shared, &path) {
-            Ok(state) => Some(Done { path, record: Record { step, origin, state }, created, reply }),
+            Ok(done) => Some(CarriedOut { path, step, origin, done, created, reply }),
             Err(refused) => {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
@@ -268,27 +267,43 @@ impl Committer {
     }
 
     /// Enters what was done into the index, and tells everyone.
-    fn enter(&mut self, done: Vec<Option<Done>>) {
-        let mut answers = Vec::with_capacity(done.len());
-        let mut index = write(&self.shared.index);
-        for Done { path, record, created, reply } in done.into_iter().flatten() {
-            if let State::Live(_, Some(print)) = record.state {
-                let seen = JournalRecord::Seen { step: record.step, path: path.clone(), print };
-                // Lost, it costs the next start one reading of the file.
-                let _ = self.book.append(&seen);
-            }
-            index.apply(path.clone(), record);
-            let cursor = index.cursor();
-            if let Some(change) = index.describe(&path) {
-                self.shared.hub.publish(Frame::new(cursor, change));
-            }
-            answers.push((reply, Committed { cursor, created, entry: record.entry().copied() }));
+    fn enter(&mut self, carried_out: Vec<Option<CarriedOut>>) {
+        let mut answers = Vec::with_capacity(carried_out.len());
+        let shared = self.shared.clone();
+        let mut index = write(&shared.index);
+        for CarriedOut { path, step, origin, done, created, reply } in carried_out.into_iter().flatten() {
+            let place = match done {
+                Done::Becomes(state) => {
+                    index.apply(path.clone(), Record { step, origin, state });
+                    if let Some(change) = index.describe(&path) {
+                        shared.hub.publish(Frame::whole(index.cursor(), change));
+                    }
+                    if let State::Live(_, Some(print)) = state {
+                        self.note_seen(step, &path, print);
+                    }
+                    path
+                }
+                Done::Moved { to, renamed, print } => {
+                    index.relocate(&renamed, step.seq, origin);
+                    index.set_print(&to, step, print);
+                    shared.hub.publish(Frame::many(step.seq));
+                    self.note_seen(step, &to, print);
+                    to
+                }
+            };
+            let entry = index.live_entry(&place).copied();
+            answers.push((reply, Committed { cursor: index.cursor(), created, entry }));
         }
         drop(index);
         for (reply, committed) in answers {
             answer::<()>(reply, Ok(committed));
         }
         let _ = self.book.write();
+    }
+
+    /// Notes what something looks like on disk. Lost, it costs the next start one reading of the file.
+    fn note_seen(&mut self, step: Step, path: &Path, print: Fingerprint) {
+        let _ = self.book.append(&JournalRecord::Seen { step, path: path.clone(), print });
     }
 
     fn keep_short(&mut self) {
@@ -316,9 +331,11 @@ impl Committer {
 
 /// A change that was carried out.
 #[derive(Debug)]
-struct Done {
+struct CarriedOut {
     path: Path,
-    record: Record,
+    step: Step,
+    origin: Origin,
+    done: Done,
     created: bool,
     reply: Option<Reply>,
 }

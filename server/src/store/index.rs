@@ -10,7 +10,7 @@ use common::disk::Fingerprint;
 use common::limits::TOMBSTONES;
 use common::protocol::{Cursor, Epoch, RemoteEntry};
 use common::sync::Remote;
-use common::tree::{Entry, Kind, Path, Tag};
+use common::tree::{Entry, Kind, Path, PathError, Tag};
 
 /// Who made a change: an index into [`Origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,13 @@ impl Origins {
 pub(crate) struct Step {
     pub(crate) seq: u64,
     pub(crate) part: u32,
+}
+
+impl Step {
+    /// After the last part of the change with this seq.
+    pub(crate) fn end_of(seq: u64) -> Step {
+        Step { seq, part: u32::MAX }
+    }
 }
 
 /// What is known of a path.
@@ -255,10 +262,40 @@ impl Index {
         self.records.range::<[u8], _>((from, Bound::Unbounded))
     }
 
-    /// The changes after `seq` that still matter, oldest first: of each path only the last one.
-    pub(crate) fn changes_after(&self, seq: u64) -> impl Iterator<Item = RemoteEntry> {
-        let next = Step { seq: seq.saturating_add(1), part: 0 };
-        self.by_step.range(next..).filter_map(|(_, path)| self.describe(path))
+    /// What happened after `step` and still matters, oldest first: of each path only the last change.
+    pub(crate) fn changes_after(&self, step: Step) -> impl Iterator<Item = (Step, RemoteEntry)> {
+        let range = (Bound::Excluded(step), Bound::Unbounded);
+        self.by_step.range(range).filter_map(|(step, path)| Some((*step, self.describe(path)?)))
+    }
+
+    /// What a path, and all that is there below it, would be called if it were moved: old names and new ones, in the order of paths.
+    ///
+    /// # Errors
+    /// One of the new names would be too long.
+    pub(crate) fn renamed(&self, from: &Path, to: &Path) -> Result<Vec<(Path, Path)>, PathError> {
+        let itself = self.live_entry(from).map(|_| from);
+        let below = self.live_below(Some(from)).map(|(path, _)| path);
+        let renamed = |old: &Path| {
+            let rest = &old.as_bytes()[from.as_bytes().len()..];
+            Ok((old.clone(), Path::new(&[to.as_bytes(), rest].concat())?))
+        };
+        itself.into_iter().chain(below).map(renamed).collect()
+    }
+
+    /// Moves what [`Index::renamed`] gave, as one change of many parts: first the new names from above, then the tombstones from below.
+    /// So whoever obeys part by part has a directory before what belongs in it, still has the content under its old name when it is to
+    /// have it under the new one, and finds a directory empty when it is to go.
+    pub(crate) fn relocate(&mut self, renamed: &[(Path, Path)], seq: u64, origin: Origin) {
+        let mut parts = 0..;
+        for ((old, new), part) in renamed.iter().zip(&mut parts) {
+            if let Some(state) = self.get(old).map(|record| record.state) {
+                self.apply(new.clone(), Record { step: Step { seq, part }, origin, state });
+            }
+        }
+        for ((old, _), part) in renamed.iter().rev().zip(parts) {
+            let state = State::Tombstone;
+            self.apply(old.clone(), Record { step: Step { seq, part }, origin, state });
+        }
     }
 
     /// Puts a change in its place. Of each path, seqs must come in order.
@@ -339,8 +376,8 @@ mod tests {
         seq
     }
 
-    fn names(changes: impl Iterator<Item = RemoteEntry>) -> Vec<String> {
-        changes.map(|change| change.path.to_string()).collect()
+    fn changed_after(index: &Index, seq: u64) -> Vec<String> {
+        index.changes_after(Step::end_of(seq)).map(|(_, change)| change.path.to_string()).collect()
     }
 
     #[test]
@@ -351,10 +388,10 @@ mod tests {
         put(&mut index, "a", file(5));
         put(&mut index, "b", State::Tombstone);
         assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 5, 4));
-        assert_eq!(names(index.changes_after(0)), ["a", "b"]);
-        assert_eq!(names(index.changes_after(3)), ["b"]);
-        assert_eq!(names(index.changes_after(4)).len(), 0);
-        assert_eq!(names(index.changes_after(u64::MAX)).len(), 0);
+        assert_eq!(changed_after(&index, 0), ["a", "b"]);
+        assert_eq!(changed_after(&index, 3), ["b"]);
+        assert_eq!(changed_after(&index, 4).len(), 0);
+        assert_eq!(changed_after(&index, u64::MAX).len(), 0);
         assert_eq!(index.remote(&path("b")), Remote::Tombstone);
         assert_eq!(index.remote(&path("c")), Remote::Unknown);
     }
@@ -367,9 +404,29 @@ mod tests {
             let step = Step { seq, part: part as u32 };
             index.apply(path(name), Record { step, origin: Origin::BOX, state: file(1) });
         }
-        assert_eq!(names(index.changes_after(0)), ["old", "new", "new/x"]);
+        assert_eq!(changed_after(&index, 0), ["old", "new", "new/x"]);
         put(&mut index, "new", State::Tombstone);
-        assert_eq!(names(index.changes_after(0)), ["old", "new/x", "new"]);
+        assert_eq!(changed_after(&index, 0), ["old", "new/x", "new"]);
+    }
+
+    #[test]
+    fn what_is_moved_is_told_in_an_order_that_can_be_obeyed() {
+        let mut index = Index::new(Epoch(1));
+        for name in ["d", "d-x", "d/a", "d/a/f", "d/gone", "other"] {
+            put(&mut index, name, file(1));
+        }
+        put(&mut index, "d/gone", State::Tombstone);
+        let renamed = index.renamed(&path("d"), &path("e/new")).unwrap();
+        let live = (index.live(), index.bytes());
+        index.relocate(&renamed, 8, Origin::BOX);
+        let want = ["d-x", "other", "d/gone", "e/new", "e/new/a", "e/new/a/f", "d/a/f", "d/a", "d"];
+        assert_eq!(changed_after(&index, 0), want);
+        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (live.0, live.1, 8));
+        let middle = index.changes_after(Step::end_of(7)).nth(3).unwrap().0;
+        assert_eq!(index.changes_after(middle).count(), 2);
+        assert_eq!(index.remote(&path("d")), Remote::Tombstone);
+        let long = Path::new(format!("{}x", "y/".repeat(2046)).as_bytes()).unwrap();
+        assert_eq!(index.renamed(&path("e/new"), &long), Err(PathError::TooLong));
     }
 
     #[test]
@@ -418,7 +475,7 @@ mod tests {
         index.take_back(&path("a"), before);
         index.take_back(&path("b"), None);
         assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 10, 3));
-        assert_eq!(names(index.changes_after(0)), ["a"]);
+        assert_eq!(changed_after(&index, 0), ["a"]);
     }
 
     #[test]

@@ -38,10 +38,10 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Stat};
-use common::limits::COMMIT_QUEUE;
+use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
+use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::threads::{lock, read, spawn};
-use common::tree::{Entry, Kind, Path};
+use common::tree::{Content, Entry, Kind, Path};
 
 use self::commit::{Committer, Message};
 use self::shared::Shared;
@@ -49,14 +49,9 @@ use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
 pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Require};
-pub(crate) use self::index::{Index, State};
+pub(crate) use self::index::{Index, State, Step};
 #[cfg(test)]
-pub(crate) use self::index::{Origin, Record, Step};
-
-/// How often a file that does not look as the index says is tried again, and how long after: together a second, in which an edit by
-/// hand is usually found and read.
-const OPEN_TRIES: u32 = 20;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) use self::index::{Origin, Record};
 
 /// How to run a store.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +95,16 @@ pub(crate) enum OpenError {
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     pub(crate) entry: Entry,
+    pub(crate) file: File,
+    /// What it looks like as long as it is this version.
+    print: Fingerprint,
+}
+
+/// A copy of a file of the box, made aside.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) content: Content,
+    pub(crate) staged: Staged,
     pub(crate) file: File,
 }
 
@@ -232,11 +237,12 @@ impl Store {
                 return Ok(None);
             }
             match self.shared.root.open_file(path) {
-                Ok(file) if Some(Stat::of_file(&file)?.print) == print => {
-                    return Ok(Some(OpenFile { entry, file }));
-                }
+                Ok(file) => match Stat::of_file(&file)?.print {
+                    seen if Some(seen) == print => return Ok(Some(OpenFile { entry, file, print: seen })),
+                    _ => {}
+                },
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-                _ => {}
+                Err(_) => {}
             }
             // Either it was just replaced, and the index follows in a moment, or somebody edited it by hand.
             if 0 < attempt {
@@ -248,6 +254,28 @@ impl Store {
             io::ErrorKind::ResourceBusy,
             "the file was changed in the box a moment ago; try again",
         ))
+    }
+
+    /// Copies a file of the box to staging. std asks the kernel to do it, which shares the blocks where the file system can.
+    ///
+    /// It is not hashed again: the file looked before and after as it did when it was. `None`: there is no file at this path.
+    ///
+    /// # Errors
+    /// As [`Store::open_file`], or what staging says.
+    pub(crate) fn copy_file(&self, path: &Path) -> io::Result<Option<Copied>> {
+        let Some(OpenFile { entry, file: mut source, print }) = self.open_file(path)? else {
+            return Ok(None);
+        };
+        let (staged, mut file) = self.shared.stage.file()?;
+        let length = io::copy(&mut source, &mut file)?;
+        if Stat::of_file(&source)?.print != print || length != entry.content.size() {
+            self.shared.look(path.clone(), Duration::ZERO);
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the file was changed while it was copied",
+            ));
+        }
+        Ok(Some(Copied { content: entry.content, staged, file }))
     }
 
     /// Stops observing and committing. What waits is refused; what was answered is durable. Later changes are refused.

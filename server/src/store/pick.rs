@@ -1,7 +1,7 @@
 //! Picks a commit group out of what waits: changes that can't get in each other's way. Pure.
 //!
-//! Two changes do when their paths are equal, or one lies above the other: a file can't be put where its directory is just being
-//! deleted. Of such changes the later one waits for the next group; and so does what gets in the way of one that waits, so that the
+//! Two changes do when any of their paths are equal, or one lies above another: a file can't be put where its directory is just being
+//! deleted or moved away. Of such changes the later one waits for the next group; and so does what gets in the way of one that waits, so that the
 //! order in which they came is kept.
 
 use std::collections::{HashSet, VecDeque};
@@ -10,11 +10,14 @@ use std::iter;
 use common::tree::Path;
 
 /// Takes the next group, and leaves the rest in order.
-pub(crate) fn pick<T>(waiting: &mut VecDeque<T>, path: impl Fn(&T) -> &Path) -> Vec<T> {
+pub(crate) fn pick<T, P>(waiting: &mut VecDeque<T>, paths: impl Fn(&T) -> P) -> Vec<T>
+where
+    P: IntoIterator<Item = Path>,
+{
     let mut taken = Taken::default();
     let mut group = Vec::new();
     for item in std::mem::take(waiting) {
-        match taken.claim(path(&item)) {
+        match taken.claim(paths(&item)) {
             true => group.push(item),
             false => waiting.push_back(item),
         }
@@ -31,15 +34,19 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether nothing seen so far is in the way of this path.
-    fn claim(&mut self, path: &Path) -> bool {
-        let above: Vec<Path> = iter::successors(path.parent(), Path::parent).collect();
-        let is_free = !self.paths.contains(path)
-            && !self.above.contains(path)
-            && !above.iter().any(|path| self.paths.contains(path));
-        self.paths.insert(path.clone());
-        self.above.extend(above);
-        is_free
+    /// Whether nothing seen so far is in the way of these paths.
+    fn claim(&mut self, paths: impl IntoIterator<Item = Path>) -> bool {
+        let paths: Vec<Path> = paths.into_iter().collect();
+        let above = |path: &Path| iter::successors(path.parent(), Path::parent);
+        let is_free = |path: &Path| {
+            !self.paths.contains(path)
+                && !self.above.contains(path)
+                && !above(path).any(|path| self.paths.contains(&path))
+        };
+        let are_free = paths.iter().all(is_free);
+        self.above.extend(paths.iter().flat_map(above));
+        self.paths.extend(paths);
+        are_free
     }
 }
 
@@ -47,13 +54,15 @@ impl Taken {
 mod tests {
     use super::*;
 
+    /// Of changes with one path, or two with an arrow between them.
     fn groups(names: &[&str]) -> Vec<String> {
-        let mut waiting: VecDeque<Path> =
-            names.iter().map(|name| Path::new(name.as_bytes()).unwrap()).collect();
+        let mut waiting: VecDeque<String> = names.iter().copied().map(str::to_owned).collect();
+        let paths = |change: &String| -> Vec<Path> {
+            change.split('>').map(|name| Path::new(name.as_bytes()).unwrap()).collect()
+        };
         let mut groups = Vec::new();
         while !waiting.is_empty() {
-            let group = pick(&mut waiting, |path| path);
-            groups.push(group.iter().map(Path::to_string).collect::<Vec<_>>().join(" "));
+            groups.push(pick(&mut waiting, paths).join(" "));
         }
         groups
     }
@@ -65,6 +74,9 @@ mod tests {
         assert_eq!(groups(&["a/b/c", "a", "a/x", "d"]), ["a/b/c d", "a", "a/x"]);
         assert_eq!(groups(&["a", "a", "a"]), ["a", "a", "a"]);
         assert_eq!(groups(&["a", "a-b", "ab", "a0"]), ["a a-b ab a0"]);
+        assert_eq!(groups(&["a>b", "c", "b/x", "a", "b"]), ["a>b c", "b/x a", "b"]);
+        assert_eq!(groups(&["x/1", "x>y", "y/2", "z"]), ["x/1 z", "x>y", "y/2"]);
+        assert_eq!(groups(&["a>b", "b>c", "c>a"]), ["a>b", "b>c", "c>a"]);
         assert_eq!(groups(&["d/1", "d/2", "d", "e/1", "e"]), ["d/1 d/2 e/1", "d e"]);
     }
 }

@@ -5,11 +5,13 @@
 //!     origin     number, name                              a client that changes something for the first time
 //!     put        step, origin, path, entry, staged         the path now holds this; redo: rename `staged` to it
 //!     delete     step, origin, path, print                 the path is now deleted; redo: remove the file that looks like this
+//!     move       seq, origin, from, to, count, print       so many paths, from this one down, got other names; redo: rename what looks
+//!                                                          like this
 //!     seen       step, path, print                         what the published file looks like on disk: done, nothing to redo
 //!     void       seq                                       the change of this seq was not made after all
 //! ```
 //!
-//! A `put` or `delete` is durable before the file is touched; `seen` and `void` need not be, they only save work at the next start.
+//! A `put`, `delete` or `move` is durable before the file is touched; `seen` and `void` need not be, they only save work at the next start.
 
 use common::disk::{Fingerprint, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 use common::protocol::Epoch;
@@ -27,6 +29,7 @@ pub(crate) enum JournalRecord {
     Origin { number: Origin, name: String },
     Put { step: Step, origin: Origin, path: Path, entry: Entry, staged: Option<Vec<u8>> },
     Delete { step: Step, origin: Origin, path: Path, print: Option<Fingerprint> },
+    Move { seq: u64, origin: Origin, from: Path, to: Path, count: u64, print: Fingerprint },
     Seen { step: Step, path: Path, print: Fingerprint },
     Void { seq: u64 },
 }
@@ -37,6 +40,7 @@ const PUT: u8 = 3;
 const DELETE: u8 = 4;
 const SEEN: u8 = 5;
 const VOID: u8 = 6;
+const MOVE: u8 = 7;
 
 impl JournalRecord {
     pub(crate) fn encode(&self) -> Packer {
@@ -66,6 +70,13 @@ impl JournalRecord {
                 if let Some(print) = print {
                     pack_print(&mut out, print);
                 }
+                out
+            }
+            JournalRecord::Move { seq, origin, from, to, count, print } => {
+                let mut out = Packer::new(MOVE);
+                out.u64(*seq).u64(u64::from(origin.0)).bytes(from.as_bytes()).bytes(to.as_bytes());
+                out.u64(*count);
+                pack_print(&mut out, print);
                 out
             }
             JournalRecord::Seen { step, path, print } => {
@@ -105,6 +116,14 @@ impl JournalRecord {
                 origin: Origin(from.small()?),
                 path: unpack_path(&mut from)?,
                 print: if from.is_empty() { None } else { Some(unpack_print(&mut from)?) },
+            },
+            MOVE => JournalRecord::Move {
+                seq: from.u64()?,
+                origin: Origin(from.small()?),
+                from: unpack_path(&mut from)?,
+                to: unpack_path(&mut from)?,
+                count: from.u64()?,
+                print: unpack_print(&mut from)?,
             },
             SEEN => JournalRecord::Seen {
                 step: unpack_step(&mut from)?,
@@ -160,6 +179,14 @@ mod tests {
             },
             JournalRecord::Delete { step, origin, path: path.clone(), print: None },
             JournalRecord::Delete { step, origin, path: path.clone(), print: Some(print) },
+            JournalRecord::Move {
+                seq: 3,
+                origin,
+                from: path.clone(),
+                to: path.clone(),
+                count: 1 << 40,
+                print,
+            },
             JournalRecord::Seen { step, path, print },
             JournalRecord::Void { seq: 9 },
         ] {

@@ -10,30 +10,35 @@
 //! | put of metadata    | what was before, by its fingerprint              | labelled now                                       |
 //! | delete             | the very thing that was to be deleted            | removed now                                        |
 //! |                    | staging holds what was taken away                | dropped if it is that very thing, else kept        |
+//! | move               | the new place holds the very thing               | it was done: seen                                  |
+//! |                    | the old place does, the new one nothing          | renamed now                                        |
+//! |                    | anything else                                    | left to the scan: a client may have been told      |
 //! | torn at its end    |                                                  | what is torn was never acknowledged                |
 //! | damaged            |                                                  | a new epoch; staged things are kept as versions    |
 //! | whole              | the box is a copy, or restored (place.rs)        | a new epoch                                        |
 //!
 //! Nothing else is ever deleted here. What is on disk and in no record is left for the scan, which makes it a version.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use common::cli::log::Log;
 use common::disk::{
-    Expect, Fingerprint, Found, Journal, Outcome, Root, STAGING, Stage, Staged, Stat, StatKind,
+    Expect, Fingerprint, Found, Journal, Outcome, RenameMode, Root, STAGING, Stage, Staged, Stat, StatKind,
 };
 use common::protocol::Epoch;
 use common::tree::{Content, Entry, Kind, Path};
 
-use super::act::label;
+use super::act::{is_likely_thing, label};
 use super::book::Book;
-use super::index::{Index, Record, State};
+use super::index::{Index, Record, State, Step};
 use super::look::{self, Reading, mode_in_box};
 use super::place;
 use super::records::{JournalRecord, MAGIC};
-use super::replay::{Open, Redo, Replay, Replayed};
+use super::replay::{Open, OpenMove, Redo, Replay, Replayed};
 
 /// Opens the journal and repairs what a crash left.
 ///
@@ -67,7 +72,7 @@ pub(crate) fn recover(
         }
     };
     let mut is_new = whole.is_none();
-    let Replayed { mut index, seq, open } = match whole {
+    let Replayed { mut index, seq, open, moves } = match whole {
         Some(replayed) => replayed,
         None => Replayed::nothing(Epoch(random()?)),
     };
@@ -84,7 +89,7 @@ pub(crate) fn recover(
         book: Book::new(journal, seq),
         index,
     };
-    recovery.redo(open.into_iter().collect())?;
+    recovery.redo(open.into_iter().collect(), &moves)?;
     let Recovery { mut book, index, .. } = recovery;
     match is_new {
         true => {
@@ -139,9 +144,16 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    fn redo(&mut self, open: Vec<(Path, Open)>) -> io::Result<()> {
+    /// A delete of something below a directory that was moved later comes before the move, and one at its new place after it.
+    fn redo(&mut self, open: Vec<(Path, Open)>, moves: &BTreeMap<u64, OpenMove>) -> io::Result<()> {
         let deleted: Vec<Fingerprint> = open.iter().filter_map(|(_, open)| deleted_print(open)).collect();
-        self.redo_deletes(&open)?;
+        let mut begun = 0;
+        for (&seq, open_move) in moves {
+            self.redo_deletes(&open, begun..seq)?;
+            self.redo_move(seq, open_move)?;
+            begun = seq;
+        }
+        self.redo_deletes(&open, begun..u64::MAX)?;
         for (path, open) in &open {
             if let Redo::Put(staged) = &open.redo {
                 self.redo_put(path, open, staged.as_deref())?;
@@ -157,9 +169,9 @@ impl Recovery<'_> {
     }
 
     /// What is to be removed is found out before anything is: removing a child changes its directory.
-    fn redo_deletes(&self, open: &[(Path, Open)]) -> io::Result<()> {
+    fn redo_deletes(&self, open: &[(Path, Open)], seqs: Range<u64>) -> io::Result<()> {
         let mut undone = Vec::new();
-        for (path, open) in open {
+        for (path, open) in open.iter().filter(|(_, open)| seqs.contains(&open.step.seq)) {
             let Some(print) = deleted_print(open) else { continue };
             match self.root.stat(path) {
                 Ok(Some(stat)) if is_still(&stat, &print) => undone.push((path, stat)),
@@ -183,6 +195,27 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A move is never taken back: before the crash some client may have been told of it, and nothing would tell it otherwise. Where the
+    /// disk has something else, the scan makes changes of that, of which everybody is told.
+    fn redo_move(&mut self, seq: u64, open: &OpenMove) -> io::Result<()> {
+        let OpenMove { from, to, print, .. } = open;
+        let holds = |path: &Path| match self.root.stat(path) {
+            Ok(Some(stat)) => Some(is_likely_thing(&stat, print)),
+            _ => None,
+        };
+        let is_undone = holds(to).is_none() && holds(from) == Some(true);
+        if is_undone
+            && let Err(error) = Root::rename((self.root, from), (self.root, to), RenameMode::NoReplace)
+        {
+            self.log.warn(format!("{from}: was to be moved to {to}, but can't be; it stays: {error}"));
+        }
+        // If it is not there, the mismatch makes the scan read what is.
+        let placed = self.root.stat(to).ok().flatten().filter(|placed| is_likely_thing(placed, print));
+        let (step, print) = (Step { seq, part: 0 }, placed.map_or(*print, |placed| placed.print));
+        self.index.set_print(to, step, print);
+        self.book.append(&JournalRecord::Seen { step, path: to.clone(), print })
     }
 
     fn redo_put(&mut self, path: &Path, open: &Open, name: Option<&[u8]>) -> io::Result<()> {

@@ -18,6 +18,7 @@ pub(crate) struct Replay {
     /// The last seq given to any change, made or not.
     seq: u64,
     open: BTreeMap<Path, Open>,
+    moves: BTreeMap<u64, OpenMove>,
     origins: BTreeSet<u32>,
 }
 
@@ -28,6 +29,17 @@ pub(crate) struct Open {
     /// What the path held before.
     pub(crate) previous: Option<Record>,
     pub(crate) redo: Redo,
+}
+
+/// A move of which the journal does not say that it reached the disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OpenMove {
+    pub(crate) from: Path,
+    pub(crate) to: Path,
+    /// What was moved looked like this.
+    pub(crate) print: Fingerprint,
+    /// What all the paths held before, old names and new ones.
+    previous: Vec<(Path, Option<Record>)>,
 }
 
 /// What is there to do again.
@@ -46,6 +58,8 @@ pub(crate) struct Replayed {
     /// The last seq given to any change, made or not.
     pub(crate) seq: u64,
     pub(crate) open: BTreeMap<Path, Open>,
+    /// By their seqs.
+    pub(crate) moves: BTreeMap<u64, OpenMove>,
 }
 
 impl Replay {
@@ -78,8 +92,14 @@ impl Replay {
                 let state = State::Tombstone;
                 self.change(path, Record { step, origin, state }, print.map(Redo::Delete))?;
             }
+            JournalRecord::Move { seq, origin, from, to, count, print } => {
+                self.relocate((seq, origin), from, to, count, print)?;
+            }
             JournalRecord::Seen { step, path, print } => {
                 index.set_print(&path, step, print);
+                if self.moves.get(&step.seq).is_some_and(|open| open.to == path) {
+                    self.moves.remove(&step.seq);
+                }
                 if self.open.get(&path).is_some_and(|open| open.step == step) {
                     self.open.remove(&path);
                 }
@@ -107,9 +127,39 @@ impl Replay {
         Ok(())
     }
 
+    /// The index is where it was when the move was judged, so the same paths get new names.
+    fn relocate(
+        &mut self,
+        (seq, origin): (u64, Origin),
+        from: Path,
+        to: Path,
+        count: u64,
+        print: Fingerprint,
+    ) -> Result<(), PackError> {
+        let index = self.index.as_mut().ok_or(PackError)?;
+        let renamed = index.renamed(&from, &to).map_err(|_| PackError)?;
+        let is_free = index.live_entry(&to).is_none() && to != from && !to.is_below(&from);
+        let is_in_order = self.seq < seq;
+        let is_known = origin == Origin::BOX || self.origins.contains(&origin.0);
+        if count == 0 || renamed.len() as u64 != count || !is_free || !is_in_order || !is_known {
+            return Err(PackError);
+        }
+        let paths = || renamed.iter().flat_map(|(old, new)| [old, new]);
+        let previous = paths().map(|path| (path.clone(), index.get(path).copied())).collect();
+        // What was open there is settled: it was seen, or the tombstone is not to be acted on any more.
+        paths().for_each(|path| drop(self.open.remove(path)));
+        index.relocate(&renamed, seq, origin);
+        self.seq = seq;
+        self.moves.insert(seq, OpenMove { from, to, print, previous });
+        Ok(())
+    }
+
     /// The change of this seq was not made: what it replaced still stands.
     fn void(&mut self, seq: u64) {
         let Some(index) = &mut self.index else { return };
+        for (path, previous) in self.moves.remove(&seq).into_iter().flat_map(|open| open.previous) {
+            index.take_back(&path, previous);
+        }
         self.open.retain(|path, open| {
             if open.step.seq == seq {
                 index.take_back(path, open.previous);
@@ -120,14 +170,14 @@ impl Replay {
 
     /// What all records came to; `None` if there was not even a snapshot.
     pub(crate) fn finish(self) -> Option<Replayed> {
-        Some(Replayed { index: self.index?, seq: self.seq, open: self.open })
+        Some(Replayed { index: self.index?, seq: self.seq, open: self.open, moves: self.moves })
     }
 }
 
 impl Replayed {
     /// The beginning of a history.
     pub(crate) fn nothing(epoch: Epoch) -> Replayed {
-        Replayed { index: Index::new(epoch), seq: 0, open: BTreeMap::new() }
+        Replayed { index: Index::new(epoch), seq: 0, open: BTreeMap::new(), moves: BTreeMap::new() }
     }
 }
 
@@ -208,6 +258,26 @@ mod tests {
         assert!(replayed.index.get(&path()).is_none());
     }
 
+    fn relocate(seq: u64, to: &str, count: u64) -> JournalRecord {
+        let to = Path::new(to.as_bytes()).unwrap();
+        JournalRecord::Move { seq, origin: Origin::BOX, from: path(), to, count, print: PRINT }
+    }
+
+    #[test]
+    fn a_move_is_open_until_it_is_seen() {
+        let b = Path::new(b"b").unwrap();
+        let begun = [snapshot(0), put(1, 0), seen(1), relocate(2, "b", 1)];
+        let replayed = replay(&begun).unwrap();
+        assert_eq!((replayed.seq, replayed.open.len(), replayed.moves.len()), (2, 0, 1));
+        assert!(replayed.index.live_entry(&path()).is_none() && replayed.index.live_entry(&b).is_some());
+        let end = |record: JournalRecord| replay(&[&begun[..], &[record]].concat()).unwrap();
+        let done = end(JournalRecord::Seen { step: step(2), path: b.clone(), print: PRINT });
+        assert_eq!(done.moves.len(), 0);
+        let void = end(JournalRecord::Void { seq: 2 });
+        assert_eq!((void.moves.len(), void.index.get(&path()).unwrap().step), (0, step(1)));
+        assert!(void.index.get(&b).is_none());
+    }
+
     #[test]
     fn what_no_server_of_ours_writes_is_damage() {
         let named = JournalRecord::Origin { number: Origin(1), name: "laptop".into() };
@@ -220,6 +290,11 @@ mod tests {
             vec![snapshot(0), put(2, 0), put(2, 0)],
             vec![snapshot(0), put(2, 0), delete(1)],
             vec![snapshot(0), named.clone(), put(1, 2)],
+            vec![snapshot(0), relocate(1, "b", 1)],
+            vec![snapshot(0), put(1, 0), relocate(1, "b", 1)],
+            vec![snapshot(0), put(1, 0), relocate(2, "b", 2)],
+            vec![snapshot(0), put(1, 0), relocate(2, "a", 1)],
+            vec![snapshot(0), put(1, 0), relocate(2, "a/b", 1)],
             vec![snapshot(0), JournalRecord::Origin { number: Origin(2), name: "laptop".into() }],
         ] {
             assert!(replay(&records).is_err(), "{records:?}");

@@ -8,11 +8,14 @@
 //! | anything else                 | refused                | refused               | refused            |
 //!
 //! The second row makes a repeated request succeed whose first answer was lost, whatever it requires: what the client wants is so.
+//!
+//! A move wants what is required at the old path, and nothing at the new one. It was made before if the tombstone at the old path and what
+//! is at the new one are of the same change.
 
 use std::io;
 
 use common::disk::{Expect, Fingerprint};
-use common::tree::{Entry, Kind, Meta, Path, Tag};
+use common::tree::{Entry, Kind, Meta, Path};
 
 use super::change::{Action, Refused, Require};
 use super::index::{Index, Record, State};
@@ -30,6 +33,8 @@ pub(crate) enum Verdict {
     Label(Entry),
     /// What is expected there is removed.
     Remove(Expect),
+    /// What is there gets another name.
+    Move,
     /// The index follows the box: this was made or changed by hand.
     Note(Entry, Fingerprint),
     /// The index follows the box: this was deleted by hand.
@@ -44,6 +49,7 @@ pub(crate) fn judge(index: &Index, path: &Path, action: &Action) -> Result<Verdi
     match action {
         Action::Put { entry, require, .. } => judge_put(index, path, entry, require),
         Action::Delete { require } => judge_delete(index, path, require),
+        Action::Move { to, require } => judge_move(index, path, to, require),
         Action::SetMeta { mtime, mode, require } => {
             require_met(index, path, require)?;
             let entry = index.live_entry(path).ok_or(Refused::NotFound)?;
@@ -91,6 +97,25 @@ fn judge_delete(index: &Index, path: &Path, require: &Require) -> Result<Verdict
     }
 }
 
+fn judge_move(index: &Index, from: &Path, to: &Path, require: &Require) -> Result<Verdict, Refused> {
+    if to == from || to.is_below(from) {
+        return Err(Refused::IntoItself);
+    }
+    let (old, new) = (index.get(from), index.get(to));
+    if old.and_then(Record::entry).is_none() {
+        let is_done = old.zip(new).is_some_and(|(old, new)| old.step.seq == new.step.seq)
+            && require.is_met_by(index.live_entry(to));
+        return if is_done { Ok(Verdict::Settled) } else { Err(Refused::NotFound) };
+    }
+    require_met(index, from, require)?;
+    require_met(index, to, &Require::Nothing)?;
+    if !index.has_parent(to) {
+        return Err(Refused::ParentMissing);
+    }
+    // What the server could not read yet may be another version than the one required.
+    expected(old).map(|_| Verdict::Move)
+}
+
 fn judge_meta(known: &Entry, wanted: &Entry) -> Verdict {
     if known.same_meta(wanted) { Verdict::Settled } else { Verdict::Label(*wanted) }
 }
@@ -107,14 +132,10 @@ fn judge_found(index: &Index, path: &Path, entry: &Entry, print: Fingerprint) ->
 }
 
 fn require_met(index: &Index, path: &Path, require: &Require) -> Result<(), Refused> {
-    let current = index.live_entry(path).map(|entry| Tag::from(entry.content));
-    let is_met = match require {
-        Require::Nothing => current.is_none(),
-        Require::OneOf(tags) => current.is_some_and(|current| tags.contains(&current)),
-        Require::Something => current.is_some(),
-        Require::Anything => true,
-    };
-    if is_met { Ok(()) } else { Err(Refused::Precondition(index.describe(path))) }
+    match require.is_met_by(index.live_entry(path)) {
+        true => Ok(()),
+        false => Err(Refused::Precondition(index.describe(path))),
+    }
 }
 
 /// What the disk must hold if the index is right.
@@ -132,7 +153,7 @@ fn expected(record: Option<&Record>) -> Result<Expect, Refused> {
 #[cfg(test)]
 mod tests {
     use common::protocol::Epoch;
-    use common::tree::{Content, Mtime};
+    use common::tree::{Content, Mtime, Tag};
     use common::wire::sha256::Hash;
 
     use super::super::index::{Origin, Step};
@@ -183,6 +204,7 @@ mod tests {
             Ok(Verdict::Label(_)) => "label".into(),
             Ok(Verdict::Remove(Expect::EmptyDirectory)) => "remove directory".into(),
             Ok(Verdict::Remove(_)) => "remove file".into(),
+            Ok(Verdict::Move) => "move".into(),
             Ok(Verdict::Note(..)) => "note".into(),
             Ok(Verdict::Forget) => "forget".into(),
             Err(Refused::Precondition(current)) => {
@@ -191,6 +213,8 @@ mod tests {
             Err(Refused::ParentMissing) => "no parent".into(),
             Err(Refused::NotEmpty) => "not empty".into(),
             Err(Refused::NotFound) => "not found".into(),
+            Err(Refused::IntoItself) => "into itself".into(),
+            Err(Refused::BadName(_)) => "bad name".into(),
             Err(Refused::Disk(_)) => "disk".into(),
             Err(Refused::Stopping) => "stopping".into(),
         }
@@ -252,6 +276,51 @@ mod tests {
             let action = Action::Delete { require };
             assert_eq!(word(judge(&index(), &path(name), &action)), verdict, "{name} {action:?}");
         }
+    }
+
+    #[test]
+    fn moves() {
+        use Require::Something;
+        let directory = || Require::OneOf(vec![Tag::Directory]);
+        for (name, to, require, verdict) in [
+            ("f", "n", one_of(1), "move"),
+            ("f", "t", one_of(1), "move"),
+            ("f", "d/n", Something, "move"),
+            ("d", "n", directory(), "move"),
+            ("d", "e/d", directory(), "move"),
+            ("f", "n", one_of(2), "412 at 1"),
+            ("f", "d", one_of(1), "412 at 2"),
+            ("f", "d/f", one_of(1), "412 at 3"),
+            ("d/f", "d", one_of(1), "412 at 2"),
+            ("f", "n/n", one_of(1), "no parent"),
+            ("f", "t/n", one_of(1), "no parent"),
+            ("f", "f", one_of(1), "into itself"),
+            ("f", "f/n", one_of(1), "into itself"),
+            ("d", "d/n/n", directory(), "into itself"),
+            ("t", "n", one_of(1), "not found"),
+            ("n", "f", one_of(1), "not found"),
+            ("u", "n", one_of(1), "disk"),
+        ] {
+            let action = Action::Move { to: path(to), require };
+            assert_eq!(word(judge(&index(), &path(name), &action)), verdict, "{name} {action:?}");
+        }
+    }
+
+    #[test]
+    fn a_move_repeated_after_a_lost_answer() {
+        let mut index = index();
+        let renamed = index.renamed(&path("d"), &path("e/d")).unwrap();
+        index.relocate(&renamed, 7, Origin::BOX);
+        let again = |index: &Index, name: &str, to: &str, require: Require| {
+            word(judge(index, &path(name), &Action::Move { to: path(to), require }))
+        };
+        let directory = || Require::OneOf(vec![Tag::Directory]);
+        assert_eq!(again(&index, "d", "e/d", directory()), "settled");
+        assert_eq!(again(&index, "d", "e/d", one_of(1)), "not found");
+        assert_eq!(again(&index, "d", "e", directory()), "not found");
+        let state = State::Live(file(2), Some(PRINT));
+        index.apply(path("e/d/f"), Record { step: Step { seq: 8, part: 0 }, origin: Origin::BOX, state });
+        assert_eq!(again(&index, "d/f", "e/d/f", one_of(2)), "not found");
     }
 
     #[test]

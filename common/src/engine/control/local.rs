@@ -69,10 +69,17 @@ impl Control {
         let local = match stat {
             Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
+            Some(stat) if base.is_none() => match self.known_by_inode(&stat) {
+                Some(entry) => Local::Known(entry, stat.print),
+                None => Local::Seen(stat),
+            },
             Some(stat) => Local::Seen(stat),
             None if base.is_none() => Local::AsBase,
             None => Local::Absent,
         };
+        if local == Local::Absent {
+            self.note_absent(path);
+        }
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         if !is_directory {
             self.observe_nothing_below(path);
@@ -105,6 +112,7 @@ impl Control {
         below.extend(self.inner.tracks.range::<[u8], _>(range).map(|(path, _)| path.clone()));
         for path in below {
             let local = if self.state.base(&path).is_some() { Local::Absent } else { Local::AsBase };
+            self.note_absent(&path);
             let track = self.track(&path);
             if track.local != local {
                 track.local = local;

@@ -18,8 +18,9 @@ mod local;
 mod outcome;
 mod remote;
 mod schedule;
+mod shortcut;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
 use crate::tree::{Path, Tag};
 use guard::Guard;
+use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -98,6 +100,10 @@ struct Inner {
     received: Option<Cursor>,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, Tag)>,
+    /// Paths that are absent, by the inode that was there: what appears with it was renamed.
+    renamed: HashMap<u64, Path>,
+    /// Both ends of the moves that workers are at.
+    moving: Moving,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -128,6 +134,8 @@ impl Inner {
             outstanding: BTreeSet::new(),
             received: None,
             displacing: BTreeMap::new(),
+            renamed: HashMap::new(),
+            moving: Moving::new(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -196,7 +204,7 @@ impl Control {
             Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
-            Message::Done(done) => self.hear_outcome(done),
+            Message::Done(done) => self.hear_outcome(*done),
             Message::Stop(signal) => self.end(Ended::Stopped(signal)),
         }
     }
@@ -236,6 +244,9 @@ impl Control {
 
     fn keep_state(&mut self) {
         self.advance_cursor();
+        if self.is_resting() && !self.inner.renamed.is_empty() {
+            self.forget_renamed();
+        }
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;

@@ -20,7 +20,32 @@ impl Control {
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }
+        self.release_ends(path, &job.task);
         match outcome {
+            Outcome::Relocated { from, entry, print, cursor } => {
+                self.inner.done.uploaded += 1;
+                self.reporter.report(&Report::Relocated {
+                    path,
+                    from: &from.path,
+                    moved: from.moves,
+                    side: Side::Server,
+                });
+                self.relocated(path, &from, Base { entry, print }, cursor);
+            }
+            Outcome::TakenHere { from, entry, print } => {
+                self.inner.done.downloaded += 1;
+                self.reporter.report(&Report::Relocated {
+                    path,
+                    from: &from.path,
+                    moved: from.moves,
+                    side: Side::Here,
+                });
+                self.taken_here(path, &from, Base { entry, print });
+            }
+            Outcome::NoSource => {
+                self.track(path).plainly = true;
+                self.queue(path);
+            }
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
             Outcome::Uploaded { entry, print, cursor } => {
                 self.inner.done.uploaded += 1;
@@ -80,7 +105,7 @@ impl Control {
     }
 
     /// The server took over our version: it is the base now. What was heard of either side since stands.
-    fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
+    pub(super) fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
         self.state.remember(path, base);
         let track = self.track(path);
         let told = match track.remote {
@@ -98,7 +123,7 @@ impl Control {
     }
 
     /// The folder took over the server's version.
-    fn fetched(&mut self, path: &Path, base: Base) {
+    pub(super) fn fetched(&mut self, path: &Path, base: Base) {
         self.state.remember(path, base);
         let track = self.track(path);
         if let Remote::Told { entry: Some(told), seq } = track.remote

@@ -63,9 +63,11 @@ impl Control {
         let base = self.base(path).copied();
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         track.queued = false;
-        if track.busy || track.left || track.retry_at.is_some() {
+        let is_waiting = track.busy || track.left || track.retry_at.is_some();
+        if is_waiting || self.is_being_moved(path) {
             return;
         }
+        let Some(track) = self.inner.tracks.get(path) else { return };
         let heard = match self.inner.link {
             Link::Live => true,
             Link::Listing => track.told,
@@ -118,7 +120,9 @@ impl Control {
             },
             _ => false,
         };
-        if !must_wait {
+        if !must_wait && !self.waits_for_other_half(path, &task) {
+            let task = self.shorten(path, task);
+            self.hold_ends(path, &task);
             self.give(path, task);
         }
     }
@@ -148,6 +152,10 @@ impl Control {
 
     /// Lets the waiting deletes go, if they are not too many.
     fn release_deletes(&mut self) {
+        if !self.inner.moving.is_empty() {
+            // What is being moved will not be deleted.
+            return;
+        }
         let was_held = self.inner.guard.is_held();
         match self.inner.guard.judge(self.inner.deletes.len(), Instant::now()) {
             Brake::Wait => {}

@@ -205,6 +205,86 @@ fn taken_away_but_not_removed() {
     assert_eq!(crashed.scratch.versions(), ["an edit nobody saw"]);
 }
 
+impl Crashed {
+    /// `dir` was to become `new`.
+    fn relocate(&self) {
+        let (from, to, print) = (path("dir"), path("new"), self.print("dir"));
+        self.journal(&[JournalRecord::Move { seq: 4, origin: Origin::BOX, from, to, count: 2, print }]);
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.scratch.at(from), self.scratch.at(to)).unwrap();
+    }
+}
+
+#[test]
+fn moved_but_not_seen() {
+    let crashed = Crashed::new();
+    crashed.relocate();
+    crashed.rename("dir", "new");
+    assert!(crashed.recovered()[0].ends_with("-4"), "nothing else happened");
+    let store = crashed.scratch.open();
+    assert_eq!((live(&store), store.reads()), (vec!["new".into(), "new/x".into(), "old".into()], 0));
+}
+
+#[test]
+fn written_down_but_not_moved() {
+    let crashed = Crashed::new();
+    crashed.relocate();
+    assert!(crashed.recovered()[0].ends_with("-4"));
+    assert_eq!(crashed.scratch.read("new/x"), "x");
+    assert_eq!(live(&crashed.scratch.open()), ["new", "new/x", "old"]);
+}
+
+#[test]
+fn written_down_and_something_is_in_the_way() {
+    let crashed = Crashed::new();
+    crashed.relocate();
+    crashed.scratch.write("new", "by hand");
+    crashed.recovered();
+    assert_eq!((crashed.scratch.read("new"), crashed.scratch.read("dir/x")), ("by hand".into(), "x".into()));
+    assert_eq!(live(&crashed.scratch.open()), ["dir", "dir/x", "new", "old"]);
+    // At the next start it is not tried again.
+    fs::remove_file(crashed.scratch.at("new")).unwrap();
+    assert_eq!(live(&crashed.scratch.open()), ["dir", "dir/x", "old"]);
+}
+
+#[test]
+fn moved_and_then_changed_by_hand() {
+    let crashed = Crashed::new();
+    crashed.relocate();
+    crashed.rename("dir", "new");
+    crashed.scratch.write("new/x", "edited");
+    crashed.scratch.write("dir", "a file now");
+    crashed.recovered();
+    assert_eq!(live(&crashed.scratch.open()), ["dir", "new", "new/x", "old"]);
+    assert_eq!(crashed.seq_of("new"), 4);
+    assert!(4 < crashed.seq_of("new/x") && 4 < crashed.seq_of("dir"));
+
+    let crashed = Crashed::new();
+    crashed.relocate();
+    fs::remove_dir_all(crashed.scratch.at("dir")).unwrap();
+    crashed.recovered();
+    assert_eq!(live(&crashed.scratch.open()), ["old"]);
+    assert!(4 < crashed.seq_of("new"), "who was told of the move is told that it is gone");
+}
+
+#[test]
+fn a_delete_before_a_move_and_one_after_it() {
+    let crashed = Crashed::new();
+    crashed.scratch.write("dir/y", "y");
+    drop(crashed.scratch.open());
+    crashed.delete(Step { seq: 5, part: 0 }, "dir/x");
+    let (from, to, print) = (path("dir"), path("new"), crashed.print("dir"));
+    crashed.journal(&[JournalRecord::Move { seq: 6, origin: Origin::BOX, from, to, count: 2, print }]);
+    let print = Some(crashed.print("dir/y"));
+    let (step, path) = (Step { seq: 7, part: 0 }, path("new/y"));
+    crashed.journal(&[JournalRecord::Delete { step, origin: Origin::BOX, path, print }]);
+    crashed.recovered();
+    assert_eq!(live(&crashed.scratch.open()), ["new", "old"]);
+    assert_eq!(fs::read_dir(crashed.scratch.at("new")).unwrap().count(), 0);
+}
+
 #[test]
 fn unfinished_uploads_are_swept() {
     let crashed = Crashed::new();

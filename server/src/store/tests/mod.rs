@@ -1,6 +1,7 @@
 //! The store as a whole, on a real folder: changes, edits by hand, restarts.
 
 mod crash;
+mod moves;
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +16,7 @@ use common::tree::{Content, Meta, Mtime, Tag};
 use common::wire::sha256::sha256;
 
 use super::*;
-use crate::hub::Next;
+use crate::hub::{News, Next};
 
 /// A directory of its own for a test, removed when the test is done with it.
 pub(super) struct Scratch(PathBuf);
@@ -230,7 +231,8 @@ fn everyone_is_told_under_the_lock() {
     delete(&store, "a", Require::Something).unwrap();
     for seq in 1..=2 {
         let Next::Frame(frame) = subscription.next(Duration::from_secs(5)) else { panic!("no frame") };
-        assert_eq!((frame.seq, frame.change.entry.is_some()), (seq, seq == 1));
+        let News::Whole(encoded) = &frame.news else { panic!("one path") };
+        assert_eq!((frame.seq, encoded.change.entry.is_some()), (seq, seq == 1));
     }
 }
 
@@ -293,7 +295,7 @@ fn many_at_once_and_in_order() {
     }
     assert_eq!(scratch.read("same/below"), "deep");
     let index = store.index();
-    let steps: Vec<u64> = index.changes_after(0).map(|change| change.seq).collect();
+    let steps: Vec<u64> = index.changes_after(Step::end_of(0)).map(|(step, _)| step.seq).collect();
     assert_eq!((index.live(), steps.len(), index.cursor().seq), (602, 602, 606));
 }
 
@@ -358,7 +360,8 @@ fn what_happened_while_it_was_down() {
     assert_eq!(live(&store), ["added", "added/deep", "d", "edited", "same", "touched"]);
     assert_eq!(content(&store.index(), "edited"), Some(file("otherwise").content));
     assert_eq!(content(&store.index(), "d"), Some(file("a file now").content));
-    let changed: Vec<String> = store.index().changes_after(6).map(|change| change.path.to_string()).collect();
+    let changed: Vec<String> =
+        store.index().changes_after(Step::end_of(6)).map(|(_, change)| change.path.to_string()).collect();
     assert_eq!(changed.len(), 7, "{changed:?}");
     assert!(store.index().get(&path("removed")).unwrap().entry().is_none());
 }

@@ -1,0 +1,125 @@
+//! What workers do with content that is already where it is needed, under another name: no content goes over the wire.
+//!
+//! On the server it is moved or copied there (`MOVE`, `COPY`), in the folder here. All of it is a shortcut: whenever it does not work out,
+//! [`Outcome::NoSource`] says so and the content is sent or fetched.
+
+use std::io::{self, Read, Write};
+
+use super::job::{Outcome, Source};
+use super::local::set_meta;
+use super::transfer::{Transfer, Tried, cursor_of, decided_or, disk, network, refusal};
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
+use crate::limits::COPY_BUFFER_BYTES;
+use crate::net::exchange::RequestBody;
+use crate::protocol::path_to_wire;
+use crate::sys::errno;
+use crate::tree::{Content, Entry, Kind, Path, Tag};
+use crate::wire::http::head::Method;
+use crate::wire::sha256::Sha256;
+
+impl Transfer<'_> {
+    /// Lets the server move or copy to `path` what it holds at another path.
+    pub(super) fn relocate(&mut self, path: &Path, entry: Entry, print: Fingerprint, from: &Source) -> Tried {
+        let is_seen = |stat: &Stat| match entry.content.kind() {
+            Kind::Directory => stat.kind == StatKind::Directory,
+            _ => stat.print == print,
+        };
+        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        if !here.as_ref().is_some_and(is_seen) {
+            return Ok(Outcome::LocalIs(here));
+        }
+        if from.moves && self.folder.root.stat(&from.path).map_err(disk("look at"))?.is_some() {
+            return Ok(Outcome::NoSource);
+        }
+        let method = if from.moves { Method::Move } else { Method::Copy };
+        let target = format!("/upload/{}", path_to_wire(&from.path));
+        let fields = self
+            .change_fields(Some(Tag::from(from.base.entry.content)))
+            .with("destination", format!("/upload/{}", path_to_wire(path)))
+            .with("overwrite", "F");
+        let response =
+            self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
+        match response.head.status {
+            200..=299 => {
+                let cursor = cursor_of(&response);
+                // It kept the metadata that it had there; what differs here is sent as a change of metadata.
+                let entry = Entry { meta: from.base.entry.meta, ..entry };
+                Ok(Outcome::Relocated { from: from.clone(), entry, print, cursor })
+            }
+            _ => decided_or(refusal(response, "move")?, Outcome::NoSource),
+        }
+    }
+
+    /// Puts a version in its place whose content is at another path of the folder.
+    pub(super) fn take_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
+        match from.moves && expect == Expect::Absent {
+            true => self.move_here(path, remote, from),
+            false => self.copy_here(path, remote, expect, from),
+        }
+    }
+
+    fn move_here(&mut self, path: &Path, remote: Entry, from: &Source) -> Tried {
+        let root = &self.folder.root;
+        let before = root.stat(&from.path).map_err(disk("look at"))?;
+        if before.is_none_or(|stat| stat.print != from.base.print) {
+            return Ok(Outcome::NoSource);
+        }
+        match Root::rename((root, &from.path), (root, path), RenameMode::NoReplace) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(errno::EEXIST) => {
+                return Ok(Outcome::LocalIs(root.stat(path).map_err(disk("look at"))?));
+            }
+            Err(error) => return Err(disk("move")(error)),
+        }
+        let moved = root.stat(path).map_err(disk("look at"))?;
+        if moved.is_none_or(|stat| !stat.print.is_likely_same_content(&from.base.print)) {
+            // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
+            return Ok(Outcome::LocalIs(moved));
+        }
+        root.set_mode(path, remote.meta.mode).map_err(disk("set metadata of"))?;
+        root.set_mtime(path, remote.meta.mtime).map_err(disk("set metadata of"))?;
+        match root.stat(path).map_err(disk("look at"))? {
+            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), entry: remote, print: placed.print }),
+            None => Ok(Outcome::LocalIs(None)),
+        }
+    }
+
+    fn copy_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+        let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
+        if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
+            return Ok(Outcome::NoSource);
+        }
+        let (mut staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (mut hasher, mut size) = (Sha256::new(), 0);
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(Outcome::NoSource),
+            };
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(disk("write"))?;
+            size += count as u64;
+        }
+        if remote.content != (Content::File { size, hash: hasher.finish() }) {
+            return Ok(Outcome::NoSource);
+        }
+        set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
+        self.settle(&file).map_err(disk("flush"))?;
+        if expect != Expect::Absent {
+            staged.mark_as_taken().map_err(disk("rename"))?;
+        }
+        match staged.publish(path, expect).map_err(disk("put in place"))? {
+            DiskOutcome::Done(stat) => {
+                let from = Source { moves: false, ..from.clone() };
+                Ok(Outcome::TakenHere { from, entry: remote, print: stat.print })
+            }
+            DiskOutcome::Changed => {
+                Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+            }
+        }
+    }
+}

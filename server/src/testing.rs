@@ -1,0 +1,53 @@
+//! What several tests need: a whole server on a box of its own, without sockets.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use common::cli::log::{Format, Level, Log};
+
+use crate::auth::Auth;
+use crate::hub::Hub;
+use crate::registry::Registry;
+use crate::service::{Counter, Service};
+use crate::store::{Options, Store};
+
+/// A service and its box, both gone when it is dropped.
+pub(crate) struct Workshop {
+    pub(crate) service: Arc<Service>,
+    pub(crate) dir: PathBuf,
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl Workshop {
+    pub(crate) fn new() -> Workshop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("filesync-server-{}-{number}", std::process::id()));
+        // What an earlier process of the same number left behind.
+        let _ = fs::remove_dir_all(&dir);
+        let (log, hub) = (Log::new(Level::Error, Format::Text), Hub::new());
+        let store = Store::open(&dir, Options { fsync: false, force: false }, log, hub.clone()).unwrap();
+        let service = Service {
+            store,
+            hub,
+            auth: Auth::new("correct-horse-battery").unwrap(),
+            log,
+            registry: Arc::new(Registry::default()),
+            loopback: true,
+            started: Instant::now(),
+            requests: Counter::default(),
+            panics: Counter::default(),
+        };
+        Workshop { service: Arc::new(service), dir }
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        self.service.store.stop();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
