@@ -6,6 +6,8 @@
 mod conflict;
 mod decide;
 mod guard;
+#[cfg(test)]
+mod histories;
 
 pub use conflict::{conflict_path, is_conflict_name};
 pub use decide::{MetaVerdict, Remote, Verdict, decide, decide_meta};

@@ -177,12 +177,10 @@ impl Control {
     fn deleted_remote(&mut self, path: &Path, cursor: Option<Cursor>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
-        self.state.forget(path);
+        // It may be back by now.
+        self.drop_base(path);
         let is_newer = |seq: u64| cursor.is_some_and(|cursor| cursor.seq < seq);
         let track = self.track(path);
-        if track.local == Local::Absent {
-            track.local = Local::AsBase;
-        }
         let told = match track.remote {
             Remote::Told { seq, .. } => Some(seq),
             _ => None,
@@ -257,7 +255,10 @@ impl Control {
                 self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
             }
             None => {
-                self.track(path).remote = Remote::Unknown;
+                let old = std::mem::replace(&mut self.track(path).remote, Remote::Unknown);
+                if let Remote::Told { seq, .. } = old {
+                    self.inner.outstanding.remove(&(seq, path.clone()));
+                }
                 self.queue(path);
             }
         }
