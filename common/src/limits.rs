@@ -70,6 +70,14 @@ pub const PATH_BYTES: usize = 4095;
 pub const NAME_BYTES: usize = 255;
 /// Longest target of a symbolic link in bytes.
 pub const LINK_BYTES: usize = 4095;
+/// Most bytes of ignore rules, those of all sources together. Together with [`PATH_BYTES`] this bounds what judging one path can cost.
+pub const IGNORE_BYTES: usize = 64 * 1024;
+/// Most ignore rules: each path is held against each.
+pub const IGNORE_RULES: usize = 1000;
+/// Longest pattern of an ignore rule in bytes.
+pub const IGNORE_PATTERN_BYTES: usize = 1024;
+/// Most names in a pattern, so that how far it has got fits into the bits of one word.
+pub const IGNORE_PATTERN_NAMES: usize = 63;
 
 // ---- Disk ------------------------------------------------------------------------------------------------------------------------
 

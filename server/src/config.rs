@@ -12,6 +12,8 @@ pub(crate) const HELP: &str = "\
 Keeps a folder, the box, in sync with the folders of any number of clients.
 
 Usage: server [OPTIONS]
+       server verify --box DIR      compare every byte of the box with what the server knows of it, and change nothing; not while
+                                    a server runs on it. Prints a line for each difference, and exits with 1 if there is one
 
 Options:
   --listen HOST:PORT         where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
@@ -53,6 +55,8 @@ const OPTIONS: &[Spec] = &[
 pub(crate) enum Command {
     /// Serve the box until a signal comes.
     Serve(Config),
+    /// Compare the box in this folder with its index.
+    Verify(PathBuf),
     /// Print the help.
     Help,
     /// Print the version.
@@ -97,8 +101,10 @@ pub(crate) fn read(
         return Ok(Command::Version);
     }
     let config = resolve(&parsed, &env)?;
-    parsed.no_argument()?;
-    Ok(Command::Serve(config))
+    match parsed.positional() {
+        [command] if command == "verify" => Ok(Command::Verify(config.box_dir)),
+        _ => parsed.no_argument().map(|()| Command::Serve(config)),
+    }
 }
 
 fn resolve(parsed: &Parsed, env: &impl Fn(&str) -> Option<OsString>) -> Result<Config, UsageError> {
@@ -178,7 +184,8 @@ mod tests {
     fn commands() {
         assert_eq!(read_with(&["-h", "nonsense"], &[("FILESYNC_FORCE", "perhaps")]), Ok(Command::Help));
         assert_eq!(read_with(&["-V"], &[]), Ok(Command::Version));
-        for args in [&["serve"][..], &["--bax", "b"], &["--box"]] {
+        assert_eq!(read_with(&["verify", "--box", "b"], &[]), Ok(Command::Verify("b".into())));
+        for args in [&["serve"][..], &["verify", "b"], &["--bax", "b"], &["--box"]] {
             assert!(read_with(args, &[]).is_err(), "{args:?}");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!     main -> config -> server        the command line, and one run from start to stop
+//!                    -> verify        or a look at the box while no server runs
 //!     listen -> connection -> dispatch -> (sync | download | upload | relocate | status | original) -> store
 //!     store -> hub -> stream          what is stored is told to everybody who listens
 //! ```
@@ -33,6 +34,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod upload;
+mod verify;
 
 use std::env;
 use std::io::{self, Write};
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let exit = match config::read(env::args_os().skip(1), |name| env::var_os(name)) {
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(&format!("{VERSION_NAME}\n")),
+        Ok(Command::Verify(dir)) => verify::run(&dir),
         Ok(Command::Serve(config)) => server::serve(&config, signals),
         Err(error) => {
             let _ = writeln!(io::stderr(), "server: {error}\nTry 'server --help'.");

@@ -3,6 +3,7 @@
 //! ```text
 //!     --name VALUE   --name=VALUE   --flag   -n   -nv   -vv   DIR   --   everything after is no option
 //!     FILESYNC_NAME=VALUE           FILESYNC_FLAG=1           (the command line beats the environment)
+//!     --ignore A --ignore B         FILESYNC_IGNORE=A<newline>B          where an option may have several values
 //! ```
 //!
 //! Strategy: a table of [`Spec`]s a program, one pass over the arguments, one over the table for the environment. Arguments are bytes:
@@ -39,6 +40,8 @@ enum Kind {
     Query { short: char },
     /// Followed by a value.
     Value,
+    /// Followed by a value, and may be given again; in the environment one value a line.
+    Values,
 }
 
 impl Spec {
@@ -62,11 +65,16 @@ impl Spec {
         Self { name, kind: Kind::Value }
     }
 
+    /// An option with a value that may be given more than once: `--ignore PATTERN`.
+    pub const fn values(name: &'static str) -> Self {
+        Self { name, kind: Kind::Values }
+    }
+
     fn short(&self) -> Option<char> {
         match self.kind {
             Kind::Flag { short } => short,
             Kind::Query { short } => Some(short),
-            Kind::Value => None,
+            Kind::Value | Kind::Values => None,
         }
     }
 }
@@ -143,7 +151,7 @@ pub struct Parsed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
     count: usize,
-    value: Option<OsString>,
+    values: Vec<OsString>,
 }
 
 /// Reads the arguments, without the program's own name, and then the environment for what they leave open.
@@ -184,7 +192,12 @@ impl Parsed {
 
     /// The value of the option.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
-        self.found(name)?.value.as_deref()
+        self.values(name).first().map(OsString::as_os_str)
+    }
+
+    /// All values of an option that may have more than one, in order.
+    pub fn values(&self, name: &str) -> &[OsString] {
+        self.found(name).map_or(&[], |found| &found.values)
     }
 
     /// What is no option, in order.
@@ -237,10 +250,10 @@ impl Parsed {
                 return Err(UsageError::UnexpectedValue(name));
             }
             (Kind::Value, _) if 1 < found.count => return Err(UsageError::GivenTwice(name)),
-            (Kind::Value, Some(value)) => found.value = Some(value),
-            (Kind::Value, None) => {
+            (Kind::Value | Kind::Values, Some(value)) => found.values.push(value),
+            (Kind::Value | Kind::Values, None) => {
                 let value = rest.next().filter(|value| !value.as_bytes().starts_with(b"--"));
-                found.value = Some(value.ok_or(UsageError::MissingValue(name))?);
+                found.values.push(value.ok_or(UsageError::MissingValue(name))?);
             }
         }
         Ok(())
@@ -275,8 +288,13 @@ impl Parsed {
             }
             let Some(value) = env(&variable(spec.name)) else { continue };
             match spec.kind {
-                Kind::Value if value.is_empty() => {}
-                Kind::Value => *found = Found { count: 1, value: Some(value) },
+                Kind::Value | Kind::Values if value.is_empty() => {}
+                Kind::Value => *found = Found { count: 1, values: vec![value] },
+                Kind::Values => {
+                    let lines = value.as_bytes().split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+                    found.values = lines.map(|line| OsStr::from_bytes(line).to_os_string()).collect();
+                    found.count = found.values.len();
+                }
                 Kind::Flag { .. } | Kind::Query { .. } => found.count = usize::from(truth(spec.name, value)?),
             }
         }
@@ -400,6 +418,7 @@ mod tests {
         Spec::flag("once"),
         Spec::value("box"),
         Spec::value("token-file"),
+        Spec::values("ignore"),
     ];
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Parsed, UsageError> {
@@ -411,10 +430,12 @@ mod tests {
     fn summary(parsed: &Parsed) -> String {
         let mut words = Vec::new();
         for spec in SPECS {
-            match (parsed.count(spec.name), parsed.value(spec.name)) {
+            match (parsed.count(spec.name), parsed.values(spec.name)) {
                 (0, _) => {}
-                (count, None) => words.push(format!("{}*{count}", spec.name)),
-                (_, Some(value)) => words.push(format!("{}={}", spec.name, shown(value))),
+                (count, []) => words.push(format!("{}*{count}", spec.name)),
+                (_, values) => {
+                    words.extend(values.iter().map(|value| format!("{}={}", spec.name, shown(value))));
+                }
             }
         }
         words.extend(parsed.positional().iter().map(|word| shown(word)));
@@ -444,6 +465,8 @@ mod tests {
             ("--once -- DIR", "once*1 DIR"),
             ("--box x --token-file y a b", "box=x token-file=y a b"),
             ("-hV", "help*1 version*1"),
+            ("--ignore a", "ignore=a"),
+            ("--ignore a --box x --ignore=b --ignore a", "box=x ignore=a ignore=b ignore=a"),
         ] {
             assert_eq!(run(line, &[]).map(|parsed| summary(&parsed)), Ok(want.to_string()), "{line}");
         }
@@ -471,6 +494,8 @@ mod tests {
             ("--box", "--box needs a value (one that begins with -- as --box=VALUE)"),
             ("--box --once", "--box needs a value (one that begins with -- as --box=VALUE)"),
             ("--box a --box=a", "--box is given twice"),
+            ("--ignore a --ignore", "--ignore needs a value (one that begins with -- as --ignore=VALUE)"),
+            ("--ignore --ignore a", "--ignore needs a value (one that begins with -- as --ignore=VALUE)"),
         ] {
             assert_eq!(run(line, &[]).map_err(|error| error.to_string()), Err(want.to_string()), "{line}");
         }
@@ -499,6 +524,11 @@ mod tests {
                 Err("--once (or FILESYNC_ONCE): 'on' is not 1, true, yes, 0, false or no"),
             ),
             ("--help", "FILESYNC_ONCE", "on", Ok("help*1")),
+            ("", "FILESYNC_IGNORE", "a", Ok("ignore=a")),
+            ("", "FILESYNC_IGNORE", "a\n*.o\n\nb\n", Ok("ignore=a ignore=*.o ignore=b")),
+            ("", "FILESYNC_IGNORE", "\n", Ok("")),
+            ("", "FILESYNC_IGNORE", "", Ok("")),
+            ("--ignore o", "FILESYNC_IGNORE", "a\nb", Ok("ignore=o")),
             ("", "FILESYNC_VERSION", "1.2", Ok("")),
             ("", "BOX", "e", Ok("")),
         ] {

@@ -1,6 +1,8 @@
-//! What the two clients' programs have in common: their options, the token, signals, `status`, exit codes. What differs is in the
+//! What the two clients' programs have in common: their options, the token, signals, `status`, `check-ignore`, exit
+//! codes. What differs is in the
 //! programs: how they show what the engine reports.
 
+mod check_ignore;
 pub mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -25,9 +27,10 @@ use crate::net::endpoint::Endpoint;
 use crate::sys::signals::{Signal, Signals};
 use crate::threads::spawn;
 use crate::wire::json::{Number, Value, Writer};
+use check_ignore::check_ignore;
 
 /// The options that both clients have.
-pub const OPTIONS: [Spec; 14] = [
+pub const OPTIONS: [Spec; 15] = [
     Spec::value("server"),
     Spec::value("token-file"),
     Spec::value("name"),
@@ -36,6 +39,7 @@ pub const OPTIONS: [Spec; 14] = [
     Spec::flag("force"),
     Spec::value("workers"),
     Spec::value("poll"),
+    Spec::values("ignore"),
     Spec::flag("no-fsync"),
     Spec::flag("json"),
     Spec::short_flag("verbose", 'v'),
@@ -107,6 +111,13 @@ impl Program {
             && command == "status"
         {
             return status(rest, parsed.flag("json"));
+        }
+        if let [command, rest @ ..] = parsed.positional()
+            && command == "check-ignore"
+        {
+            let (lines, exit) = check_ignore(rest, parsed.values("ignore"))?;
+            say(io::stdout(), &lines);
+            return Ok(exit);
         }
         self.sync(&parsed)
     }
@@ -199,6 +210,7 @@ fn resolve(parsed: &Parsed) -> Result<Options, Refused> {
         once: has("once") || has("dry-run"),
         dry_run: has("dry-run"),
         force: has("force"),
+        ignore: parsed.values("ignore").to_vec(),
         direction,
         workers,
         mode,

@@ -108,6 +108,19 @@ impl Journal {
         Ok((journal, found))
     }
 
+    /// Hands each record of a journal in order to `each`, and changes nothing on disk, whatever is found.
+    ///
+    /// # Errors
+    /// What the file system says; `NotFound` if there is no journal.
+    pub fn read(
+        directory: &Root,
+        name: &Path,
+        magic: [u8; 8],
+        mut each: impl FnMut(&[u8]) -> Result<(), PackError>,
+    ) -> io::Result<Found> {
+        read_all(directory.open_file(name)?, magic, &mut each)
+    }
+
     /// Adds a record to those not written yet. Beyond [`JOURNAL_PENDING_BYTES`] they are handed to the kernel at once.
     ///
     /// # Errors

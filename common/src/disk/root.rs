@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::limits::LINK_BYTES;
 pub use crate::sys::dir::{DirEntry, DirEntryKind};
@@ -62,6 +63,8 @@ pub struct Stat {
     pub mtime: Mtime,
     /// Permission bits, `0o7777` at most.
     pub mode: u16,
+    /// When it was made, if the file system remembers; no program can set it, and renaming leaves it.
+    pub born: Option<Mtime>,
     /// What changes when it is written to, or replaced.
     pub print: Fingerprint,
 }
@@ -114,6 +117,7 @@ impl Stat {
             size: found.size(),
             mtime: (found.mtime(), nanos(found.mtime_nsec())),
             ctime: (found.ctime(), nanos(found.ctime_nsec())),
+            btime: found.created().ok().and_then(since_1970),
         }))
     }
 }
@@ -121,6 +125,12 @@ impl Stat {
 /// std has them signed; the kernel keeps them from 0 to 999,999,999.
 fn nanos(nanos: i64) -> u32 {
     u32::try_from(nanos).unwrap_or(0)
+}
+
+/// As the kernel has it. No file was made before 1970.
+fn since_1970(time: SystemTime) -> Option<(i64, u32)> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    Some((i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
 }
 
 impl From<fs::RawStat> for Stat {
@@ -134,7 +144,8 @@ impl From<fs::RawStat> for Stat {
         let mtime = Mtime::from_parts(raw.mtime.0, raw.mtime.1);
         let ctime = Mtime::from_parts(raw.ctime.0, raw.ctime.1);
         let print = Fingerprint { ino: raw.ino, size: raw.size, mtime, ctime };
-        Stat { kind, size: raw.size, mtime, mode: (raw.mode & MODE_BITS) as u16, print }
+        let born = raw.btime.map(|(secs, nanos)| Mtime::from_parts(secs, nanos));
+        Stat { kind, size: raw.size, mtime, mode: (raw.mode & MODE_BITS) as u16, born, print }
     }
 }
 

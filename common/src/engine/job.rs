@@ -75,8 +75,12 @@ pub(super) enum Outcome {
     MetaAgrees { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
     /// Something else than expected is on disk: this, or nothing.
     LocalIs(Option<Stat>),
-    /// The directory is not empty.
-    NotEmpty,
+    /// The directory is not empty, here.
+    NotEmptyHere,
+    /// The directory is not empty, on the server.
+    NotEmptyThere,
+    /// The server has no directory to put it into.
+    ParentMissing,
     /// The server holds something else than expected: this, or nothing it knows of.
     RemoteIs(Option<RemoteEntry>),
     /// It did not work; the path may be tried again later.

@@ -86,7 +86,7 @@ fn system_time(mtime: Mtime) -> SystemTime {
 pub(super) fn delete(folder: &Folder, path: &Path, expect: Expect) -> io::Result<Outcome> {
     match (folder.stage.remove(path, expect)?, expect) {
         (DiskOutcome::Done(()), _) => Ok(Outcome::DeletedLocal),
-        (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmpty),
+        (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmptyHere),
         (DiskOutcome::Changed, _) => Ok(Outcome::LocalIs(folder.root.stat(path)?)),
     }
 }

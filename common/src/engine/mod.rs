@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod relocate;
 mod report;
+mod rules;
 mod state;
 mod status;
 mod stream;
@@ -25,6 +26,7 @@ mod track;
 mod transfer;
 mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -40,6 +42,7 @@ pub use folder::{Folder, FolderError, random_u64};
 use message::Message;
 pub use progress::Progress;
 pub use report::{Counts, Report, Reporter, Side, Snapshot};
+pub use rules::{ReadRulesError, read_rules};
 use state::{Flush, State};
 use status::StatusFile;
 pub use status::{Phase, read_status};
@@ -75,6 +78,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Let mass deletions through.
     pub force: bool,
+    /// Ignore rules besides those in the folder's `.syncignore`; they win over those.
+    pub ignore: Vec<OsString>,
     /// Which side follows which.
     pub direction: Direction,
     /// Jobs at a time.
@@ -109,6 +114,8 @@ pub enum Ended {
 pub enum StartError {
     /// The folder can't be synced.
     Folder(FolderError),
+    /// Its ignore rules are not known.
+    Rules(ReadRulesError),
     /// The system has no room for it.
     System(io::Error),
 }
@@ -117,6 +124,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Folder(error) => error.fmt(f),
+            StartError::Rules(error) => {
+                write!(f, "cannot read the ignore rules: {error}; without them too much would be synced")
+            }
             StartError::System(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -157,6 +167,7 @@ impl Engine {
     /// The folder can't be synced, or the system has no room.
     pub fn start(options: Options, mut reporter: Box<dyn Reporter>) -> Result<Engine, StartError> {
         let folder = Arc::new(Folder::open(&options.directory).map_err(StartError::Folder)?);
+        let rules = read_rules(&folder.root, &options.ignore).map_err(StartError::Rules)?;
         let system = StartError::System;
         let flush = if options.durable { Flush::Durable(folder.root.clone()) } else { Flush::Never };
         let new_id = format!("{:016x}{:016x}", random_u64().map_err(system)?, random_u64().map_err(system)?);
@@ -188,8 +199,18 @@ impl Engine {
         let mut status = StatusFile::new(folder.private.clone());
         status.show(Phase::Offline, state.cursor(), 0, state.conflicts(), &[], None);
         let looker = observer.looker();
-        let control =
-            Control::new(Parts { options, folder, state, pool, stream, looker, progress, reporter, status });
+        let control = Control::new(Parts {
+            options,
+            folder,
+            rules,
+            state,
+            pool,
+            stream,
+            looker,
+            progress,
+            reporter,
+            status,
+        });
         Ok(Engine { control, queue, observer, stopper: Stopper(sender) })
     }
 

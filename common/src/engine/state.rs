@@ -1,4 +1,5 @@
-//! What client and server have in common, remembered across restarts: the base of every path, and the cursor.
+//! What client and server have in common, remembered across restarts: the base of every path, the cursor, and
+//! under which ignore rules they were made.
 //!
 //! The state is a cache. Losing it, or any part of it, leads to a union of folder and box, never to a delete. For that it may be behind
 //! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
@@ -16,6 +17,7 @@ use crate::protocol::{Cursor, Epoch};
 use crate::sync::is_conflict_name;
 use crate::tree::{Content, Entry, Path};
 use crate::wire::pack::{PackError, Packer, Unpacker};
+use crate::wire::sha256::Hash;
 
 /// First bytes of the file: which book, and which edition of its form.
 const MAGIC: [u8; 8] = *b"FSFOLD\x00\x01";
@@ -24,6 +26,7 @@ const CLIENT: u8 = 1;
 const BASE: u8 = 2;
 const FORGET: u8 = 3;
 const CURSOR: u8 = 4;
+const RULES: u8 = 5;
 
 /// The version of a path that client and server last had in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,7 @@ pub(super) struct State {
     client_id: String,
     bases: BTreeMap<Path, Base>,
     cursor: Option<Cursor>,
+    rules: Option<Hash>,
     conflicts: usize,
     /// Where content can be found again, by the first eight bytes of its hash: of equal files, one.
     by_content: HashMap<u64, Path>,
@@ -68,7 +72,7 @@ impl State {
     /// # Errors
     /// What the file system says.
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
-        let (mut client_id, mut bases, mut cursor) = (None, BTreeMap::new(), None);
+        let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
         let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
@@ -87,9 +91,13 @@ impl State {
                 cursor = new;
                 Ok(())
             }
+            Record::Rules(digest) => {
+                rules = Some(digest);
+                Ok(())
+            }
         })?;
         if matches!(found, Found::Damaged(_)) {
-            (client_id, bases, cursor) = (None, BTreeMap::new(), None);
+            (client_id, bases, cursor, rules) = (None, BTreeMap::new(), None, None);
         }
         let is_new = client_id.is_none();
         let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
@@ -103,6 +111,7 @@ impl State {
             client_id,
             bases,
             cursor,
+            rules,
             conflicts,
             by_content,
             by_inode,
@@ -116,7 +125,7 @@ impl State {
             state.bases.clear();
             state.by_content.clear();
             state.by_inode.clear();
-            (state.cursor, state.conflicts) = (None, 0);
+            (state.cursor, state.rules, state.conflicts) = (None, None, 0);
             state.rewrite()?;
         }
         Ok((state, found))
@@ -174,6 +183,17 @@ impl State {
             self.cursor = cursor;
             self.append(&Record::Cursor(cursor));
         }
+    }
+
+    /// Digest of the ignore rules that the bases and the cursor were made under.
+    pub(super) fn rules(&self) -> Option<Hash> {
+        self.rules
+    }
+
+    /// Notes the rules, after bases and cursor were made to fit them.
+    pub(super) fn set_rules(&mut self, digest: Hash) {
+        self.rules = Some(digest);
+        self.append(&Record::Rules(digest));
     }
 
     /// Drops every base and the cursor: the server's history is another one now. Returns what the bases were, because what files looked
@@ -251,7 +271,9 @@ impl State {
         let client = std::iter::once(Record::Client(self.client_id.clone()));
         let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
         let cursor = std::iter::once(Record::Cursor(self.cursor));
-        self.journal.rewrite(client.chain(bases).chain(cursor).map(|record| record.encode().into_bytes()))?;
+        let rules = self.rules.into_iter().map(Record::Rules);
+        let records = client.chain(bases).chain(cursor).chain(rules);
+        self.journal.rewrite(records.map(|record| record.encode().into_bytes()))?;
         self.compact_length = self.journal.length();
         self.unflushed = 0;
         Ok(())
@@ -287,6 +309,7 @@ enum Record {
     Base(Path, Base),
     Forget(Path),
     Cursor(Option<Cursor>),
+    Rules(Hash),
 }
 
 impl Record {
@@ -316,6 +339,11 @@ impl Record {
                 }
                 out
             }
+            Record::Rules(digest) => {
+                let mut out = Packer::new(RULES);
+                out.bytes(&digest.0);
+                out
+            }
         }
     }
 
@@ -330,6 +358,7 @@ impl Record {
             FORGET => Record::Forget(unpack_path(&mut from)?),
             CURSOR if from.is_empty() => Record::Cursor(None),
             CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
+            RULES => Record::Rules(Hash(from.bytes()?.try_into().map_err(|_| PackError)?)),
             _ => return Err(PackError),
         };
         from.end()?;
@@ -342,7 +371,6 @@ mod tests {
     use super::*;
     use crate::disk::scratch::Scratch;
     use crate::tree::{Meta, Mtime};
-    use crate::wire::sha256::Hash;
 
     fn open(scratch: &Scratch) -> (State, Found) {
         let root = Root::open(scratch.path()).unwrap();
@@ -374,6 +402,7 @@ mod tests {
             state.remember(&path("b"), base(2));
             state.forget(&path("a"));
             state.set_cursor(cursor);
+            state.set_rules(Hash([4; 32]));
             state.flush().unwrap();
             assert!(!state.is_dirty());
         }
@@ -381,6 +410,7 @@ mod tests {
         let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
         assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
         assert_eq!(state.bases(), &BTreeMap::from([(path("b"), base(2))]));
+        assert_eq!(state.rules(), Some(Hash([4; 32])));
     }
 
     #[test]

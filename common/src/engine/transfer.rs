@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::job::{Failure, FailureKind, Outcome};
 use super::local::set_meta;
 use super::progress::Progress;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat};
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -96,6 +96,7 @@ impl Transfer<'_> {
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
                     Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
                 }
+                Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
                 problem => decided_elsewhere(problem, "upload"),
             },
         }
@@ -139,6 +140,7 @@ impl Transfer<'_> {
             200..=299 => Ok(Outcome::DeletedRemote { cursor: cursor_of(&response) }),
             _ => match refusal(response, "delete on the server")? {
                 Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { cursor: None }),
+                Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
                 problem => decided_elsewhere(problem, "delete on the server"),
             },
         }
@@ -179,9 +181,12 @@ impl Transfer<'_> {
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match staged.publish(path, expect).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
-            DiskOutcome::Changed => {
-                Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
-            }
+            DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
+                Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
+                    Ok(Outcome::NotEmptyHere)
+                }
+                now => Ok(Outcome::LocalIs(now)),
+            },
         }
     }
 

@@ -195,6 +195,8 @@ pub struct RawStat {
     pub mtime: (i64, u32),
     /// Last change of content, metadata, names or number of names.
     pub ctime: (i64, u32),
+    /// When the file was made, if the file system remembers.
+    pub btime: Option<(i64, u32)>,
 }
 
 /// `struct statx`: 256 bytes, the same on all architectures.
@@ -233,7 +235,9 @@ struct StatxTime {
 const _: () = assert!(size_of::<Statx>() == 256);
 
 /// Everything that stat(2) gives.
-const STATX_BASIC_STATS: c_long = 0x7ff;
+const STATX_BASIC_STATS: u32 = 0x7ff;
+/// The time of birth as well, where there is one.
+const STATX_BTIME: u32 = 0x800;
 
 /// Asks what `name` in `dir` is. A symbolic link is the link, not its target; a mount that only waits for a visitor is left alone.
 ///
@@ -243,15 +247,17 @@ pub fn stat(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<RawStat> {
     let mut found = Statx::default();
     let dir = c_long::from(dir.as_raw_fd());
     let flags = c_long::from(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+    let wanted = c_long::from(STATX_BASIC_STATS | STATX_BTIME);
     let into = &raw mut found;
     // SAFETY: `name` ends with NUL; the call writes one `struct statx`, and `found` is laid out as one and exclusively ours.
-    cvt_r(|| unsafe { syscall(number::STATX, dir, name.as_ptr(), flags, STATX_BASIC_STATS, into) })?;
+    cvt_r(|| unsafe { syscall(number::STATX, dir, name.as_ptr(), flags, wanted, into) })?;
     Ok(RawStat {
         mode: u32::from(found.mode),
         ino: found.ino,
         size: found.size,
         mtime: (found.mtime.secs, found.mtime.nanos),
         ctime: (found.ctime.secs, found.ctime.nanos),
+        btime: (found.mask & STATX_BTIME != 0).then_some((found.btime.secs, found.btime.nanos)),
     })
 }
 

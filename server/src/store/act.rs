@@ -209,12 +209,14 @@ fn is_thing(stat: &Stat, print: &Fingerprint) -> bool {
     }
 }
 
-/// The same for something that was renamed since, which shows.
+/// The same for something that was renamed since, which shows. What was made since may have been given the same inode number.
 pub(crate) fn is_likely_thing(stat: &Stat, print: &Fingerprint) -> bool {
-    match stat.kind {
-        StatKind::Directory => stat.print.ino == print.ino,
-        _ => stat.print.is_likely_same_content(print),
-    }
+    let is_old_enough = stat.born.is_none_or(|born| born <= print.ctime);
+    is_old_enough
+        && match stat.kind {
+            StatKind::Directory => stat.print.ino == print.ino,
+            _ => stat.print.is_likely_same_content(print),
+        }
 }
 
 /// Whether the box holds what the index says.

@@ -19,11 +19,13 @@ mod pick;
 mod place;
 mod records;
 mod recover;
+mod renamed;
 mod replay;
 mod rules;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watch;
 
 use std::fmt;
@@ -52,6 +54,7 @@ pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Requ
 pub(crate) use self::index::{Index, State, Step};
 #[cfg(test)]
 pub(crate) use self::index::{Origin, Record};
+pub(crate) use self::verify::{Difference, Verified, verify};
 
 /// How to run a store.
 #[derive(Clone, Copy, Debug)]
@@ -300,13 +303,29 @@ impl Drop for Store {
 
 /// The kernel frees the lock when the process ends, however it ends.
 fn lock_box(private: &Root) -> Result<File, OpenError> {
-    let path = private.path().to_owned();
-    let disk = |error| OpenError::Disk { what: format!("cannot lock {}", path.display()), error };
-    let name = Path::new(b"lock").expect("a plain name is a path");
+    let name = lock_name();
     let file = match private.open_write(&name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => private.create_new(&name, 0o600),
         result => result,
     };
+    lock_file(private, file)
+}
+
+/// The same, but writes nothing: a box that no server has ever locked is in use by none.
+fn lock_existing(private: &Root) -> Result<Option<File>, OpenError> {
+    match private.open_file(&lock_name()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => lock_file(private, file).map(Some),
+    }
+}
+
+fn lock_name() -> Path {
+    Path::new(b"lock").expect("a plain name is a path")
+}
+
+fn lock_file(private: &Root, file: io::Result<File>) -> Result<File, OpenError> {
+    let path = private.path().to_owned();
+    let disk = |error| OpenError::Disk { what: format!("cannot lock {}", path.display()), error };
     let file = file.map_err(disk)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

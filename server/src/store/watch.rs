@@ -1,7 +1,7 @@
 //! Makes changes of what is found in the box: what was made, changed or deleted there by hand.
 //!
-//! What an observation says is compared with the index. What looks the same is the same; what looks changed is read, and becomes a
-//! version if it is one. What is absent is lost, with all below it, from below. Changes are sent without waiting for their outcome, so
+//! What an observation says is compared with the index. What looks the same is the same; what looks changed is read, unless it was only
+//! renamed (renamed.rs), and becomes a version if it is one. What is absent is lost, with all below it, from below. Changes are sent without waiting for their outcome, so
 //! that a thousand of them are a few commit groups; the queue is bounded, and slows the scan down when the disk is slower.
 //!
 //! The first scan is special in two ways. Whoever opens the store waits for it, so that nobody connects before what happened while the
@@ -25,6 +25,7 @@ use super::change::{Action, Change};
 use super::commit::Message;
 use super::index::State;
 use super::look::{Reading, entry, has_mode};
+use super::renamed::Renamed;
 use super::shared::Shared;
 
 /// Between a reading during which a file changed, and the next one.
@@ -51,6 +52,7 @@ pub(crate) struct Watcher {
     changes: SyncSender<Message>,
     first: Option<First>,
     losses: Losses,
+    renamed: Renamed,
     /// What was said already, so that every scan does not say it again.
     said: HashSet<String>,
     is_gone: bool,
@@ -88,11 +90,20 @@ impl Watcher {
     ) -> Watcher {
         let first = Some(First { opened, force, lost: HashSet::new(), replaced: Vec::new() });
         let losses = Losses { since: Instant::now(), lost: 0, entries: 0 };
-        Watcher { shared, changes, first, losses, said: HashSet::new(), is_gone: false }
+        Watcher {
+            shared,
+            changes,
+            first,
+            losses,
+            renamed: Renamed::default(),
+            said: HashSet::new(),
+            is_gone: false,
+        }
     }
 
     /// Takes the next observation; breaks when the store is stopping.
     pub(crate) fn take(&mut self, observation: Observation) -> Flow {
+        self.renamed.forget_old();
         match observation {
             Observation::Listing { directory, entries } => self.listing(directory.as_ref(), entries),
             Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
@@ -148,7 +159,13 @@ impl Watcher {
                 return GO_ON;
             }
         }
-        self.read(path, known.map(|(entry, _)| entry))
+        match self.renamed.recognise(&self.shared, &path, &stat) {
+            Some(before) => {
+                let entry = entry(before.content, &stat, Some(&before));
+                self.send(path, Action::Found { entry, print: stat.print })
+            }
+            None => self.read(path, known.map(|(entry, _)| entry)),
+        }
     }
 
     fn read(&mut self, path: Path, known: Option<Entry>) -> Flow {

@@ -16,12 +16,18 @@ impl Control {
             Observation::Listing { directory, entries } => self.hear_listing(directory.as_ref(), &entries),
             Observation::Look { path, stat } => {
                 self.inner.folder_problems.remove(path.as_bytes());
+                if Self::is_rules_file(&path) {
+                    self.reread_rules();
+                }
                 self.observe(&path, stat);
             }
+            Observation::Unreadable { path: Some(path), .. } if self.rules.ignore(&path, true) => {}
             Observation::Unreadable { path, error } => {
                 let problem = Problem { operation: "read", error: error.to_string() };
                 self.hear_unreadable(path, problem);
             }
+            Observation::Unsuitable { directory: Some(directory), .. }
+                if self.rules.ignore(&directory, true) => {}
             Observation::Unsuitable { directory, name, rule } => {
                 let place = directory.map_or_else(String::new, |directory| format!("{directory}/"));
                 let error = format!("{rule}: {place}{}; it is not synced", name.escape_ascii());
@@ -31,6 +37,7 @@ impl Control {
                 self.inner.scanned = true;
                 self.inner.folder_gone = false;
                 self.inner.folder_problems.remove(GONE_PROBLEM);
+                self.reread_rules();
             }
             Observation::Polling(reason) => {
                 self.reporter.report(&Report::Polling { reason: &reason });
@@ -84,8 +91,9 @@ impl Control {
         if !is_directory {
             self.observe_nothing_below(path);
         }
+        let is_ignored = base.is_none() && self.rules.ignore(path, is_directory);
         match self.inner.tracks.get_mut(path) {
-            None if local == Local::AsBase => return,
+            None if local == Local::AsBase || is_ignored => return,
             Some(track) if is_same(&track.local, &local) => return,
             Some(track) => {
                 track.local = local;

@@ -17,6 +17,7 @@ mod list;
 mod local;
 mod outcome;
 mod remote;
+mod rules;
 mod schedule;
 mod shortcut;
 
@@ -37,7 +38,7 @@ use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
-use crate::tree::{Path, Tag};
+use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
 use shortcut::Moving;
 
@@ -65,6 +66,7 @@ enum Link {
 pub(super) struct Control {
     pub(super) options: Options,
     pub(super) folder: Arc<Folder>,
+    pub(super) rules: Rules,
     pub(super) state: State,
     pub(super) pool: Pool,
     pub(super) stream: StreamThread,
@@ -85,6 +87,8 @@ struct Inner {
     deletes: BTreeSet<Path>,
     /// Deletes that the guard let go.
     going: BTreeSet<Path>,
+    /// Directories that were deleted there, and stay here for what is ignored in them.
+    kept: BTreeSet<Path>,
     guard: Guard,
     free_workers: usize,
     link: Link,
@@ -98,6 +102,8 @@ struct Inner {
     outstanding: BTreeSet<(u64, Path)>,
     /// Up to where the box's changes were told.
     received: Option<Cursor>,
+    /// The next connection has to begin with a complete list; until then the cursor stays where it is.
+    relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, Tag)>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
@@ -125,6 +131,7 @@ impl Inner {
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
+            kept: BTreeSet::new(),
             guard: Guard::new(force),
             free_workers: workers,
             link: Link::Offline,
@@ -133,6 +140,7 @@ impl Inner {
             waiting: None,
             outstanding: BTreeSet::new(),
             received: None,
+            relisting: false,
             displacing: BTreeMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
@@ -152,6 +160,7 @@ impl Inner {
 pub(super) struct Parts {
     pub(super) options: Options,
     pub(super) folder: Arc<Folder>,
+    pub(super) rules: Rules,
     pub(super) state: State,
     pub(super) pool: Pool,
     pub(super) stream: StreamThread,
@@ -165,8 +174,22 @@ impl Control {
     pub(super) fn new(parts: Parts) -> Control {
         let mut inner = Inner::new(parts.options.workers, parts.options.force);
         inner.received = parts.state.cursor();
-        let Parts { options, folder, state, pool, stream, looker, progress, reporter, status } = parts;
-        Control { options, folder, state, pool, stream, looker, progress, reporter, status, inner }
+        let Parts { options, folder, rules, state, pool, stream, looker, progress, reporter, status } = parts;
+        let mut control = Control {
+            options,
+            folder,
+            rules,
+            state,
+            pool,
+            stream,
+            looker,
+            progress,
+            reporter,
+            status,
+            inner,
+        };
+        control.apply_rules();
+        control
     }
 
     /// Runs until something ends it, and says what.
@@ -233,6 +256,7 @@ impl Control {
             complete: cursor.is_none_or(|cursor| cursor.seq == 0),
         };
         if let Some(reply) = self.inner.waiting.take() {
+            self.inner.relisting = false;
             let _ = reply.try_send(Some(head));
         }
     }

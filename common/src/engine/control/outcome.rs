@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Control;
+use super::rules::COPY_IGNORED;
 use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
 use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
@@ -67,7 +68,9 @@ impl Control {
             Outcome::SetAside { copy, now } => self.set_aside(path, &copy, now),
             Outcome::FetchedAside { copy, entry, print } => {
                 self.reporter.report(&Report::Conflict { path, copy: &copy });
-                if let Task::FetchAside { remote } = &job.task {
+                if self.is_ignored(&copy, entry.content.kind()) {
+                    self.leave(path, Some(COPY_IGNORED));
+                } else if let Task::FetchAside { remote } = &job.task {
                     self.inner.displacing.insert(copy.clone(), (path.clone(), Tag::from(remote.content)));
                 }
                 self.track(&copy).local = Local::Known(entry, print);
@@ -75,10 +78,9 @@ impl Control {
             }
             Outcome::MetaAgrees { entry, print, cursor } => self.agreed(path, Base { entry, print }, cursor),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
-            Outcome::NotEmpty => {
-                self.looker.look(path.clone(), std::time::Duration::ZERO);
-                self.revive(path);
-            }
+            Outcome::NotEmptyHere => self.not_empty_here(path),
+            Outcome::NotEmptyThere => self.not_empty_there(path),
+            Outcome::ParentMissing => self.parent_missing(path),
             Outcome::RemoteIs(remote) => self.remote_is(path, remote),
             Outcome::Failed(failure) => self.failed(path, failure),
         }
@@ -264,7 +266,7 @@ impl Control {
         }
     }
 
-    fn failed(&mut self, path: &Path, failure: Failure) {
+    pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
         if failure.kind == FailureKind::NotAuthorised {
             return self.end(Ended::NotAuthorised(failure.error));
         }

@@ -43,6 +43,9 @@ impl Control {
     }
 
     fn hear_cursor(&mut self, cursor: Cursor) {
+        if self.inner.relisting {
+            return;
+        }
         let is_forward =
             self.inner.received.is_none_or(|old| old.epoch != cursor.epoch || old.seq < cursor.seq);
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
@@ -54,6 +57,10 @@ impl Control {
     fn hear_hello(&mut self, now: Cursor) {
         self.inner.link = Link::Listing;
         self.reporter.report(&Report::Connected);
+        if self.inner.relisting {
+            // The head of this connection's list was given away before the rules changed.
+            self.stream.reconnect();
+        }
         for track in self.inner.tracks.values_mut() {
             track.told = false;
         }
@@ -113,8 +120,10 @@ impl Control {
             (None, None) => false,
             _ => true,
         };
+        let is_ignored =
+            base.is_none() && entry.is_some_and(|entry| self.is_ignored(&path, entry.content.kind()));
         let is_tracked = self.inner.tracks.contains_key(&path);
-        if !is_news && !is_tracked {
+        if (!is_news || is_ignored) && !is_tracked {
             return;
         }
         let track = self.track(&path);

@@ -67,6 +67,9 @@ impl Control {
         if is_waiting || self.is_being_moved(path) {
             return;
         }
+        if let Some(step) = self.step_if_ignored(path) {
+            return self.take(path, step);
+        }
         let Some(track) = self.inner.tracks.get(path) else { return };
         let heard = match self.inner.link {
             Link::Live => true,
@@ -175,6 +178,11 @@ impl Control {
 
     /// Both sides hold this.
     pub(super) fn settle(&mut self, path: &Path, base: Base) {
+        if self.is_ignored(path, base.entry.content.kind()) {
+            // Since the job began.
+            return self.forget(path);
+        }
+        self.inner.kept.remove(path);
         self.state.remember(path, base);
         self.drop_track(path);
         if let Some((original, seen)) = self.inner.displacing.remove(path) {
@@ -195,7 +203,7 @@ impl Control {
         }
     }
 
-    fn drop_track(&mut self, path: &Path) {
+    pub(super) fn drop_track(&mut self, path: &Path) {
         self.inner.going.remove(path);
         if let Some(track) = self.inner.tracks.remove(path) {
             if let Remote::Told { seq, .. } = track.remote {
@@ -217,7 +225,7 @@ impl Control {
         below.iter().for_each(|path| self.queue(path));
     }
 
-    fn leave(&mut self, path: &Path, reason: Option<&'static str>) {
+    pub(super) fn leave(&mut self, path: &Path, reason: Option<&'static str>) {
         let problem = reason.map(|reason| Problem { operation: "sync", error: reason.into() });
         if let Some(problem) = &problem {
             self.reporter.report(&Report::Problem { path: Some(path), problem });
@@ -315,7 +323,8 @@ impl Control {
     }
 
     fn has_below(&self, path: &Path) -> bool {
-        let in_bases = self.state.bases().range::<[u8], _>(path.descendants()).next().is_some();
-        in_bases || self.inner.tracks.range::<[u8], _>(path.descendants()).next().is_some()
+        let mut bases = self.state.bases().range::<[u8], _>(path.descendants());
+        bases.any(|(path, _)| !self.inner.kept.contains(path))
+            || self.inner.tracks.range::<[u8], _>(path.descendants()).next().is_some()
     }
 }

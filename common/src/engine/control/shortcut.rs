@@ -153,7 +153,9 @@ impl Control {
                 };
                 track.local = if is_base { Local::AsBase } else { track.local };
             }
-            self.state.remember(&new, base);
+            if !self.is_ignored(&new, base.entry.content.kind()) {
+                self.state.remember(&new, base);
+            }
             self.queue(&new);
         }
         self.state.forget(from);

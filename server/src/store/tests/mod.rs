@@ -2,6 +2,7 @@
 
 mod crash;
 mod moves;
+mod verify;
 
 use std::fs;
 use std::io::Write;

@@ -122,6 +122,65 @@ fn many_at_once_keep_their_order() {
     assert_eq!((scratch.read("e"), scratch.read("sub/e/newer")), ("a file now".into(), "2".into()));
 }
 
+/// Files renamed by hand are known by their inodes; directories and links are looked at, which costs nothing.
+#[test]
+fn by_hand_nothing_is_read_again() {
+    let scratch = Scratch::new();
+    let store = filled(&scratch);
+    for number in 0..50 {
+        put(&store, &format!("d/{number}"), &format!("content {number}"), Require::Nothing).unwrap();
+    }
+    // As the client wanted it; the box itself has to be able to read it.
+    let mode = Action::SetMeta { mtime: None, mode: Some(0o040), require: Require::Something };
+    store.submit(path("d/7"), mode, None).unwrap();
+    let reads = store.reads();
+    fs::create_dir(scratch.at("far")).unwrap();
+    fs::rename(scratch.at("d"), scratch.at("far/away")).unwrap();
+    let is_moved = |index: &Index| index.live() == 56 && index.live_entry(&path("d")).is_none();
+    eventually(&store, "moved", is_moved);
+    let known = *store.index().live_entry(&path("far/away/7")).unwrap();
+    assert_eq!((known.content, known.meta.mode), (file("content 7").content, 0o040));
+    // `far`, `away`, `sub` and the link, some of them twice.
+    assert!(store.reads() - reads <= 10, "{}", store.reads() - reads);
+    drop(store);
+    fs::rename(scratch.at("far/away"), scratch.at("back")).unwrap();
+    fs::rename(scratch.at("back/8"), scratch.at("back/aside")).unwrap();
+    fs::rename(scratch.at("back/9"), scratch.at("back/8")).unwrap();
+    fs::rename(scratch.at("back/aside"), scratch.at("back/9")).unwrap();
+    let store = scratch.try_open(true).unwrap();
+    assert!(store.reads() <= 10, "{}", store.reads());
+    assert_eq!(content(&store.index(), "back/8"), Some(file("content 9").content));
+    assert_eq!(content(&store.index(), "back/9"), Some(file("content 8").content));
+    assert_eq!(store.index().live(), 56);
+}
+
+#[test]
+fn what_only_looks_like_it_is_read() {
+    let scratch = Scratch::new();
+    let store = filled(&scratch);
+    let times =
+        fs::FileTimes::new().set_modified(fs::metadata(scratch.at("d/f")).unwrap().modified().unwrap());
+    let make = |name: &str, content: &str| {
+        let aside = scratch.0.join("aside");
+        fs::write(&aside, content).unwrap();
+        fs::File::open(&aside).unwrap().set_times(times).unwrap();
+        fs::rename(&aside, scratch.at(name)).unwrap();
+    };
+    // Another file of the same length and time, in the place of the old one and elsewhere.
+    fs::remove_file(scratch.at("d/f")).unwrap();
+    make("d/g", "g");
+    make("d/f", "h");
+    eventually(&store, "g", |index| content(index, "d/g") == Some(file("g").content));
+    eventually(&store, "h", |index| content(index, "d/f") == Some(file("h").content));
+    // A second name of the same file.
+    fs::hard_link(scratch.at("d/g"), scratch.at("d/link")).unwrap();
+    eventually(&store, "link", |index| content(index, "d/link") == Some(file("g").content));
+    // Renamed, and then written to.
+    fs::rename(scratch.at("d/link"), scratch.at("d/n")).unwrap();
+    scratch.write("d/n", "longer");
+    eventually(&store, "n", |index| content(index, "d/n") == Some(file("longer").content));
+}
+
 /// Random changes through the store: disk and index stay the same, and a restart finds them so without reading a file.
 #[test]
 fn a_random_life() {

@@ -8,6 +8,8 @@ mod down;
 mod hand;
 /// Files, links and directories that take each other's names.
 mod kinds;
+/// Rules that say what does not sync.
+mod ignore;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
 /// Names that Linux allows and others stumble over.
