@@ -76,7 +76,11 @@ impl Control {
                 self.track(&copy).local = Local::Known(entry, print);
                 self.queue(&copy);
             }
-            Outcome::MetaAgrees { entry, print, cursor } => self.agreed(path, Base { entry, print }, cursor),
+            Outcome::MetaAgrees { entry, print, cursor: Some(cursor) } => {
+                self.agreed(path, Base { entry, print }, Some(cursor));
+            }
+            // Taken over from the server: what it told since stands.
+            Outcome::MetaAgrees { entry, print, cursor: None } => self.fetched(path, Base { entry, print }),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
             Outcome::NotEmptyHere => self.not_empty_here(path),
             Outcome::NotEmptyThere => self.not_empty_there(path),
