@@ -38,7 +38,7 @@ const SETTLE_NEW: Duration = Duration::from_millis(50);
 const SETTLE_GONE: Duration = Duration::from_millis(100);
 /// Between two looks at the same path, if it keeps changing.
 const SETTLE_BUSY: Duration = Duration::from_millis(500);
-/// A new file that was written to so recently, and not closed yet, is still being written.
+/// A file that was written to so recently, and not closed yet, is still being written.
 const STILL_WRITING: Duration = Duration::from_secs(2);
 
 /// What was found.
@@ -126,7 +126,7 @@ struct Due {
     at: Instant,
     /// It appeared: if it is a directory, all below is to be watched and listed.
     appeared: bool,
-    /// It was closed after writing, or came as a whole. A file that appeared and was not closed may still be being written.
+    /// It was closed after writing, or came as a whole. A file that was not closed may still be being written.
     complete: bool,
 }
 
@@ -333,6 +333,7 @@ fn read_events(shared: &Shared) {
         for event in events {
             match event {
                 Event::Changed(path) => shared.mark(path, SETTLE, false, true),
+                Event::Written(path) => shared.mark(path, SETTLE_BUSY, false, false),
                 Event::Created { path, .. } => shared.mark(path, SETTLE_NEW, true, false),
                 Event::MovedIn { path, cookie, .. } => {
                     if let Some(at) = moved_out.iter().position(|(out, _)| *out == cookie)
@@ -412,8 +413,8 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         };
         match &stat {
             None if !self.stands() => return self.report(Observation::Gone),
-            Some(found) if due.appeared && !due.complete && is_being_written(found) => {
-                self.shared.mark(path, STILL_WRITING, true, false);
+            Some(found) if !due.complete && is_being_written(found) => {
+                self.shared.mark(path, STILL_WRITING, due.appeared, false);
                 return ControlFlow::Continue(());
             }
             _ => {}
@@ -478,7 +479,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 }
 
-/// Whether a new file is likely still open for writing. The times compared are both of this machine; a wrong answer costs a moment.
+/// Whether a file that was not closed is likely still open for writing. The times compared are both of this machine; a wrong answer costs a moment.
 fn is_being_written(stat: &Stat) -> bool {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(stat.print.mtime.0);
@@ -596,6 +597,16 @@ mod tests {
         observed.expect_look("moved/e/later", true);
         fs::remove_file(path.join("moved/e/later")).unwrap();
         observed.expect_look("moved/e/later", false);
+    }
+
+    #[test]
+    fn a_new_modification_time_alone_is_seen() {
+        let observed = observe(|path| fs::write(path.join("file"), "1").unwrap());
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        let past = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let file = fs::File::open(observed.scratch.path().join("file")).unwrap();
+        file.set_times(fs::FileTimes::new().set_modified(past)).unwrap();
+        observed.expect_look("file", true);
     }
 
     #[test]

@@ -31,17 +31,18 @@ use crate::limits::WATCH_BUFFER_BYTES;
 use crate::sys::errno;
 use crate::sys::inotify::{
     IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_IGNORED, IN_ISDIR,
-    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_Q_OVERFLOW, IN_UNMOUNT, Inotify, Record,
-    WatchId,
+    IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_ONLYDIR, IN_Q_OVERFLOW, IN_UNMOUNT, Inotify,
+    Record, WatchId,
 };
 use crate::sys::poll::{self, PollFd};
 use crate::sys::wake::Wake;
 use crate::tree::Path;
 
-/// What is asked of the kernel for each directory. Not `IN_MODIFY`: a file is looked at when its writer is done with it. Not
-/// `IN_DELETE_SELF`: the directory above tells of it, and of the root it would not come, since we hold that open. `IN_MOVE_SELF` only
-/// makes [`Watch::read`] return when the root is renamed.
+/// What is asked of the kernel for each directory. `IN_MODIFY` because it is all that comes when a program sets the modification time
+/// and leaves the access time alone. Not `IN_DELETE_SELF`: the directory above tells of it, and of the root it would not come, since we
+/// hold that open. `IN_MOVE_SELF` only makes [`Watch::read`] return when the root is renamed.
 const MASK: u32 = IN_CLOSE_WRITE
+    | IN_MODIFY
     | IN_CREATE
     | IN_DELETE
     | IN_MOVED_FROM
@@ -56,6 +57,8 @@ const MASK: u32 = IN_CLOSE_WRITE
 pub enum Event {
     /// A file was closed after writing, or its metadata changed; of a directory, its metadata.
     Changed(Path),
+    /// A file was written to by a program that may go on with it, or only its modification time was set.
+    Written(Path),
     /// Something new has this name. A directory is to be added, then listed; a file may still be being written.
     Created {
         /// The new name.
@@ -230,7 +233,12 @@ impl Watch {
         } else if has(IN_DELETE) {
             Some(Event::Removed { path, is_dir })
         } else {
-            has(IN_CLOSE_WRITE | IN_ATTRIB).then_some(Event::Changed(path))
+            let is_done = has(IN_CLOSE_WRITE | IN_ATTRIB);
+            (is_done || has(IN_MODIFY)).then_some(if is_done {
+                Event::Changed(path)
+            } else {
+                Event::Written(path)
+            })
         }
     }
 
@@ -330,6 +338,7 @@ mod tests {
         fs::remove_dir(root.join("n")).unwrap();
         let want = [
             Event::Created { path: path("new"), is_dir: false },
+            Event::Written(path("new")),
             Event::Changed(path("new")),
             Event::Removed { path: path("new"), is_dir: false },
             Event::Created { path: path("n"), is_dir: true },

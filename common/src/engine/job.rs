@@ -44,8 +44,8 @@ pub(super) enum Task {
     FetchAside { remote: Entry },
     /// Set metadata here.
     PullMeta { entry: Entry, print: Fingerprint },
-    /// Set metadata on the server.
-    PushMeta { entry: Entry },
+    /// Set metadata on the server, if the file still looks like that.
+    PushMeta { entry: Entry, print: Fingerprint },
 }
 
 /// What came of a job.

@@ -114,7 +114,7 @@ impl Sides<'_> {
         match decide_meta(base, local, remote) {
             MetaVerdict::Same => Step::Settle(Base { entry: *remote, print }),
             MetaVerdict::Pull => Step::Do(Task::PullMeta { entry: *remote, print }),
-            MetaVerdict::Push => Step::Do(Task::PushMeta { entry: *local }),
+            MetaVerdict::Push => Step::Do(Task::PushMeta { entry: *local, print }),
         }
     }
 

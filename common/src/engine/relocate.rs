@@ -13,7 +13,7 @@ use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Path, Tag};
+use crate::tree::{Content, Entry, Kind, Mtime, Path, Tag};
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
 
@@ -42,7 +42,10 @@ impl Transfer<'_> {
         match response.head.status {
             200..=299 => {
                 let cursor = cursor_of(&response);
-                // It kept the metadata that it had there; what differs here is sent as a change of metadata.
+                // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
+                // not look like the file, now and after a restart.
+                let is_same = from.base.entry.same_meta(&entry);
+                let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
                 let entry = Entry { meta: from.base.entry.meta, ..entry };
                 Ok(Outcome::Relocated { from: from.clone(), entry, print, cursor })
             }

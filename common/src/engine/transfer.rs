@@ -147,13 +147,19 @@ impl Transfer<'_> {
     }
 
     /// Sets metadata on the server.
-    pub(super) fn push_meta(&mut self, path: &Path, entry: Entry) -> Tried {
-        let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? else {
-            return Ok(Outcome::LocalIs(None));
+    pub(super) fn push_meta(&mut self, path: &Path, entry: Entry, print: Fingerprint) -> Tried {
+        let is_directory = entry.content.kind() == Kind::Directory;
+        let is_seen = |stat: &Stat| match is_directory {
+            true => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
+            false => stat.print == print,
         };
+        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        if !here.as_ref().is_some_and(is_seen) {
+            return Ok(Outcome::LocalIs(here));
+        }
         let mut patch = json::Writer::new();
         patch.begin_object().field_str("mode", &mode_text(entry.meta.mode));
-        if entry.content.kind() != Kind::Directory {
+        if !is_directory {
             patch.field_i64("mtime", entry.meta.mtime.0);
         }
         let body = patch.end_object().finish();
@@ -166,7 +172,7 @@ impl Transfer<'_> {
         match response.head.status {
             200..=299 => {
                 let cursor = cursor_of(&response);
-                Ok(Outcome::MetaAgrees { entry, print: stat.print, cursor })
+                Ok(Outcome::MetaAgrees { entry, print, cursor })
             }
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }

@@ -119,7 +119,7 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         Task::PullMeta { entry, print } => {
             local::pull_meta(folder, path, entry, *print).map_err(disk("set metadata of"))
         }
-        Task::PushMeta { entry } => transfer.push_meta(path, *entry),
+        Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
     };
     tried.unwrap_or_else(Outcome::Failed)
 }

@@ -6,6 +6,8 @@
 mod conflict;
 mod decide;
 mod guard;
+#[cfg(test)]
+mod histories;
 
 pub use conflict::{conflict_original, conflict_path, is_conflict_name, settled_path};
 pub use decide::{MetaVerdict, Remote, Verdict, decide, decide_meta};

@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::{cvt, read_array};
 
+/// A file was written to, or nothing but its modification time was set.
+pub const IN_MODIFY: u32 = 0x2;
 /// Metadata changed.
 pub const IN_ATTRIB: u32 = 0x4;
 /// A file that was open for writing was closed.

@@ -102,7 +102,7 @@ impl Content {
 }
 
 /// Identity without a length: what an entity tag alone tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tag {
     /// A file with this hash.
     File(Hash),

@@ -14,6 +14,8 @@ mod architecture;
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
+/// Random histories: users, faults, and an oracle that knows what may not be lost.
+mod histories;
 /// The server as any HTTP client sees it, well-meaning or not.
 mod http;
 /// The dialect of the clients that filesync follows, byte for byte.

@@ -106,6 +106,10 @@ impl Control {
             self.track(path).left = true;
         }
         self.queue(path);
+        if !is_directory {
+            // What comes from the server may have waited for what was here.
+            self.queue_below(path);
+        }
     }
 
     /// There is no directory at a path, so there is nothing below it.

@@ -76,7 +76,11 @@ impl Control {
                 self.track(&copy).local = Local::Known(entry, print);
                 self.queue(&copy);
             }
-            Outcome::MetaAgrees { entry, print, cursor } => self.agreed(path, Base { entry, print }, cursor),
+            Outcome::MetaAgrees { entry, print, cursor: Some(cursor) } => {
+                self.agreed(path, Base { entry, print }, Some(cursor));
+            }
+            // Taken over from the server: what it told since stands.
+            Outcome::MetaAgrees { entry, print, cursor: None } => self.fetched(path, Base { entry, print }),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
             Outcome::NotEmptyHere => self.not_empty_here(path),
             Outcome::NotEmptyThere => self.not_empty_there(path),
@@ -102,6 +106,8 @@ impl Control {
             _ => {}
         }
         self.queue(path);
+        // If the server has a directory there, what comes into it has waited for this.
+        self.queue_below(path);
     }
 
     /// The server took over our version: it is the base now. What was heard of either side since stands.
@@ -177,12 +183,10 @@ impl Control {
     fn deleted_remote(&mut self, path: &Path, cursor: Option<Cursor>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
-        self.state.forget(path);
+        // It may be back by now.
+        self.drop_base(path);
         let is_newer = |seq: u64| cursor.is_some_and(|cursor| cursor.seq < seq);
         let track = self.track(path);
-        if track.local == Local::Absent {
-            track.local = Local::AsBase;
-        }
         let told = match track.remote {
             Remote::Told { seq, .. } => Some(seq),
             _ => None,
@@ -201,8 +205,14 @@ impl Control {
     fn set_aside(&mut self, path: &Path, copy: &Path, now: Option<Stat>) {
         self.reporter.report(&Report::Conflict { path, copy });
         let known = self.inner.tracks.get(path).map(|track| track.local);
+        let base = self.base(path).copied();
+        let seq = self.state.cursor().map_or(0, |cursor| cursor.seq);
         self.state.forget(path);
-        self.track(path).local = Local::AsBase;
+        let track = self.track(path);
+        track.local = Local::AsBase;
+        if let (Remote::AsBase, Some(base)) = (track.remote, base) {
+            track.remote = Remote::Told { entry: Some(base.entry), seq };
+        }
         self.queue(path);
         let local = match (known, now) {
             (Some(Local::Known(entry, _)), Some(stat)) => Local::Known(entry, stat.print),
@@ -251,7 +261,10 @@ impl Control {
                 self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
             }
             None => {
-                self.track(path).remote = Remote::Unknown;
+                let old = std::mem::replace(&mut self.track(path).remote, Remote::Unknown);
+                if let Remote::Told { seq, .. } = old {
+                    self.inner.outstanding.remove(&(seq, path.clone()));
+                }
                 self.queue(path);
             }
         }

@@ -109,7 +109,11 @@ impl Control {
 
     /// What the server holds at a path.
     pub(super) fn hear_remote(&mut self, remote: RemoteEntry) {
-        let RemoteEntry { path, entry, seq, .. } = remote;
+        let RemoteEntry { path, entry, seq, origin } = remote;
+        if entry.is_none() && origin.as_deref() == Some(self.state.client_id()) {
+            // Deleted there because it was absent here: what is here now came after that.
+            self.drop_base(&path);
+        }
         let base = self.state.base(&path);
         let is_news = match (&entry, base) {
             (Some(entry), Some(base)) => !base.entry.agrees(entry),
@@ -136,6 +140,18 @@ impl Control {
         }
         self.inner.outstanding.insert((seq, path.clone()));
         self.queue(&path);
+    }
+
+    /// Drops the base of a path. What the folder has is as it was, and new.
+    pub(super) fn drop_base(&mut self, path: &Path) {
+        let Some(base) = self.state.base(path).copied() else { return };
+        self.state.forget(path);
+        let track = self.track(path);
+        track.local = match track.local {
+            Local::AsBase => Local::Known(base.entry, base.print),
+            Local::Absent => Local::AsBase,
+            local => local,
+        };
     }
 
     /// The server lacks what the folder has, and says what it holds instead.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::guard::Brake;
 use super::{Control, Link};
+use crate::disk::StatKind;
 use crate::engine::job::{Job, Task};
 use crate::engine::plan::{Step, next_step};
 use crate::engine::report::Report;
@@ -113,7 +114,13 @@ impl Control {
                 self.keep_if_needed(path);
                 true
             }
-            Task::Download { .. } => self.parent_comes_first(path),
+            Task::Download { .. } => match self.in_the_way_above(path) {
+                Some(above) => {
+                    self.make_way(&above);
+                    true
+                }
+                None => self.parent_comes_first(path),
+            },
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
@@ -270,6 +277,32 @@ impl Control {
         };
         if self.inner.tracks.range::<[u8], _>(directory.descendants()).any(stays) {
             self.revive(directory);
+        }
+    }
+
+    /// What stands here where the server has a directory above a path.
+    fn in_the_way_above(&self, path: &Path) -> Option<Path> {
+        let stands = |above: &Path| match self.inner.tracks.get(above).map(|track| track.local) {
+            Some(Local::Seen(stat)) => stat.kind != StatKind::Directory,
+            Some(Local::Known(entry, _)) => entry.content.kind() != Kind::Directory,
+            _ => false,
+        };
+        std::iter::successors(path.parent(), Path::parent).find(stands)
+    }
+
+    /// The directory keeps the name, because something unseen is in it. What stands there gets a conflict name.
+    fn make_way(&mut self, above: &Path) {
+        let base = self.base(above).copied();
+        let Some(track) = self.inner.tracks.get(above) else { return };
+        let is_directory_there =
+            track.remote_entry(base.as_ref()).is_some_and(|entry| entry.content == Content::Directory);
+        if let Local::Known(_, print) = track.local
+            && is_directory_there
+            && !track.busy
+            && !track.left
+            && track.retry_at.is_none()
+        {
+            self.give(above, Task::SetAside { print });
         }
     }
 

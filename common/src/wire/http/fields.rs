@@ -53,7 +53,7 @@ impl Fields {
         self
     }
 
-    /// The first value of a field. `name` is in lower case here and below.
+    /// The first value of a field. `name` may be in any case, here and below.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
@@ -69,7 +69,7 @@ impl Fields {
 
     /// Every value of a field, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.list.iter().filter(move |field| field.0 == name).map(|field| field.1.as_str())
+        self.list.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1.as_str())
     }
 
     /// The elements of a comma-separated field over all its lines (RFC 9110, section 5.6.1), without blanks around them and without
@@ -243,6 +243,14 @@ mod tests {
         check("A-B: \t c d \t\r\nx:\r\n\r\n", Ok(&[("a-b", "c d"), ("x", "")]));
         check("a: 1\r\nA: 2\r\n\r\n", Ok(&[("a", "1"), ("a", "2")]));
         check("a: b: c\r\n\r\n", Ok(&[("a", "b: c")]));
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let fields = Fields::new().with("Sync-Cursor", "5f0c1b22a9d04e67-1042");
+        for name in ["sync-cursor", "Sync-Cursor", "SYNC-CURSOR"] {
+            assert_eq!(fields.get(name), Some("5f0c1b22a9d04e67-1042"), "{name}");
+        }
     }
 
     #[test]

@@ -13,5 +13,5 @@ pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, program, run};
 pub use tree::{Tree, snapshot};
-pub use wait::{DEADLINE, eventually};
-pub use world::{Client, Kind, Server, World};
+pub use wait::{DEADLINE, eventually, eventually_within, pass};
+pub use world::{Client, Kind, Server, World, agreement};

@@ -30,3 +30,8 @@ pub fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() 
         }
     }
 }
+
+/// Lets time pass in which things may happen. For what is to be found out, wait for it instead.
+pub fn pass(time: Duration) {
+    sleep(time);
+}

@@ -32,8 +32,8 @@ impl World {
         let directory = temporary.path();
         let mut server = Server::new(directory);
         server.start();
-        let a = Client::new(Kind::A, &server, directory);
-        let b = Client::new(Kind::B, &server, directory);
+        let a = Client::new(Kind::A, "alpha", &server, directory);
+        let b = Client::new(Kind::B, "beta", &server, directory);
         World { server, a, b, temporary }
     }
 
@@ -84,34 +84,39 @@ impl World {
     /// The same with another deadline.
     #[track_caller]
     pub fn settle_within(&mut self, limit: Duration) -> Tree {
-        eventually_within(limit, "server and clients to agree", || self.agreement())
+        let World { server, a, b, .. } = self;
+        eventually_within(limit, "server and clients to agree", || agreement(server, [&mut *a, &mut *b]))
     }
+}
 
-    #[track_caller]
-    fn agreement(&mut self) -> Result<Tree, String> {
-        let cursor = self.server.cursor();
-        let mut running: Vec<&mut Client> = Vec::new();
-        for client in [&mut self.a, &mut self.b] {
-            if client.is_started() {
-                running.push(client);
-            }
+/// What the server and the clients that run hold in agreement, or what keeps them from it.
+#[track_caller]
+pub fn agreement<'a>(
+    server: &Server,
+    clients: impl IntoIterator<Item = &'a mut Client>,
+) -> Result<Tree, String> {
+    let cursor = server.cursor();
+    let mut running: Vec<&Client> = Vec::new();
+    for client in clients {
+        if client.is_started() {
+            running.push(client);
         }
-        for client in &running {
-            client.check_idle_at(&cursor)?;
+    }
+    for client in &running {
+        client.check_idle_at(&cursor)?;
+    }
+    let box_tree = snapshot(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
+    for client in &running {
+        let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
+        let lines = differences("the box", &box_tree, client.name, &tree);
+        if !lines.is_empty() {
+            let shown = &lines[..lines.len().min(DIFFERENCES_SHOWN)];
+            return Err(format!("{} differences:\n{}", lines.len(), shown.join("\n")));
         }
-        let box_tree = snapshot(&self.server.folder).map_err(|error| format!("the box changes: {error}"))?;
-        for client in &running {
-            let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
-            let lines = differences("the box", &box_tree, client.name, &tree);
-            if !lines.is_empty() {
-                let shown = &lines[..lines.len().min(DIFFERENCES_SHOWN)];
-                return Err(format!("{} differences:\n{}", lines.len(), shown.join("\n")));
-            }
-        }
-        match self.server.cursor() {
-            now if now == cursor => Ok(box_tree),
-            now => Err(format!("the server has moved on from {cursor} to {now}")),
-        }
+    }
+    match server.cursor() {
+        now if now == cursor => Ok(box_tree),
+        now => Err(format!("the server has moved on from {cursor} to {now}")),
     }
 }
 
@@ -121,22 +126,26 @@ pub struct Server {
     pub folder: PathBuf,
     /// Host and port, once it has been started; later starts use the same.
     pub address: String,
+    /// Given at every start, besides what is needed anyway.
+    pub options: &'static [&'static str],
     directory: PathBuf,
     process: Option<Process>,
 }
 
 impl Server {
-    fn new(directory: &Path) -> Server {
+    /// With an empty box in `directory`.
+    pub fn new(directory: &Path) -> Server {
         let folder = directory.join("box");
         fs::create_dir(&folder).expect("create the box");
-        Server { folder, address: "127.0.0.1:0".to_owned(), directory: directory.to_owned(), process: None }
+        let address = "127.0.0.1:0".to_owned();
+        Server { folder, address, options: &[], directory: directory.to_owned(), process: None }
     }
 
     /// Starts it, and waits until it listens.
     #[track_caller]
     pub fn start(&mut self) {
         let mut command = program("server");
-        command.arg("--listen").arg(&self.address).arg("--box").arg(&self.folder);
+        command.arg("--listen").arg(&self.address).arg("--box").arg(&self.folder).args(self.options);
         let mut process = Process::spawn("server", &self.directory, &mut command);
         self.address = eventually("the server to listen", || {
             if let Some(code) = process.exit_code() {
@@ -250,15 +259,14 @@ pub struct Client {
     url: String,
     /// Where the key is; without one the environment has to give it.
     pub token_file: Option<PathBuf>,
+    /// Given at every start, besides what is needed anyway.
+    pub options: &'static [&'static str],
     process: Option<Process>,
 }
 
 impl Client {
-    fn new(kind: Kind, server: &Server, directory: &Path) -> Client {
-        let name = match kind {
-            Kind::A => "alpha",
-            Kind::B => "beta",
-        };
+    /// With an empty folder in `directory`, of the same name as the client.
+    pub fn new(kind: Kind, name: &'static str, server: &Server, directory: &Path) -> Client {
         let folder = directory.join(name);
         fs::create_dir(&folder).expect("create a folder");
         Client {
@@ -268,6 +276,7 @@ impl Client {
             directory: directory.to_owned(),
             url: server.url(),
             token_file: Some(server.key_file()),
+            options: &[],
             process: None,
         }
     }
@@ -280,6 +289,7 @@ impl Client {
         if let Some(file) = &self.token_file {
             command.arg("--token-file").arg(file);
         }
+        command.args(self.options);
         command
     }
 
@@ -314,7 +324,7 @@ impl Client {
 
     /// Whether it has been started, and neither stopped nor killed since. One that ended by itself fails the test.
     #[track_caller]
-    fn is_started(&mut self) -> bool {
+    pub fn is_started(&mut self) -> bool {
         let Some(process) = &mut self.process else { return false };
         if let Some(code) = process.exit_code() {
             panic!("{} ended by itself with {code}:\n{}", self.name, process.log());
