@@ -114,16 +114,18 @@ impl Control {
     pub(super) fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
         self.state.remember(path, base);
         let track = self.track(path);
-        let told = match track.remote {
-            Remote::Told { seq, .. } => Some(seq),
-            _ => None,
-        };
-        let is_older = |told: u64| cursor.is_none_or(|cursor| told <= cursor.seq);
-        if told.is_none_or(is_older) {
-            track.remote = Remote::AsBase;
-            if let Some(told) = told {
-                self.inner.outstanding.remove(&(told, path.clone()));
+        if let Remote::Told { entry, seq } = track.remote {
+            // What was told after this change stands. So does what was told of this very change, if it is not quite what we sent: the
+            // server had the same content already, with metadata of its own.
+            let is_of_this =
+                |cursor: Cursor| cursor.seq == seq && !entry.is_some_and(|entry| entry.agrees(&base.entry));
+            let stands = cursor.is_some_and(|cursor| cursor.seq < seq || is_of_this(cursor));
+            if !stands {
+                track.remote = Remote::AsBase;
+                self.inner.outstanding.remove(&(seq, path.clone()));
             }
+        } else {
+            track.remote = Remote::AsBase;
         }
         self.based(path, base);
     }

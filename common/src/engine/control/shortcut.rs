@@ -190,7 +190,10 @@ impl Control {
     /// What a new file holds, if it is one that had another name a moment ago: then it need not be read.
     pub(super) fn known_by_inode(&self, stat: &Stat) -> Option<Entry> {
         let base = self.base(self.inner.renamed.get(&stat.print.ino)?)?;
-        let is_same = stat.kind == StatKind::File && base.print.is_likely_same_content(&stat.print);
+        // An inode is given to another file when the first is gone; that one is younger than what was seen of the first.
+        let is_old_enough = stat.born.is_some_and(|born| born <= base.print.ctime);
+        let is_same =
+            stat.kind == StatKind::File && base.print.is_likely_same_content(&stat.print) && is_old_enough;
         let meta = Meta { mtime: stat.mtime, mode: stat.mode };
         (is_same && base.entry.content.kind() == Kind::File)
             .then_some(Entry { content: base.entry.content, meta })
