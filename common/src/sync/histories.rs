@@ -166,6 +166,8 @@ impl Server {
 #[derive(Clone, Default)]
 struct Saved {
     base: Tree,
+    /// Bases of which a delete was sent: no evidence against what is there again.
+    deleting: BTreeSet<Path>,
     cursor: Option<(u64, u64)>,
 }
 
@@ -332,7 +334,11 @@ impl World {
             // Not connected, or to something else than it knows.
             return;
         }
-        let (base, local) = (client.state.base.get(path).copied(), client.local.get(path).copied());
+        let local = client.local.get(path).copied();
+        if local.is_some() && client.state.deleting.remove(path) {
+            client.state.base.remove(path);
+        }
+        let base = client.state.base.get(path).copied();
         let remote = client.remote(path);
         let there = server.live(path);
         match (decide(base, local, remote), local, remote) {
@@ -360,6 +366,8 @@ impl World {
             (Verdict::DeleteRemote { seen }, ..) => {
                 let is_meant = self.removed.contains(&(number, path.clone()));
                 assert!(is_meant, "{path} was never deleted at client {number}");
+                client.state.deleting.insert(path.clone());
+                client.saved.push(client.state.clone());
                 if there == Some(seen) {
                     server.put(path, None, Some(number));
                 }
@@ -444,6 +452,7 @@ impl Client {
     /// Both sides hold this, as far as the client knows.
     fn settle(&mut self, path: &Path, tag: Option<Tag>) {
         self.told.remove(path);
+        self.state.deleting.remove(path);
         match tag {
             Some(tag) => self.state.base.insert(path.clone(), tag),
             None => self.state.base.remove(path),

@@ -72,6 +72,9 @@ impl Control {
 
     /// What is at a path now. Most often it is what was there before, and then nothing is to be done.
     pub(super) fn observe(&mut self, path: &Path, stat: Option<Stat>) {
+        if stat.is_some() && self.state.is_deleting(path) {
+            self.drop_base(path);
+        }
         let base = self.state.base(path).copied();
         let local = match stat {
             Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,

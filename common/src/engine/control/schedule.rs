@@ -169,9 +169,14 @@ impl Control {
             }
             Brake::Go => {
                 for path in std::mem::take(&mut self.inner.deletes) {
+                    if self.inner.tracks.get(&path).is_some_and(|track| track.local == Local::Absent) {
+                        self.state.mark_deleting(&path);
+                    }
                     self.inner.going.insert(path.clone());
                     self.queue(&path);
                 }
+                // Should it fail, the state is written as a whole at the next flush, and the trouble told.
+                let _ = self.state.flush();
             }
         }
     }
