@@ -27,7 +27,7 @@ const BASE: u8 = 2;
 const FORGET: u8 = 3;
 const CURSOR: u8 = 4;
 const RULES: u8 = 5;
-const DELETING: u8 = 6;
+const ABSENT: u8 = 6;
 
 /// The version of a path that client and server last had in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub(super) struct Base {
 pub(super) struct State {
     client_id: String,
     bases: BTreeMap<Path, Base>,
-    /// Bases of which a delete was sent, or is about to be: good for deleting what is absent, not for what is there again.
-    deleting: BTreeSet<Path>,
+    /// Bases of paths that were seen absent since: evidence for a delete there, but not against the same content if it is back here.
+    absent: BTreeSet<Path>,
     cursor: Option<Cursor>,
     rules: Option<Hash>,
     conflicts: usize,
@@ -76,7 +76,7 @@ impl State {
     /// What the file system says.
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
-        let mut deleting = BTreeSet::new();
+        let mut absent = BTreeSet::new();
         let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
@@ -84,17 +84,17 @@ impl State {
                 Ok(())
             }
             Record::Base(path, base) => {
-                deleting.remove(&path);
+                absent.remove(&path);
                 bases.insert(path, base);
                 Ok(())
             }
             Record::Forget(path) => {
-                deleting.remove(&path);
+                absent.remove(&path);
                 bases.remove(&path);
                 Ok(())
             }
-            Record::Deleting(path) => {
-                deleting.insert(path);
+            Record::Absent(path) => {
+                absent.insert(path);
                 Ok(())
             }
             Record::Cursor(new) => {
@@ -108,7 +108,7 @@ impl State {
         })?;
         if matches!(found, Found::Damaged(_)) {
             (client_id, bases, cursor, rules) = (None, BTreeMap::new(), None, None);
-            deleting.clear();
+            absent.clear();
         }
         let is_new = client_id.is_none();
         let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
@@ -121,7 +121,7 @@ impl State {
         let mut state = State {
             client_id,
             bases,
-            deleting,
+            absent,
             cursor,
             rules,
             conflicts,
@@ -165,7 +165,7 @@ impl State {
 
     /// Remembers a base; durably so after the next flush.
     pub(super) fn remember(&mut self, path: &Path, base: Base) {
-        if self.deleting.remove(path) || self.bases.get(path) != Some(&base) {
+        if self.absent.remove(path) || self.bases.get(path) != Some(&base) {
             match self.bases.insert(path.clone(), base) {
                 None => self.conflicts += usize::from(is_conflict_name(path.name())),
                 Some(old) => self.forget_place(path, &old),
@@ -182,7 +182,7 @@ impl State {
 
     /// Drops the base of a path.
     pub(super) fn forget(&mut self, path: &Path) {
-        self.deleting.remove(path);
+        self.absent.remove(path);
         if let Some(old) = self.bases.remove(path) {
             self.forget_place(path, &old);
             self.conflicts -= usize::from(is_conflict_name(path.name()));
@@ -190,17 +190,17 @@ impl State {
         }
     }
 
-    /// Notes that the server is about to be asked to delete what the base of a path says. Whether it did may stay unknown; should the path
-    /// not be absent any more when that is found out, then what is there came later.
-    pub(super) fn mark_deleting(&mut self, path: &Path) {
-        if self.bases.contains_key(path) && self.deleting.insert(path.clone()) {
-            self.append(&Record::Deleting(path.clone()));
+    /// Notes that what the base of a path says was seen to be absent. Should the same be there again later, it is new: the server may have
+    /// been asked to delete it meanwhile, and even have done so without anybody hearing of it.
+    pub(super) fn mark_absent(&mut self, path: &Path) {
+        if self.bases.contains_key(path) && self.absent.insert(path.clone()) {
+            self.append(&Record::Absent(path.clone()));
         }
     }
 
-    /// Whether the server was, or may have been, asked to delete it.
-    pub(super) fn is_deleting(&self, path: &Path) -> bool {
-        self.deleting.contains(path)
+    /// Whether it was absent since it got its base.
+    pub(super) fn was_absent(&self, path: &Path) -> bool {
+        self.absent.contains(path)
     }
 
     /// Notes up to where everything is applied.
@@ -226,7 +226,7 @@ impl State {
     /// like on disk is still true and saves hashing them again.
     pub(super) fn start_over(&mut self) -> BTreeMap<Path, Base> {
         let bases = std::mem::take(&mut self.bases);
-        self.deleting.clear();
+        self.absent.clear();
         (self.cursor, self.conflicts) = (None, 0);
         self.by_content.clear();
         self.by_inode.clear();
@@ -299,8 +299,8 @@ impl State {
         let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
         let cursor = std::iter::once(Record::Cursor(self.cursor));
         let rules = self.rules.into_iter().map(Record::Rules);
-        let deleting = self.deleting.iter().cloned().map(Record::Deleting);
-        let records = client.chain(bases).chain(deleting).chain(cursor).chain(rules);
+        let absent = self.absent.iter().cloned().map(Record::Absent);
+        let records = client.chain(bases).chain(absent).chain(cursor).chain(rules);
         self.journal.rewrite(records.map(|record| record.encode().into_bytes()))?;
         self.compact_length = self.journal.length();
         self.unflushed = 0;
@@ -336,7 +336,7 @@ enum Record {
     Client(String),
     Base(Path, Base),
     Forget(Path),
-    Deleting(Path),
+    Absent(Path),
     Cursor(Option<Cursor>),
     Rules(Hash),
 }
@@ -361,8 +361,8 @@ impl Record {
                 out.bytes(path.as_bytes());
                 out
             }
-            Record::Deleting(path) => {
-                let mut out = Packer::new(DELETING);
+            Record::Absent(path) => {
+                let mut out = Packer::new(ABSENT);
                 out.bytes(path.as_bytes());
                 out
             }
@@ -390,7 +390,7 @@ impl Record {
                 Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)? },
             ),
             FORGET => Record::Forget(unpack_path(&mut from)?),
-            DELETING => Record::Deleting(unpack_path(&mut from)?),
+            ABSENT => Record::Absent(unpack_path(&mut from)?),
             CURSOR if from.is_empty() => Record::Cursor(None),
             CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
             RULES => Record::Rules(Hash(from.bytes()?.try_into().map_err(|_| PackError)?)),
@@ -435,8 +435,8 @@ mod tests {
             assert_eq!((found, state.client_id()), (Found::Nothing, "new-id"));
             state.remember(&path("a"), base(1));
             state.remember(&path("b"), base(2));
-            state.mark_deleting(&path("a"));
-            state.mark_deleting(&path("b"));
+            state.mark_absent(&path("a"));
+            state.mark_absent(&path("b"));
             state.forget(&path("a"));
             state.set_cursor(cursor);
             state.set_rules(Hash([4; 32]));
@@ -447,7 +447,7 @@ mod tests {
         let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
         assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
         assert_eq!(state.bases(), &BTreeMap::from([(path("b"), base(2))]));
-        assert!(state.is_deleting(&path("b")) && !state.is_deleting(&path("a")));
+        assert!(state.was_absent(&path("b")) && !state.was_absent(&path("a")));
         assert_eq!(state.rules(), Some(Hash([4; 32])));
     }
 

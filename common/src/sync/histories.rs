@@ -166,8 +166,8 @@ impl Server {
 #[derive(Clone, Default)]
 struct Saved {
     base: Tree,
-    /// Bases of which a delete was sent: no evidence against what is there again.
-    deleting: BTreeSet<Path>,
+    /// Bases of paths that were seen absent since: no evidence against the same content if it is back.
+    absent: BTreeSet<Path>,
     cursor: Option<(u64, u64)>,
 }
 
@@ -270,6 +270,9 @@ impl World {
         let seen = match place {
             Place::Folder(client) => {
                 self.removed.insert((client, path.clone()));
+                if self.clients[client].state.base.contains_key(path) {
+                    self.clients[client].state.absent.insert(path.clone());
+                }
                 self.clients[client].local.remove(path)?
             }
             Place::Box => {
@@ -335,7 +338,10 @@ impl World {
             return;
         }
         let local = client.local.get(path).copied();
-        if local.is_some() && client.state.deleting.remove(path) {
+        if local.is_some()
+            && local == client.state.base.get(path).copied()
+            && client.state.absent.remove(path)
+        {
             client.state.base.remove(path);
         }
         let base = client.state.base.get(path).copied();
@@ -366,7 +372,7 @@ impl World {
             (Verdict::DeleteRemote { seen }, ..) => {
                 let is_meant = self.removed.contains(&(number, path.clone()));
                 assert!(is_meant, "{path} was never deleted at client {number}");
-                client.state.deleting.insert(path.clone());
+                // It is durable before the request goes.
                 client.saved.push(client.state.clone());
                 if there == Some(seen) {
                     server.put(path, None, Some(number));
@@ -452,7 +458,7 @@ impl Client {
     /// Both sides hold this, as far as the client knows.
     fn settle(&mut self, path: &Path, tag: Option<Tag>) {
         self.told.remove(path);
-        self.state.deleting.remove(path);
+        self.state.absent.remove(path);
         match tag {
             Some(tag) => self.state.base.insert(path.clone(), tag),
             None => self.state.base.remove(path),

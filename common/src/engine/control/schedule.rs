@@ -169,13 +169,11 @@ impl Control {
             }
             Brake::Go => {
                 for path in std::mem::take(&mut self.inner.deletes) {
-                    if self.inner.tracks.get(&path).is_some_and(|track| track.local == Local::Absent) {
-                        self.state.mark_deleting(&path);
-                    }
                     self.inner.going.insert(path.clone());
                     self.queue(&path);
                 }
-                // Should it fail, the state is written as a whole at the next flush, and the trouble told.
+                // That they were absent has to be known even if nobody will ever hear what became of the requests. Should the flush fail,
+                // the state is written as a whole at the next one, and the trouble told.
                 let _ = self.state.flush();
             }
         }
