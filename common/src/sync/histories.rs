@@ -166,6 +166,8 @@ impl Server {
 #[derive(Clone, Default)]
 struct Saved {
     base: Tree,
+    /// Bases of paths that were seen absent since: no evidence against the same content if it is back.
+    absent: BTreeSet<Path>,
     cursor: Option<(u64, u64)>,
 }
 
@@ -268,6 +270,9 @@ impl World {
         let seen = match place {
             Place::Folder(client) => {
                 self.removed.insert((client, path.clone()));
+                if self.clients[client].state.base.contains_key(path) {
+                    self.clients[client].state.absent.insert(path.clone());
+                }
                 self.clients[client].local.remove(path)?
             }
             Place::Box => {
@@ -332,7 +337,14 @@ impl World {
             // Not connected, or to something else than it knows.
             return;
         }
-        let (base, local) = (client.state.base.get(path).copied(), client.local.get(path).copied());
+        let local = client.local.get(path).copied();
+        if local.is_some()
+            && local == client.state.base.get(path).copied()
+            && client.state.absent.remove(path)
+        {
+            client.state.base.remove(path);
+        }
+        let base = client.state.base.get(path).copied();
         let remote = client.remote(path);
         let there = server.live(path);
         match (decide(base, local, remote), local, remote) {
@@ -360,6 +372,8 @@ impl World {
             (Verdict::DeleteRemote { seen }, ..) => {
                 let is_meant = self.removed.contains(&(number, path.clone()));
                 assert!(is_meant, "{path} was never deleted at client {number}");
+                // It is durable before the request goes.
+                client.saved.push(client.state.clone());
                 if there == Some(seen) {
                     server.put(path, None, Some(number));
                 }
@@ -444,6 +458,7 @@ impl Client {
     /// Both sides hold this, as far as the client knows.
     fn settle(&mut self, path: &Path, tag: Option<Tag>) {
         self.told.remove(path);
+        self.state.absent.remove(path);
         match tag {
             Some(tag) => self.state.base.insert(path.clone(), tag),
             None => self.state.base.remove(path),

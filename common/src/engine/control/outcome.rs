@@ -92,8 +92,13 @@ impl Control {
 
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {
         let base = self.base(path).copied();
+        let is_back = self.state.was_absent(path);
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         match track.local {
+            Local::Seen(stat) if stat.print == print && is_back && is_same(base, &entry) => {
+                track.local = Local::Known(entry, print);
+                self.state.forget(path);
+            }
             Local::Seen(stat) if stat.print == print => {
                 track.local = Local::Known(entry, print);
                 // Touched, or rewritten with what it held: the base stands, and only has to know what the file looks like now.
@@ -288,4 +293,9 @@ impl Control {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
         }
     }
+}
+
+/// Whether it is the content of the base.
+fn is_same(base: Option<Base>, entry: &Entry) -> bool {
+    base.is_some_and(|base| base.entry.content == entry.content)
 }

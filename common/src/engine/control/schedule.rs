@@ -172,6 +172,9 @@ impl Control {
                     self.inner.going.insert(path.clone());
                     self.queue(&path);
                 }
+                // That they were absent has to be known even if nobody will ever hear what became of the requests. Should the flush fail,
+                // the state is written as a whole at the next one, and the trouble told.
+                let _ = self.state.flush();
             }
         }
     }
