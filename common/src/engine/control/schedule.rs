@@ -3,10 +3,12 @@
 //! Two orders have to be kept, and both come from trees: a directory is made before what is in it, and deleted after. So a step that has
 //! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
 
+use std::iter::successors;
 use std::time::Instant;
 
 use super::guard::Brake;
 use super::{Control, Link};
+use crate::disk::StatKind;
 use crate::engine::job::{Job, Task};
 use crate::engine::plan::{Step, next_step};
 use crate::engine::report::Report;
@@ -106,14 +108,17 @@ impl Control {
     /// Gives a task to a worker if no other path has to come first.
     fn give_in_order(&mut self, path: &Path, task: Task) {
         let must_wait = match &task {
-            Task::Upload { entry, .. } => {
-                !self.parent_is_on_server(path) || self.must_empty_first(path, entry.content)
+            Task::Upload { .. } if !self.parent_is_on_server(path) => true,
+            Task::Upload { entry, .. } if self.must_empty_first(path, entry.content) => {
+                self.give_way_if_needed(path);
+                true
             }
+            Task::Upload { .. } => false,
             Task::Download { remote, .. } if self.must_empty_first(path, remote.content) => {
                 self.keep_if_needed(path);
                 true
             }
-            Task::Download { .. } => self.parent_comes_first(path),
+            Task::Download { .. } => self.parent_comes_first(path) || self.is_barred(path),
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
@@ -271,6 +276,42 @@ impl Control {
         if self.inner.tracks.range::<[u8], _>(directory.descendants()).any(stays) {
             self.revive(directory);
         }
+    }
+
+    /// Something took the place of a directory here, but on the server that holds what was never here: the directory keeps the name.
+    fn give_way_if_needed(&mut self, path: &Path) {
+        let is_unseen = |(path, track): (&Path, &Track)| {
+            let base = self.base(path);
+            let there = track.remote_entry(base);
+            there.is_some_and(|entry| base.is_none_or(|base| base.entry.content != entry.content))
+        };
+        if !self.inner.tracks.range::<[u8], _>(path.descendants()).any(is_unseen) {
+            return;
+        }
+        if let Some(base) = self.base(path).copied() {
+            // Without a base both are versions of their own, which is a conflict. Any news of the directory is later than this.
+            let track = self.track(path);
+            if track.remote == Remote::AsBase {
+                track.remote = Remote::Told { entry: Some(base.entry), seq: 0 };
+            }
+            track.news();
+            self.state.forget(path);
+            self.queue(path);
+        }
+    }
+
+    /// Whether something else stands here in the place of a directory above; it has to be looked after first.
+    fn is_barred(&mut self, path: &Path) -> bool {
+        let stands = |above: &Path| match self.inner.tracks.get(above)?.local {
+            Local::Known(entry, _) => Some(entry.content.kind() != Kind::Directory),
+            Local::Seen(stat) => Some(stat.kind != StatKind::Directory),
+            Local::AsBase | Local::Absent | Local::Unknown => None,
+        };
+        let above = successors(path.parent(), Path::parent).find(|above| stands(above) == Some(true));
+        above.is_some_and(|above| {
+            self.queue(&above);
+            true
+        })
     }
 
     /// Whether the directory above is about to be made from the server's: it comes first, with its own metadata.
