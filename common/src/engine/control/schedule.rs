@@ -15,7 +15,7 @@ use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
-use crate::tree::{Content, Kind, Path};
+use crate::tree::{Content, Kind, Path, Tag};
 
 impl Control {
     /// Puts a path in the queue, unless it is there.
@@ -119,6 +119,11 @@ impl Control {
                 true
             }
             Task::Download { .. } => self.parent_comes_first(path) || self.is_barred(path),
+            // A copy of this very version is on its way already.
+            Task::FetchAside { remote } => {
+                let displaced = (path.clone(), Tag::from(remote.content));
+                self.inner.displacing.values().any(|version| *version == displaced)
+            }
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
@@ -196,6 +201,10 @@ impl Control {
     pub(super) fn forget(&mut self, path: &Path) {
         self.state.forget(path);
         self.drop_track(path);
+        if let Some((original, _)) = self.inner.displacing.remove(path) {
+            // The copy was deleted before it was on the server: the conflict is as it was.
+            self.queue(&original);
+        }
         if let Some(parent) = path.parent() {
             self.queue(&parent);
         }
