@@ -12,5 +12,7 @@ mod ignore;
 mod live;
 /// Names that Linux allows and others stumble over.
 mod names;
+/// What comes of every two operations that meet.
+mod table;
 /// Lost state, unreadable and unsteady files, deletions too many.
 mod trouble;
