@@ -6,10 +6,10 @@ mod conflicts;
 mod down;
 /// Changes made by hand in the box.
 mod hand;
-/// Files, links and directories that take each other's names.
-mod kinds;
 /// Rules that say what does not sync.
 mod ignore;
+/// Files, links and directories that take each other's names.
+mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
 /// Names that Linux allows and others stumble over.
