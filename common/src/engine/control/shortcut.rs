@@ -71,7 +71,7 @@ impl Control {
         let is_there =
             |remote: Option<Entry>| remote.is_some_and(|there| there.content == base.entry.content);
         let is_usable = track.is_none_or(|track| !track.busy && is_there(track.remote_entry(Some(&base))));
-        if !is_usable || known == path || base.entry.content != entry.content {
+        if !is_usable || self.is_being_moved(known) || known == path || base.entry.content != entry.content {
             return None;
         }
         let moves = track.is_some_and(|track| track.local == Local::Absent);
@@ -89,7 +89,7 @@ impl Control {
         let base = *self.base(known)?;
         let track = self.inner.tracks.get(known);
         let is_usable = track.is_none_or(|track| !track.busy && track.local == Local::AsBase);
-        if !is_usable || known == path {
+        if !is_usable || self.is_being_moved(known) || known == path {
             return None;
         }
         let is_deleted = |remote: &Remote| matches!(remote, Remote::Told { entry: None, .. });
@@ -114,8 +114,9 @@ impl Control {
     /// The worker is done with it.
     pub(super) fn release_ends(&mut self, path: &Path, task: &Task) {
         if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task
-            && self.inner.moving.remove(&from.path)
+            && from.moves
         {
+            self.inner.moving.remove(&from.path);
             self.inner.moving.remove(path);
             self.queue(&from.path);
             self.queue_below(&from.path);
