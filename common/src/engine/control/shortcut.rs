@@ -18,6 +18,8 @@ use crate::tree::{Content, Entry, Kind, Meta, Path};
 /// How often, and how long each time, the other half of a rename is waited for.
 const OTHER_HALF_WAITS: u8 = 4;
 const OTHER_HALF_PAUSE: Duration = Duration::from_millis(20);
+/// So many things in a renamed directory are looked at before it is taken for another one.
+const WITNESSES: usize = 16;
 
 impl Control {
     /// The same task by a shorter way, if there is one.
@@ -77,11 +79,28 @@ impl Control {
         let moves = track.is_some_and(|track| track.local == Local::Absent);
         let is_directory = entry.content == Content::Directory;
         if is_directory
-            && (!moves || base.print.ino != print.ino || path.is_below(known) || self.is_busy_below(known))
+            && (!moves
+                || base.print.ino != print.ino
+                || path.is_below(known)
+                || self.is_busy_below(known)
+                || !self.has_witness(known, path))
         {
             return None;
         }
         Some(Source { path: known.clone(), base, moves })
+    }
+
+    /// Whether something in a directory is what it was when the directory had its old name. Its inode alone proves nothing: the inode of a
+    /// deleted directory is soon given to a new one.
+    fn has_witness(&self, old: &Path, new: &Path) -> bool {
+        let mut below = self.state.bases().range::<[u8], _>(old.descendants()).take(WITNESSES);
+        below.any(|(path, base)| {
+            let now = path.rebase(old, new).and_then(|path| self.folder.root.stat(&path).ok().flatten());
+            now.is_some_and(|now| match base.entry.content {
+                Content::Directory => now.kind == StatKind::Directory && now.print.ino == base.print.ino,
+                _ => base.print.is_likely_same_content(&now.print),
+            })
+        })
     }
 
     fn source_here(&self, path: &Path, remote: &Entry, expect: Expect) -> Option<Source> {
