@@ -5,7 +5,7 @@
 //! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
 //! durable after the file it speaks of ([`State::flush`] flushes the file system first and the records afterwards).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ const BASE: u8 = 2;
 const FORGET: u8 = 3;
 const CURSOR: u8 = 4;
 const RULES: u8 = 5;
+const ABSENT: u8 = 6;
 
 /// The version of a path that client and server last had in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Base {
 pub(super) struct State {
     client_id: String,
     bases: BTreeMap<Path, Base>,
+    /// Bases of paths that were seen absent since: evidence for a delete there, but not against the same content if it is back here.
+    absent: BTreeSet<Path>,
     cursor: Option<Cursor>,
     rules: Option<Hash>,
     conflicts: usize,
@@ -73,6 +76,7 @@ impl State {
     /// What the file system says.
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
+        let mut absent = BTreeSet::new();
         let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
@@ -80,11 +84,17 @@ impl State {
                 Ok(())
             }
             Record::Base(path, base) => {
+                absent.remove(&path);
                 bases.insert(path, base);
                 Ok(())
             }
             Record::Forget(path) => {
+                absent.remove(&path);
                 bases.remove(&path);
+                Ok(())
+            }
+            Record::Absent(path) => {
+                absent.insert(path);
                 Ok(())
             }
             Record::Cursor(new) => {
@@ -98,6 +108,7 @@ impl State {
         })?;
         if matches!(found, Found::Damaged(_)) {
             (client_id, bases, cursor, rules) = (None, BTreeMap::new(), None, None);
+            absent.clear();
         }
         let is_new = client_id.is_none();
         let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
@@ -110,6 +121,7 @@ impl State {
         let mut state = State {
             client_id,
             bases,
+            absent,
             cursor,
             rules,
             conflicts,
@@ -153,7 +165,7 @@ impl State {
 
     /// Remembers a base; durably so after the next flush.
     pub(super) fn remember(&mut self, path: &Path, base: Base) {
-        if self.bases.get(path) != Some(&base) {
+        if self.absent.remove(path) || self.bases.get(path) != Some(&base) {
             match self.bases.insert(path.clone(), base) {
                 None => self.conflicts += usize::from(is_conflict_name(path.name())),
                 Some(old) => self.forget_place(path, &old),
@@ -170,11 +182,25 @@ impl State {
 
     /// Drops the base of a path.
     pub(super) fn forget(&mut self, path: &Path) {
+        self.absent.remove(path);
         if let Some(old) = self.bases.remove(path) {
             self.forget_place(path, &old);
             self.conflicts -= usize::from(is_conflict_name(path.name()));
             self.append(&Record::Forget(path.clone()));
         }
+    }
+
+    /// Notes that what the base of a path says was seen to be absent. Should the same be there again later, it is new: the server may have
+    /// been asked to delete it meanwhile, and even have done so without anybody hearing of it.
+    pub(super) fn mark_absent(&mut self, path: &Path) {
+        if self.bases.contains_key(path) && self.absent.insert(path.clone()) {
+            self.append(&Record::Absent(path.clone()));
+        }
+    }
+
+    /// Whether it was absent since it got its base.
+    pub(super) fn was_absent(&self, path: &Path) -> bool {
+        self.absent.contains(path)
     }
 
     /// Notes up to where everything is applied.
@@ -200,6 +226,7 @@ impl State {
     /// like on disk is still true and saves hashing them again.
     pub(super) fn start_over(&mut self) -> BTreeMap<Path, Base> {
         let bases = std::mem::take(&mut self.bases);
+        self.absent.clear();
         (self.cursor, self.conflicts) = (None, 0);
         self.by_content.clear();
         self.by_inode.clear();
@@ -272,7 +299,8 @@ impl State {
         let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
         let cursor = std::iter::once(Record::Cursor(self.cursor));
         let rules = self.rules.into_iter().map(Record::Rules);
-        let records = client.chain(bases).chain(cursor).chain(rules);
+        let absent = self.absent.iter().cloned().map(Record::Absent);
+        let records = client.chain(bases).chain(absent).chain(cursor).chain(rules);
         self.journal.rewrite(records.map(|record| record.encode().into_bytes()))?;
         self.compact_length = self.journal.length();
         self.unflushed = 0;
@@ -308,6 +336,7 @@ enum Record {
     Client(String),
     Base(Path, Base),
     Forget(Path),
+    Absent(Path),
     Cursor(Option<Cursor>),
     Rules(Hash),
 }
@@ -329,6 +358,11 @@ impl Record {
             }
             Record::Forget(path) => {
                 let mut out = Packer::new(FORGET);
+                out.bytes(path.as_bytes());
+                out
+            }
+            Record::Absent(path) => {
+                let mut out = Packer::new(ABSENT);
                 out.bytes(path.as_bytes());
                 out
             }
@@ -356,6 +390,7 @@ impl Record {
                 Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)? },
             ),
             FORGET => Record::Forget(unpack_path(&mut from)?),
+            ABSENT => Record::Absent(unpack_path(&mut from)?),
             CURSOR if from.is_empty() => Record::Cursor(None),
             CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
             RULES => Record::Rules(Hash(from.bytes()?.try_into().map_err(|_| PackError)?)),
@@ -400,6 +435,8 @@ mod tests {
             assert_eq!((found, state.client_id()), (Found::Nothing, "new-id"));
             state.remember(&path("a"), base(1));
             state.remember(&path("b"), base(2));
+            state.mark_absent(&path("a"));
+            state.mark_absent(&path("b"));
             state.forget(&path("a"));
             state.set_cursor(cursor);
             state.set_rules(Hash([4; 32]));
@@ -410,6 +447,7 @@ mod tests {
         let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
         assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
         assert_eq!(state.bases(), &BTreeMap::from([(path("b"), base(2))]));
+        assert!(state.was_absent(&path("b")) && !state.was_absent(&path("a")));
         assert_eq!(state.rules(), Some(Hash([4; 32])));
     }
 

@@ -58,7 +58,11 @@ impl Transfer<'_> {
     ) -> Tried {
         let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
-        let is_seen = |stat: &Stat| entry.content.kind() == Kind::Directory || stat.print == print;
+        let is_seen = |stat: &Stat| match entry.content.kind() {
+            // What is in it moves its times; its mode is what is sent.
+            Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
+            _ => stat.print == print,
+        };
         let before = self.folder.root.stat(path).map_err(disk("look at"))?;
         if !before.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(before));

@@ -72,6 +72,10 @@ impl Control {
 
     /// What is at a path now. Most often it is what was there before, and then nothing is to be done.
     pub(super) fn observe(&mut self, path: &Path, stat: Option<Stat>) {
+        let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
+        if is_directory && self.state.was_absent(path) {
+            self.drop_base(path);
+        }
         let base = self.state.base(path).copied();
         let local = match stat {
             Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
@@ -85,9 +89,9 @@ impl Control {
             None => Local::Absent,
         };
         if local == Local::Absent {
+            self.state.mark_absent(path);
             self.note_absent(path);
         }
-        let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         if !is_directory {
             self.observe_nothing_below(path);
         }
@@ -120,6 +124,7 @@ impl Control {
         below.extend(self.inner.tracks.range::<[u8], _>(range).map(|(path, _)| path.clone()));
         for path in below {
             let local = if self.state.base(&path).is_some() { Local::Absent } else { Local::AsBase };
+            self.state.mark_absent(&path);
             self.note_absent(&path);
             let track = self.track(&path);
             if track.local != local {

@@ -92,8 +92,13 @@ impl Control {
 
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {
         let base = self.base(path).copied();
+        let is_back = self.state.was_absent(path);
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         match track.local {
+            Local::Seen(stat) if stat.print == print && is_back && is_same(base, &entry) => {
+                track.local = Local::Known(entry, print);
+                self.state.forget(path);
+            }
             Local::Seen(stat) if stat.print == print => {
                 track.local = Local::Known(entry, print);
                 // Touched, or rewritten with what it held: the base stands, and only has to know what the file looks like now.
@@ -114,16 +119,18 @@ impl Control {
     pub(super) fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
         self.state.remember(path, base);
         let track = self.track(path);
-        let told = match track.remote {
-            Remote::Told { seq, .. } => Some(seq),
-            _ => None,
-        };
-        let is_older = |told: u64| cursor.is_none_or(|cursor| told <= cursor.seq);
-        if told.is_none_or(is_older) {
-            track.remote = Remote::AsBase;
-            if let Some(told) = told {
-                self.inner.outstanding.remove(&(told, path.clone()));
+        if let Remote::Told { entry, seq } = track.remote {
+            // What was told after this change stands. So does what was told of this very change, if it is not quite what we sent: the
+            // server had the same content already, with metadata of its own.
+            let is_of_this =
+                |cursor: Cursor| cursor.seq == seq && !entry.is_some_and(|entry| entry.agrees(&base.entry));
+            let stands = cursor.is_some_and(|cursor| cursor.seq < seq || is_of_this(cursor));
+            if !stands {
+                track.remote = Remote::AsBase;
+                self.inner.outstanding.remove(&(seq, path.clone()));
             }
+        } else {
+            track.remote = Remote::AsBase;
         }
         self.based(path, base);
     }
@@ -286,4 +293,9 @@ impl Control {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
         }
     }
+}
+
+/// Whether it is the content of the base.
+fn is_same(base: Option<Base>, entry: &Entry) -> bool {
+    base.is_some_and(|base| base.entry.content == entry.content)
 }

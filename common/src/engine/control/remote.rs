@@ -110,7 +110,8 @@ impl Control {
     /// What the server holds at a path.
     pub(super) fn hear_remote(&mut self, remote: RemoteEntry) {
         let RemoteEntry { path, entry, seq, origin } = remote;
-        if entry.is_none() && origin.as_deref() == Some(self.state.client_id()) {
+        let is_own = origin.as_deref() == Some(self.state.client_id());
+        if entry.is_none() && is_own && !self.is_being_moved(&path) {
             // Deleted there because it was absent here: what is here now came after that.
             self.drop_base(&path);
         }

@@ -3,6 +3,7 @@
 //! Two orders have to be kept, and both come from trees: a directory is made before what is in it, and deleted after. So a step that has
 //! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
 
+use std::iter::successors;
 use std::time::Instant;
 
 use super::guard::Brake;
@@ -14,7 +15,7 @@ use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
-use crate::tree::{Content, Kind, Path};
+use crate::tree::{Content, Kind, Path, Tag};
 
 impl Control {
     /// Puts a path in the queue, unless it is there.
@@ -107,20 +108,22 @@ impl Control {
     /// Gives a task to a worker if no other path has to come first.
     fn give_in_order(&mut self, path: &Path, task: Task) {
         let must_wait = match &task {
-            Task::Upload { entry, .. } => {
-                !self.parent_is_on_server(path) || self.must_empty_first(path, entry.content)
+            Task::Upload { .. } if !self.parent_is_on_server(path) => true,
+            Task::Upload { entry, .. } if self.must_empty_first(path, entry.content) => {
+                self.give_way_if_needed(path);
+                true
             }
+            Task::Upload { .. } => false,
             Task::Download { remote, .. } if self.must_empty_first(path, remote.content) => {
                 self.keep_if_needed(path);
                 true
             }
-            Task::Download { .. } => match self.in_the_way_above(path) {
-                Some(above) => {
-                    self.make_way(&above);
-                    true
-                }
-                None => self.parent_comes_first(path),
-            },
+            Task::Download { .. } => self.parent_comes_first(path) || self.is_barred(path),
+            // A copy of this very version is on its way already.
+            Task::FetchAside { remote } => {
+                let displaced = (path.clone(), Tag::from(remote.content));
+                self.inner.displacing.values().any(|version| *version == displaced)
+            }
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
@@ -172,6 +175,9 @@ impl Control {
                     self.inner.going.insert(path.clone());
                     self.queue(&path);
                 }
+                // That they were absent has to be known even if nobody will ever hear what became of the requests. Should the flush fail,
+                // the state is written as a whole at the next one, and the trouble told.
+                let _ = self.state.flush();
             }
         }
     }
@@ -198,6 +204,10 @@ impl Control {
     pub(super) fn forget(&mut self, path: &Path) {
         self.state.forget(path);
         self.drop_track(path);
+        if let Some((original, _)) = self.inner.displacing.remove(path) {
+            // The copy was deleted before it was on the server: the conflict is as it was.
+            self.queue(&original);
+        }
         if let Some(parent) = path.parent() {
             self.queue(&parent);
         }
@@ -280,30 +290,40 @@ impl Control {
         }
     }
 
-    /// What stands here where the server has a directory above a path.
-    fn in_the_way_above(&self, path: &Path) -> Option<Path> {
-        let stands = |above: &Path| match self.inner.tracks.get(above).map(|track| track.local) {
-            Some(Local::Seen(stat)) => stat.kind != StatKind::Directory,
-            Some(Local::Known(entry, _)) => entry.content.kind() != Kind::Directory,
-            _ => false,
+    /// Something took the place of a directory here, but on the server that holds what was never here: the directory keeps the name.
+    fn give_way_if_needed(&mut self, path: &Path) {
+        let is_unseen = |(path, track): (&Path, &Track)| {
+            let base = self.base(path);
+            let there = track.remote_entry(base);
+            there.is_some_and(|entry| base.is_none_or(|base| base.entry.content != entry.content))
         };
-        std::iter::successors(path.parent(), Path::parent).find(stands)
+        if !self.inner.tracks.range::<[u8], _>(path.descendants()).any(is_unseen) {
+            return;
+        }
+        if let Some(base) = self.base(path).copied() {
+            // Without a base both are versions of their own, which is a conflict. Any news of the directory is later than this.
+            let track = self.track(path);
+            if track.remote == Remote::AsBase {
+                track.remote = Remote::Told { entry: Some(base.entry), seq: 0 };
+            }
+            track.news();
+            self.state.forget(path);
+            self.queue(path);
+        }
     }
 
-    /// The directory keeps the name, because something unseen is in it. What stands there gets a conflict name.
-    fn make_way(&mut self, above: &Path) {
-        let base = self.base(above).copied();
-        let Some(track) = self.inner.tracks.get(above) else { return };
-        let is_directory_there =
-            track.remote_entry(base.as_ref()).is_some_and(|entry| entry.content == Content::Directory);
-        if let Local::Known(_, print) = track.local
-            && is_directory_there
-            && !track.busy
-            && !track.left
-            && track.retry_at.is_none()
-        {
-            self.give(above, Task::SetAside { print });
-        }
+    /// Whether something else stands here in the place of a directory above; it has to be looked after first.
+    fn is_barred(&mut self, path: &Path) -> bool {
+        let stands = |above: &Path| match self.inner.tracks.get(above)?.local {
+            Local::Known(entry, _) => Some(entry.content.kind() != Kind::Directory),
+            Local::Seen(stat) => Some(stat.kind != StatKind::Directory),
+            Local::AsBase | Local::Absent | Local::Unknown => None,
+        };
+        let above = successors(path.parent(), Path::parent).find(|above| stands(above) == Some(true));
+        above.is_some_and(|above| {
+            self.queue(&above);
+            true
+        })
     }
 
     /// Whether the directory above is about to be made from the server's: it comes first, with its own metadata.

@@ -12,7 +12,7 @@ use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
-use crate::protocol::Cursor;
+use crate::protocol::{Cursor, RemoteEntry};
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -67,8 +67,11 @@ impl Control {
         };
         let base = *self.base(known)?;
         let track = self.inner.tracks.get(known);
-        let is_usable = track.is_none_or(|track| !track.busy && track.remote == Remote::AsBase);
-        if !is_usable || known == path || base.entry.content != entry.content {
+        // Other metadata there is no hindrance: it goes along, and the server's word on the move says so.
+        let is_there =
+            |remote: Option<Entry>| remote.is_some_and(|there| there.content == base.entry.content);
+        let is_usable = track.is_none_or(|track| !track.busy && is_there(track.remote_entry(Some(&base))));
+        if !is_usable || self.is_being_moved(known) || known == path || base.entry.content != entry.content {
             return None;
         }
         let moves = track.is_some_and(|track| track.local == Local::Absent);
@@ -86,7 +89,7 @@ impl Control {
         let base = *self.base(known)?;
         let track = self.inner.tracks.get(known);
         let is_usable = track.is_none_or(|track| !track.busy && track.local == Local::AsBase);
-        if !is_usable || known == path {
+        if !is_usable || self.is_being_moved(known) || known == path {
             return None;
         }
         let is_deleted = |remote: &Remote| matches!(remote, Remote::Told { entry: None, .. });
@@ -111,8 +114,9 @@ impl Control {
     /// The worker is done with it.
     pub(super) fn release_ends(&mut self, path: &Path, task: &Task) {
         if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task
-            && self.inner.moving.remove(&from.path)
+            && from.moves
         {
+            self.inner.moving.remove(&from.path);
             self.inner.moving.remove(path);
             self.queue(&from.path);
             self.queue_below(&from.path);
@@ -128,9 +132,14 @@ impl Control {
     /// The server took the content over to `path`.
     pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base, cursor: Option<Cursor>) {
         if from.moves {
-            self.move_bases(&from.path, path);
+            self.move_bases(&from.path, path, cursor);
         }
+        // There was nothing at `path` before, so what was told of it is this change or a later one, never history.
+        let heard = self.inner.tracks.get(path).map(|track| track.remote);
         self.agreed(path, base, cursor);
+        if let Some(Remote::Told { entry: Some(entry), seq }) = heard {
+            self.hear_remote(RemoteEntry { path: path.clone(), entry: Some(entry), seq, origin: None });
+        }
         if from.moves && base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
@@ -138,13 +147,13 @@ impl Control {
     }
 
     /// What is below a directory moved with it, on the server as here.
-    fn move_bases(&mut self, from: &Path, to: &Path) {
+    fn move_bases(&mut self, from: &Path, to: &Path, cursor: Option<Cursor>) {
         let below = self.state.bases().range::<[u8], _>(from.descendants());
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
             self.state.forget(&old);
-            self.free(&old);
+            self.free(&old, cursor);
             if let Some(track) = self.inner.tracks.get_mut(&new) {
                 let is_base = match &track.local {
                     Local::Seen(stat) => looks_the_same(stat, &base),
@@ -159,15 +168,21 @@ impl Control {
             self.queue(&new);
         }
         self.state.forget(from);
-        self.free(from);
+        self.free(from, cursor);
     }
 
-    /// Nothing is at a path any more, and nothing was to be.
-    fn free(&mut self, path: &Path) {
-        if let Some(track) = self.inner.tracks.get_mut(path)
-            && track.local == Local::Absent
-        {
-            track.local = Local::AsBase;
+    /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
+    fn free(&mut self, path: &Path, moved: Option<Cursor>) {
+        if let Some(track) = self.inner.tracks.get_mut(path) {
+            if track.local == Local::Absent {
+                track.local = Local::AsBase;
+            }
+            if let Remote::Told { seq, .. } = track.remote
+                && moved.is_some_and(|moved| seq <= moved.seq)
+            {
+                track.remote = Remote::AsBase;
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
         }
         self.queue(path);
     }
@@ -190,7 +205,10 @@ impl Control {
     /// What a new file holds, if it is one that had another name a moment ago: then it need not be read.
     pub(super) fn known_by_inode(&self, stat: &Stat) -> Option<Entry> {
         let base = self.base(self.inner.renamed.get(&stat.print.ino)?)?;
-        let is_same = stat.kind == StatKind::File && base.print.is_likely_same_content(&stat.print);
+        // An inode is given to another file when the first is gone; that one is younger than what was seen of the first.
+        let is_old_enough = stat.born.is_some_and(|born| born <= base.print.ctime);
+        let is_same =
+            stat.kind == StatKind::File && base.print.is_likely_same_content(&stat.print) && is_old_enough;
         let meta = Meta { mtime: stat.mtime, mode: stat.mode };
         (is_same && base.entry.content.kind() == Kind::File)
             .then_some(Entry { content: base.entry.content, meta })

@@ -12,6 +12,6 @@ pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, program, run};
-pub use tree::{Tree, snapshot};
+pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
 pub use world::{Client, Kind, Server, World, agreement};

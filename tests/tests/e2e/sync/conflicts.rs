@@ -159,3 +159,19 @@ fn a_deleted_directory_keeps_what_was_added_to_it() {
     assert_eq!(contents(&world.server.folder, &tree), ["new"]);
     assert!(tree.contains_key(b"directory/new".as_slice()), "{tree:?}");
 }
+
+/// A delete that the server has made, while the client was killed before it heard so, and the user has undone it meanwhile.
+#[test]
+fn a_delete_of_ones_own_that_was_undone() {
+    let mut world = World::live_with(|folder| fs::write(folder.join("file.txt"), "content").unwrap());
+    let status = world.server.status();
+    let beta = status.get("clients").list().iter().find(|client| client.get("name").text() == "beta");
+    let id = beta.expect("it is connected").get("id").text().to_owned();
+    world.stop_clients();
+    let delete = world.server.request("DELETE", "/upload/file.txt").field("If-Match", "*");
+    world.server.ask(&delete.field("Sync-Client", &id)).expect(204);
+    world.b.start();
+    assert_eq!(world.settle().len(), 1, "what is there now came after the delete");
+    world.a.start();
+    assert_eq!(world.settle().len(), 1);
+}

@@ -202,3 +202,18 @@ fn agreement_is_quiet() {
     assert_eq!(world.settle(), tree);
     assert_eq!(world.server.cursor(), cursor, "restarting everything changes nothing");
 }
+
+/// Both new names want to take the content from the same old one, at the same moment.
+#[test]
+fn one_file_becomes_two() {
+    let mut world = World::live_with(|folder| fs::write(folder.join("old"), "content").unwrap());
+    world.b.stop();
+    fs::rename(world.a.at("old"), world.a.at("new 1")).unwrap();
+    fs::write(world.a.at("new 2"), "content").unwrap();
+    world.settle();
+    world.b.start();
+    assert_eq!(world.settle().len(), 2);
+    // Nothing is held back since.
+    fs::remove_file(world.a.at("new 1")).unwrap();
+    assert_eq!(world.settle().len(), 1);
+}

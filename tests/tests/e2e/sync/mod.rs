@@ -6,13 +6,15 @@ mod conflicts;
 mod down;
 /// Changes made by hand in the box.
 mod hand;
-/// Files, links and directories that take each other's names.
-mod kinds;
 /// Rules that say what does not sync.
 mod ignore;
+/// Files, links and directories that take each other's names.
+mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
 /// Names that Linux allows and others stumble over.
 mod names;
+/// What comes of every two operations that meet.
+mod table;
 /// Lost state, unreadable and unsteady files, deletions too many.
 mod trouble;
