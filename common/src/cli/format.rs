@@ -6,12 +6,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::wire::http::date::{Civil, civil_from_unix};
+
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-const SECONDS_PER_DAY: i64 = 86_400;
-/// 400 years are a whole number of weeks, and the calendar repeats after them.
-const DAYS_PER_ERA: i64 = 146_097;
-/// From 1 March of year 0, where the calculation begins, to 1 January 1970.
-const DAYS_TO_1970: i64 = 719_468;
 
 // ---- Numbers ----------------------------------------------------------------------------------------------------------------
 
@@ -57,26 +54,8 @@ fn tenths(bytes: u64, unit: usize) -> u128 {
 
 /// Seconds since 1970 as UTC (ISO 8601, RFC 3339): `2026-11-22T15:04:05Z`.
 pub fn utc(seconds: i64) -> String {
-    let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_PER_DAY));
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let Civil { year, month, day, hour, minute, second, .. } = civil_from_unix(seconds);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a day counted from 1970 (Gregorian, also where it was not yet in force).
-///
-/// Years are taken to begin in March: then the leap day is the last of its year, and months before it have the same lengths in each.
-fn civil_date(day: i64) -> (i64, i64, i64) {
-    let day = day + DAYS_TO_1970;
-    let (era, day) = (day.div_euclid(DAYS_PER_ERA), day.rem_euclid(DAYS_PER_ERA));
-    // Take out the leap days, of which day 1460 is the first, and every year has 365.
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // March to July have 153 days, and so have August to December.
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + later, month, day)
 }
 
 // ---- Names ------------------------------------------------------------------------------------------------------------------
@@ -209,22 +188,6 @@ mod tests {
     }
 
     /// Day after day through four centuries and their neighbours, against counting.
-    #[test]
-    fn the_calendar_day_by_day() {
-        let (mut year, mut month, mut day) = (1600, 1, 1);
-        for number in -135_140..-135_140 + 2 * DAYS_PER_ERA {
-            assert_eq!(civil_date(number), (year, month, day));
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let length = match month {
-                2 => 28 + i64::from(leap),
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            (month, day) = if day == length { (month + 1, 1) } else { (month, day + 1) };
-            (year, month) = if month == 13 { (year + 1, 1) } else { (year, month) };
-        }
-        assert_eq!((year, month, day), (2400, 1, 1));
-    }
 
     #[test]
     fn names() {

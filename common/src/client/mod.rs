@@ -4,6 +4,7 @@
 
 mod check_ignore;
 mod conflicts;
+mod help;
 pub mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -30,6 +31,7 @@ use crate::threads::spawn;
 use crate::wire::json::{Number, Value, Writer};
 use check_ignore::check_ignore;
 use conflicts::{conflicts, resolve};
+use help::help;
 
 /// The options that both clients have.
 pub const OPTIONS: [Spec; 16] = [
@@ -59,8 +61,10 @@ pub struct Program {
     pub name: &'static str,
     /// All of its options; [`OPTIONS`] among them.
     pub options: &'static [Spec],
-    /// What `--help` prints.
-    pub help: &'static str,
+    /// What it is, and examples: how `--help` begins.
+    pub about: &'static str,
+    /// The lines of `--help` for options that only this client has.
+    pub own_options: &'static str,
     /// How it shows what is going on, given its command line.
     pub reporter: fn(&Parsed, Log) -> Box<dyn Reporter>,
 }
@@ -103,7 +107,7 @@ impl Program {
     fn try_run(&self) -> Result<Exit, Refused> {
         let parsed = parse(self.options, env::args_os().skip(1), |name| env::var_os(name))?;
         if parsed.flag("help") {
-            say(io::stdout(), self.help);
+            say(io::stdout(), &help(self));
             return Ok(Exit::Agreement);
         }
         if parsed.flag("version") {

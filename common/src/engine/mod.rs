@@ -37,7 +37,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use crate::disk::{Found, Mode, Observer};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
-use control::{Control, Parts};
+use control::{Control, Inner};
 pub use folder::{Folder, FolderError, random_u64};
 use message::Message;
 pub use progress::Progress;
@@ -199,7 +199,8 @@ impl Engine {
         let mut status = StatusFile::new(folder.private.clone());
         status.show(Phase::Offline, state.cursor(), 0, state.conflicts(), &[], None);
         let looker = observer.looker();
-        let control = Control::new(Parts {
+        let inner = Inner::new(&options, state.cursor());
+        let control = Control {
             options,
             folder,
             rules,
@@ -210,7 +211,8 @@ impl Engine {
             progress,
             reporter,
             status,
-        });
+            inner,
+        };
         Ok(Engine { control, queue, observer, stopper: Stopper(sender) })
     }
 

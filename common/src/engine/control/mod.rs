@@ -74,11 +74,11 @@ pub(super) struct Control {
     pub(super) progress: Arc<Progress>,
     pub(super) reporter: Box<dyn Reporter>,
     pub(super) status: StatusFile,
-    inner: Inner,
+    pub(super) inner: Inner,
 }
 
 /// What control knows and nobody else needs.
-struct Inner {
+pub(super) struct Inner {
     tracks: BTreeMap<Path, Track>,
     ready: VecDeque<Path>,
     /// Paths that are to be tried again, by time.
@@ -124,7 +124,8 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(workers: usize, force: bool) -> Inner {
+    /// What is known at the start: how far the box's history was applied before.
+    pub(super) fn new(options: &Options, received: Option<Cursor>) -> Inner {
         Inner {
             tracks: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -132,14 +133,14 @@ impl Inner {
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
             kept: BTreeSet::new(),
-            guard: Guard::new(force),
-            free_workers: workers,
+            guard: Guard::new(options.force),
+            free_workers: options.workers,
             link: Link::Offline,
             scanned: false,
             folder_gone: false,
             waiting: None,
             outstanding: BTreeSet::new(),
-            received: None,
+            received,
             relisting: false,
             displacing: BTreeMap::new(),
             renamed: HashMap::new(),
@@ -156,44 +157,10 @@ impl Inner {
     }
 }
 
-/// What control is made of, besides what it makes itself.
-pub(super) struct Parts {
-    pub(super) options: Options,
-    pub(super) folder: Arc<Folder>,
-    pub(super) rules: Rules,
-    pub(super) state: State,
-    pub(super) pool: Pool,
-    pub(super) stream: StreamThread,
-    pub(super) looker: Looker,
-    pub(super) progress: Arc<Progress>,
-    pub(super) reporter: Box<dyn Reporter>,
-    pub(super) status: StatusFile,
-}
-
 impl Control {
-    pub(super) fn new(parts: Parts) -> Control {
-        let mut inner = Inner::new(parts.options.workers, parts.options.force);
-        inner.received = parts.state.cursor();
-        let Parts { options, folder, rules, state, pool, stream, looker, progress, reporter, status } = parts;
-        let mut control = Control {
-            options,
-            folder,
-            rules,
-            state,
-            pool,
-            stream,
-            looker,
-            progress,
-            reporter,
-            status,
-            inner,
-        };
-        control.apply_rules();
-        control
-    }
-
     /// Runs until something ends it, and says what.
     pub(super) fn run(mut self, queue: Receiver<Message>) -> Ended {
+        self.apply_rules();
         loop {
             match queue.recv_timeout(self.patience()) {
                 Ok(message) => self.hear(message),
