@@ -5,10 +5,11 @@
 //!
 //! Nothing is replaced or removed on the strength of an old look at it. The thing found in the way is swapped out (`RENAME_EXCHANGE`),
 //! and only then compared with what the verdict was based on; when it is something else it is swapped back and the caller told
-//! [`Outcome::Changed`]. (A look beforehand spares most such swaps; it decides nothing.) So there is no moment between the check and the act in which a version can slip in and be lost.
+//! [`Outcome::Changed`]. (A look beforehand spares most such swaps; it decides nothing.) So there is no moment between the check and the
+//! act in which a version can slip in and be lost.
 //!
 //! What was swapped out and is of no use any more is removed, or kept in `.filesync/versions/` where the caller wants that. What can't be
-//! swapped back is kept there too: the staging directory is swept at every start, versions are left to the user.
+//! swapped back is kept there too: the staging directory is cleared at every start, versions are left to the user.
 //!
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 

@@ -13,6 +13,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::{PRIVATE_DIRECTORY, Root, Stage};
 use crate::tree::Path;
@@ -80,6 +81,9 @@ impl fmt::Display for FolderError {
 impl std::error::Error for FolderError {}
 
 const LOCK: &[u8] = b"lock";
+/// How often, and with which pause, the lock is tried for: asking for the status holds it for an instant.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl Folder {
     /// Opens a folder, makes its private directory at first, takes its lock, and clears what an earlier run left in staging.
@@ -115,11 +119,15 @@ fn take_lock(private: &Root, directory: &OsPath) -> Result<File, FolderError> {
         other => other,
     };
     let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(FolderError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Maybe somebody only asks whether the folder is in use.
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
     }
+    Err(FolderError::InUse(directory.to_owned()))
 }
 
 /// Whether a process syncs the folder now. Asking takes the lock for an instant.

@@ -38,10 +38,6 @@ impl Control {
             // The folder was emptied, and with it the rules; that is not what anybody wants to follow.
             return;
         }
-        if !self.folder.root.has_private_directory().unwrap_or(false) {
-            // The folder was emptied, and with it the rules; that is not what anybody wants to follow.
-            return;
-        }
         match read_rules(&self.folder.root, &self.options.ignore) {
             Ok(rules) => {
                 self.inner.folder_problems.remove(RULES_PROBLEM);
