@@ -77,6 +77,7 @@ impl Control {
             self.drop_base(path);
         }
         let base = self.state.base(path).copied();
+        let is_busy = self.inner.tracks.get(path).is_some_and(|track| track.busy);
         let local = match stat {
             Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
@@ -85,7 +86,8 @@ impl Control {
                 None => Local::Seen(stat),
             },
             Some(stat) => Local::Seen(stat),
-            None if base.is_none() => Local::AsBase,
+            None if base.is_none() && !is_busy => Local::AsBase,
+            // With a job on its way there may be a base in a moment, and then this is not as it says.
             None => Local::Absent,
         };
         if local == Local::Absent {
@@ -123,7 +125,9 @@ impl Control {
             self.state.bases().range::<[u8], _>(range.clone()).map(|(path, _)| path.clone()).collect();
         below.extend(self.inner.tracks.range::<[u8], _>(range).map(|(path, _)| path.clone()));
         for path in below {
-            let local = if self.state.base(&path).is_some() { Local::Absent } else { Local::AsBase };
+            let is_busy = self.inner.tracks.get(&path).is_some_and(|track| track.busy);
+            let is_new = self.state.base(&path).is_none() && !is_busy;
+            let local = if is_new { Local::AsBase } else { Local::Absent };
             self.state.mark_absent(&path);
             self.note_absent(&path);
             let track = self.track(&path);

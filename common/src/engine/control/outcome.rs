@@ -261,6 +261,9 @@ impl Control {
                         kind: FailureKind::Network,
                     };
                     self.failed(path, failure);
+                } else {
+                    // Newer news may have come while the job was on its way, and found the path busy.
+                    self.queue(path);
                 }
             }
             Some(_) => {
