@@ -100,7 +100,10 @@ pub(super) fn set_aside(
 ) -> io::Result<Outcome> {
     let before = folder.root.stat(path)?;
     // A directory's times change with what is in it; that makes it no other directory.
-    let is_seen = |stat: &Stat| stat.kind == StatKind::Directory || stat.print == print;
+    let is_seen = |stat: &Stat| match stat.kind {
+        StatKind::Directory => stat.print.ino == print.ino,
+        _ => stat.print == print,
+    };
     if !before.as_ref().is_some_and(is_seen) {
         return Ok(Outcome::LocalIs(before));
     }

@@ -44,6 +44,8 @@ use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
+/// When there is nothing else to do, every track is looked after again this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long changes to the state may wait to be made durable while there is other work.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 /// How long jobs may take to finish when the client is to stop.
@@ -114,6 +116,7 @@ pub(super) struct Inner {
     losses: u32,
     flushed_at: Instant,
     shown_at: Instant,
+    looked_at: Instant,
     /// Problems that belong to no track: directories that can't be read, names that can't sync.
     folder_problems: BTreeMap<Vec<u8>, Problem>,
     polling: Option<String>,
@@ -148,6 +151,7 @@ impl Inner {
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
+            looked_at: Instant::now(),
             folder_problems: BTreeMap::new(),
             polling: None,
             done: Counts::default(),
@@ -171,6 +175,7 @@ impl Control {
             while let Ok(message) = queue.try_recv() {
                 self.hear(message);
             }
+            self.look_after_overlooked();
             self.look_after_all();
             self.answer_stream();
             self.keep_state();

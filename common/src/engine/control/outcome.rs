@@ -88,6 +88,8 @@ impl Control {
             Outcome::RemoteIs(remote) => self.remote_is(path, remote),
             Outcome::Failed(failure) => self.failed(path, failure),
         }
+        // News that came while the job was on its way found the path busy.
+        self.queue(path);
     }
 
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {

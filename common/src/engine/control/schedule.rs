@@ -7,7 +7,7 @@ use std::iter::successors;
 use std::time::Instant;
 
 use super::guard::Brake;
-use super::{Control, Link};
+use super::{Control, LOOK_AGAIN, Link};
 use crate::disk::StatKind;
 use crate::engine::job::{Job, Task};
 use crate::engine::plan::{Step, next_step};
@@ -31,6 +31,16 @@ impl Control {
     pub(super) fn queue_all(&mut self) {
         let paths: Vec<Path> = self.inner.tracks.keys().cloned().collect();
         paths.iter().for_each(|path| self.queue(path));
+    }
+
+    /// Now and then, when nothing else is to be done, looks after every track again. What follows for a path depends on what is known of
+    /// others, too; so that none is left waiting, nobody has to be sure that each of them was queued at every turn.
+    pub(super) fn look_after_overlooked(&mut self) {
+        let is_due = LOOK_AGAIN < self.inner.looked_at.elapsed();
+        if is_due && self.inner.link == Link::Live && self.is_resting() {
+            self.inner.looked_at = Instant::now();
+            self.queue_all();
+        }
     }
 
     /// Looks after paths until none waits, or no worker is free.
