@@ -180,7 +180,11 @@ fn rules_that_change_while_the_client_runs() {
     fill(&world.b.folder, "b.o");
     wait_from(&world.a, &world.b, "first");
     wait_from(&world.b, &world.a, "second");
-    assert_eq!(paths(&world.server.folder), "b.o first read second sub");
+    // A new directory is looked at a little later than a file that was closed.
+    eventually("the box to have what is not ignored", || match paths(&world.server.folder).as_str() {
+        "b.o first read second sub" => Ok(()),
+        other => Err(other.to_owned()),
+    });
     fs::remove_file(world.a.at(".syncignore")).unwrap();
     assert_eq!(world.settle().len(), 7);
     world.b.wait_for_content("sub/a.o", b"sub/a.o");
