@@ -99,7 +99,7 @@ impl Control {
         match track.local {
             Local::Seen(stat) if stat.print == print && is_back && is_same(base, &entry) => {
                 track.local = Local::Known(entry, print);
-                self.state.forget(path);
+                self.drop_base(path);
             }
             Local::Seen(stat) if stat.print == print => {
                 track.local = Local::Known(entry, print);
@@ -214,14 +214,8 @@ impl Control {
     fn set_aside(&mut self, path: &Path, copy: &Path, now: Option<Stat>) {
         self.reporter.report(&Report::Conflict { path, copy });
         let known = self.inner.tracks.get(path).map(|track| track.local);
-        let base = self.base(path).copied();
-        let seq = self.state.cursor().map_or(0, |cursor| cursor.seq);
-        self.state.forget(path);
-        let track = self.track(path);
-        track.local = Local::AsBase;
-        if let (Remote::AsBase, Some(base)) = (track.remote, base) {
-            track.remote = Remote::Told { entry: Some(base.entry), seq };
-        }
+        self.drop_base(path);
+        self.track(path).local = Local::AsBase;
         self.queue(path);
         let local = match (known, now) {
             (Some(Local::Known(entry, _)), Some(stat)) => Local::Known(entry, stat.print),

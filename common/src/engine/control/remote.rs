@@ -143,11 +143,15 @@ impl Control {
         self.queue(&path);
     }
 
-    /// Drops the base of a path. What the folder has is as it was, and new.
+    /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.
     pub(super) fn drop_base(&mut self, path: &Path) {
         let Some(base) = self.state.base(path).copied() else { return };
+        let seq = self.state.cursor().map_or(0, |cursor| cursor.seq);
         self.state.forget(path);
         let track = self.track(path);
+        if track.remote == Remote::AsBase {
+            track.remote = Remote::Told { entry: Some(base.entry), seq };
+        }
         track.local = match track.local {
             Local::AsBase => Local::Known(base.entry, base.print),
             Local::Absent => Local::AsBase,
