@@ -274,7 +274,7 @@ impl Committer {
         for CarriedOut { path, step, origin, done, created, reply } in carried_out.into_iter().flatten() {
             let place = match done {
                 Done::Becomes(state) => {
-                    index.apply(path.clone(), Record { step, origin, state });
+                    index.apply(path.clone(), Record::new(step, origin, state));
                     if let Some(change) = index.describe(&path) {
                         shared.hub.publish(Frame::whole(index.cursor(), change));
                     }

@@ -76,6 +76,9 @@ pub(crate) struct Record {
     pub(crate) step: Step,
     pub(crate) origin: Origin,
     pub(crate) state: State,
+    /// How many seqs before this one the path got the version that it holds. What is farther away than this can count looks later than it
+    /// was, and that is the safe side: a client then takes it for a change that it has not seen.
+    age: u32,
 }
 
 /// Whether something is there.
@@ -88,6 +91,20 @@ pub(crate) enum State {
 }
 
 impl Record {
+    /// A change to a path. Whether it makes it another version is found out when it is put in its place.
+    pub(crate) fn new(step: Step, origin: Origin, state: State) -> Record {
+        Record { step, origin, state, age: 0 }
+    }
+
+    /// The seq of the change since which the path holds this version, or nothing, without interruption.
+    pub(crate) fn since(&self) -> u64 {
+        self.step.seq - u64::from(self.age)
+    }
+
+    fn set_since(&mut self, since: u64) {
+        self.age = u32::try_from(self.step.seq.saturating_sub(since)).unwrap_or(u32::MAX);
+    }
+
     /// The entry, if something is there.
     pub(crate) fn entry(&self) -> Option<&Entry> {
         match &self.state {
@@ -172,10 +189,11 @@ impl Index {
 
     /// What the decision has to know of a path.
     pub(crate) fn remote(&self, path: &Path) -> Remote {
-        match self.get(path).map(|record| record.entry()) {
-            None => Remote::Unknown,
-            Some(None) => Remote::Tombstone,
-            Some(Some(entry)) => Remote::Present(Tag::from(entry.content)),
+        let Some(record) = self.get(path) else { return Remote::Unknown };
+        let since = record.since();
+        match record.entry() {
+            None => Remote::Tombstone { since },
+            Some(entry) => Remote::Present { tag: Tag::from(entry.content), since },
         }
     }
 
@@ -189,6 +207,7 @@ impl Index {
             path: path.clone(),
             entry: record.entry().copied(),
             seq: record.step.seq,
+            since: record.since(),
             origin: self.origins.name(record.origin).map(str::to_owned),
         }
     }
@@ -289,17 +308,24 @@ impl Index {
         let mut parts = 0..;
         for ((old, new), part) in renamed.iter().zip(&mut parts) {
             if let Some(state) = self.get(old).map(|record| record.state) {
-                self.apply(new.clone(), Record { step: Step { seq, part }, origin, state });
+                self.apply(new.clone(), Record::new(Step { seq, part }, origin, state));
             }
         }
         for ((old, _), part) in renamed.iter().rev().zip(parts) {
-            let state = State::Tombstone;
-            self.apply(old.clone(), Record { step: Step { seq, part }, origin, state });
+            self.apply(old.clone(), Record::new(Step { seq, part }, origin, State::Tombstone));
         }
     }
 
-    /// Puts a change in its place. Of each path, seqs must come in order.
-    pub(crate) fn apply(&mut self, path: Path, record: Record) {
+    /// Puts a change in its place. Of each path, seqs must come in order. If it leaves the version as it is, that is there since when it was
+    /// before.
+    pub(crate) fn apply(&mut self, path: Path, mut record: Record) {
+        let content = |record: &Record| record.entry().map(|entry| entry.content);
+        let same = self.get(&path).filter(|old| content(old).is_some() && content(old) == content(&record));
+        record.set_since(same.map_or(record.step.seq, Record::since));
+        self.put(path, record);
+    }
+
+    fn put(&mut self, path: Path, record: Record) {
         self.seq = self.seq.max(record.step.seq);
         if let Some(entry) = record.entry() {
             self.live += 1;
@@ -319,7 +345,14 @@ impl Index {
             self.uncount(&old);
         }
         if let Some(previous) = previous {
-            self.apply(path.clone(), previous);
+            self.put(path.clone(), previous);
+        }
+    }
+
+    /// Notes since when a path holds what it got at `step`, as a snapshot tells it.
+    pub(crate) fn set_since(&mut self, path: &Path, step: Step, since: u64) {
+        if let Some(record) = self.records.get_mut(path).filter(|record| record.step == step) {
+            record.set_since(since);
         }
     }
 
@@ -372,7 +405,7 @@ mod tests {
 
     fn put(index: &mut Index, name: &str, state: State) -> u64 {
         let seq = index.cursor().seq + 1;
-        index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
+        index.apply(path(name), Record::new(Step { seq, part: 0 }, Origin::BOX, state));
         seq
     }
 
@@ -402,7 +435,7 @@ mod tests {
         let seq = index.cursor().seq + 1;
         for (part, name) in ["old", "new", "new/x"].into_iter().enumerate() {
             let step = Step { seq, part: part as u32 };
-            index.apply(path(name), Record { step, origin: Origin::BOX, state: file(1) });
+            index.apply(path(name), Record::new(step, Origin::BOX, file(1)));
         }
         assert_eq!(changed_after(&index, 0), ["old", "new", "new/x"]);
         put(&mut index, "new", State::Tombstone);
