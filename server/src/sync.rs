@@ -15,7 +15,7 @@ use std::io;
 
 use common::limits::{HEARTBEAT, INDEX_BATCH};
 use common::protocol::{Epoch, Event, Known, ListError, ListHead, ListItem, RemoteEntry, Synced, read_item};
-use common::sync::{Base, Verdict, decide};
+use common::sync::{Base, Remote as Held, Verdict, decide};
 use common::tree::{Entry, Path, Tag};
 use common::wire::json::{JsonError, JsonErrorKind, Reader};
 
@@ -229,7 +229,8 @@ fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: Remot
         Verdict::InSync => {
             // Otherwise the base is another, or older than what is there.
             let is_base = local.is_some_and(|entry| {
-                item.base.is_some_and(|base| base.is_held(Tag::from(entry.content), remote.since))
+                let there = Held::Present { tag: Tag::from(entry.content), since: remote.since };
+                item.base.is_some_and(|base| base.is_held_by(there))
             });
             let is_same =
                 local.zip(remote.entry.as_ref()).is_some_and(|(local, remote)| local.same_meta(remote));
@@ -238,7 +239,10 @@ fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: Remot
         Verdict::Forget => item.base.map(|_| Event::Stored(remote)),
         Verdict::Download => Some(Event::Download(remote)),
         Verdict::DeleteLocal => Some(Event::Delete(remote)),
-        Verdict::Upload { replacing } => Some(Event::Upload { path: item.path.clone(), replacing }),
+        Verdict::Upload { replacing } => {
+            let replacing = replacing.map(|base| base.tag);
+            Some(Event::Upload { path: item.path.clone(), replacing })
+        }
         Verdict::DeleteRemote { .. } => None,
         Verdict::Conflict => Some(Event::Conflict(remote)),
     }
@@ -281,8 +285,8 @@ mod tests {
         let known = local.map_or(Known::Deleted, Known::Present);
         let item = ListItem { path: path.clone(), known, base };
         let state = match remote {
-            Some(entry) => common::sync::Remote::Present { tag: Tag::from(entry.content), since },
-            None => common::sync::Remote::Tombstone { since },
+            Some(entry) => Held::Present { tag: Tag::from(entry.content), since },
+            None => Held::Tombstone { since },
         };
         let verdict = decide(base, local.map(|entry| Tag::from(entry.content)), state);
         let remote = RemoteEntry { path, entry: remote, seq: since, since, origin: None };

@@ -16,7 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use common::disk::Staged;
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
-    BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode, parse_mtime,
+    BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode,
+    parse_mtime,
 };
 use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};

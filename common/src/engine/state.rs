@@ -14,13 +14,13 @@ use crate::disk::{
 };
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
-use crate::sync::is_conflict_name;
-use crate::tree::{Content, Entry, Path};
+use crate::sync::{self, is_conflict_name};
+use crate::tree::{Content, Entry, Path, Tag};
 use crate::wire::pack::{PackError, Packer, Unpacker};
 use crate::wire::sha256::Hash;
 
 /// First bytes of the file: which book, and which edition of its form.
-const MAGIC: [u8; 8] = *b"FSFOLD\x00\x01";
+const MAGIC: [u8; 8] = *b"FSFOLD\x00\x02";
 
 const CLIENT: u8 = 1;
 const BASE: u8 = 2;
@@ -36,6 +36,21 @@ pub(super) struct Base {
     pub(super) entry: Entry,
     /// What it looked like on disk here.
     pub(super) print: Fingerprint,
+    /// The change of the box's history by which the server had it, or a later one up to which it is known to have been there since.
+    pub(super) seq: u64,
+}
+
+impl Base {
+    /// As the decision asks for it.
+    pub(super) fn seen(&self) -> sync::Base {
+        sync::Base { tag: Tag::from(self.entry.content), seq: Some(self.seq) }
+    }
+
+    /// Whether it is no news that the server holds this by the change with this seq: it was so, or is so, when the base was agreed on.
+    pub(super) fn covers(&self, entry: Option<&Entry>, seq: u64) -> bool {
+        // The base may not be quite what that change made: the server kept metadata of its own.
+        seq < self.seq || seq == self.seq && entry.is_some_and(|entry| entry.agrees(&self.entry))
+    }
 }
 
 /// The state of a folder.
@@ -354,6 +369,7 @@ impl Record {
                 out.bytes(path.as_bytes());
                 pack_entry(&mut out, &base.entry);
                 pack_print(&mut out, &base.print);
+                out.u64(base.seq);
                 out
             }
             Record::Forget(path) => {
@@ -387,7 +403,7 @@ impl Record {
             CLIENT => Record::Client(String::from_utf8(from.bytes()?.to_vec()).map_err(|_| PackError)?),
             BASE => Record::Base(
                 unpack_path(&mut from)?,
-                Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)? },
+                Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)?, seq: from.u64()? },
             ),
             FORGET => Record::Forget(unpack_path(&mut from)?),
             ABSENT => Record::Absent(unpack_path(&mut from)?),
@@ -418,6 +434,7 @@ mod tests {
                 content: Content::File { size, hash: Hash([size as u8; 32]) },
                 meta: Meta { mtime: Mtime(5), mode: 0o644 },
             },
+            seq: 7,
             print: Fingerprint { ino: 9, size, mtime: Mtime(5), ctime: Mtime(6) },
         }
     }

@@ -226,7 +226,11 @@ mod tests {
         let based = |tag, seq| Some(Base { tag, seq });
         let item = |path: &[u8], known, base| ListItem { path: Path::new(path).unwrap(), known, base };
         let items = [
-            item(b"a", Known::Present(Entry { content: Content::Directory, meta }), based(Tag::Directory, Some(1 << 40))),
+            item(
+                b"a",
+                Known::Present(Entry { content: Content::Directory, meta }),
+                based(Tag::Directory, Some(1 << 40)),
+            ),
             item(
                 b"a/b",
                 Known::Present(Entry { content: Content::File { size: 1 << 40, hash }, meta }),

@@ -57,13 +57,11 @@ pub enum Remote {
 
 impl Base {
     /// Whether the server still holds this version, and never held another since.
-    pub fn is_held(&self, tag: Tag, since: u64) -> bool {
-        self.tag == tag && self.knows(since)
-    }
-
-    /// Whether the change with this seq had been made when client and server agreed.
-    fn knows(&self, seq: u64) -> bool {
-        self.seq.is_none_or(|known| seq <= known)
+    pub fn is_held_by(&self, remote: Remote) -> bool {
+        match remote {
+            Remote::Present { tag, since } => tag == self.tag && self.seq.is_none_or(|known| since <= known),
+            Remote::Unknown | Remote::Tombstone { .. } => false,
+        }
     }
 
     /// Whether a deletion at this seq came after they agreed. One that is older was of another version.
@@ -100,16 +98,15 @@ pub enum Verdict {
 /// The verdict on one path. `local` is `None` when the path was seen to be absent.
 pub fn decide(base: Option<Base>, local: Option<Tag>, remote: Remote) -> Verdict {
     let unchanged_here = base.filter(|base| local == Some(base.tag));
-    let unchanged_there = base.filter(|base| match remote {
-        Remote::Present { tag, since } => base.is_held(tag, since),
-        Remote::Unknown | Remote::Tombstone { .. } => false,
-    });
+    let unchanged_there = base.filter(|base| base.is_held_by(remote));
     match (local, remote) {
         (Some(local), Remote::Present { tag, .. }) if local == tag => Verdict::InSync,
         (None, Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Forget,
 
         // From here on the sides differ. Absent on the server, present here:
-        (Some(_), Remote::Tombstone { since }) if unchanged_here.is_some_and(|base| base.was_deleted(since)) => {
+        (Some(_), Remote::Tombstone { since })
+            if unchanged_here.is_some_and(|base| base.was_deleted(since)) =>
+        {
             Verdict::DeleteLocal
         }
         (Some(_), Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Upload { replacing: None },
@@ -277,8 +274,8 @@ mod tests {
             Verdict::Download => assert!(local.is_none() || local == base.map(|base| base.tag)),
             // The server's version goes: this client must have had it, and it must have been there ever since.
             Verdict::Upload { replacing } => match remote {
-                Remote::Present { tag, since } => {
-                    assert!(replacing == base && replacing.is_some_and(|seen| seen.is_held(tag, since)));
+                Remote::Present { .. } => {
+                    assert!(replacing == base && replacing.is_some_and(|seen| seen.is_held_by(remote)));
                 }
                 _ => assert_eq!(replacing, None),
             },

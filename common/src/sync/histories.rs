@@ -173,11 +173,8 @@ impl Server {
 
     /// Whether a change may be made that replaces this.
     fn holds(&self, path: &Path, replaced: Option<Base>) -> bool {
-        match (self.index.get(path).map(Record::remote), replaced) {
-            (Some(Remote::Present { tag, since }), Some(seen)) => seen.is_held(tag, since),
-            (Some(Remote::Present { .. }), None) | (_, Some(_)) => false,
-            (_, None) => true,
-        }
+        let there = self.index.get(path).map_or(Remote::Unknown, Record::remote);
+        replaced.map_or(self.live(path).is_none(), |seen| seen.is_held_by(there))
     }
 
     fn forget_tombstones(&mut self) {
@@ -332,7 +329,8 @@ impl World {
     /// nothing happened as far as the client can see.
     fn excuse_what_looks_untouched(&mut self, client: usize, was: &Saved) {
         let Client { local, state, .. } = &self.clients[client];
-        let excused = local.iter().filter(|(path, tag)| state.is_base(path, **tag) && !was.is_base(path, **tag));
+        let excused =
+            local.iter().filter(|(path, tag)| state.is_base(path, **tag) && !was.is_base(path, **tag));
         self.spent.extend(excused.map(|(_, tag)| *tag));
     }
 
@@ -427,17 +425,15 @@ impl World {
             return;
         }
         let local = client.local.get(path).copied();
-        if local.is_some()
-            && local == client.state.base.get(path).map(|base| base.tag)
-            && client.state.absent.remove(path)
-        {
-            // What the folder has is new; what the server has is as it was.
-            let (remote, seq) = client.remote(path);
-            client.told.insert(path.clone(), Told { remote, seq });
-            client.state.base.remove(path);
+        let mut base = client.state.base.get(path).copied();
+        let (mut remote, seq) = client.remote(path);
+        let is_back = client.state.absent.contains(path) && local == base.map(|base| base.tag);
+        if is_back && local.is_some() {
+            if base.is_some_and(|base| base.is_held_by(remote)) {
+                remote = Remote::Unknown;
+            }
+            base = None;
         }
-        let base = client.state.base.get(path).copied();
-        let (remote, seq) = client.remote(path);
         let there = server.live(path);
         match (decide(base, local, remote), local, remote) {
             (Verdict::InSync, Some(tag), _) => client.settle(path, Some(tag), seq),

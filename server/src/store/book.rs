@@ -98,7 +98,8 @@ fn paths(index: &Index) -> impl Iterator<Item = JournalRecord> {
             State::Tombstone => [Some(JournalRecord::Delete { step, origin, path, print: None }), None, None],
             State::Live(entry, print) => {
                 let since = record.since();
-                let since = (since < step.seq).then(|| JournalRecord::Since { step, path: path.clone(), since });
+                let since =
+                    (since < step.seq).then(|| JournalRecord::Since { step, path: path.clone(), since });
                 let seen = print.map(|print| JournalRecord::Seen { step, path: path.clone(), print });
                 [Some(JournalRecord::Put { step, origin, path, entry, staged: None }), since, seen]
             }

@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(changed_after(&index, 3), ["b"]);
         assert_eq!(changed_after(&index, 4).len(), 0);
         assert_eq!(changed_after(&index, u64::MAX).len(), 0);
-        assert_eq!(index.remote(&path("b")), Remote::Tombstone);
+        assert_eq!(index.remote(&path("b")), Remote::Tombstone { since: 4 });
         assert_eq!(index.remote(&path("c")), Remote::Unknown);
     }
 
@@ -457,7 +457,7 @@ mod tests {
         assert_eq!((index.live(), index.bytes(), index.cursor().seq), (live.0, live.1, 8));
         let middle = index.changes_after(Step::end_of(7)).nth(3).unwrap().0;
         assert_eq!(index.changes_after(middle).count(), 2);
-        assert_eq!(index.remote(&path("d")), Remote::Tombstone);
+        assert_eq!(index.remote(&path("d")), Remote::Tombstone { since: 8 });
         let long = Path::new(format!("{}x", "y/".repeat(2046)).as_bytes()).unwrap();
         assert_eq!(index.renamed(&path("e/new"), &long), Err(PathError::TooLong));
     }

@@ -314,7 +314,10 @@ mod tests {
             assert_eq!(made, wanted, "{require:?}");
         }
         // Whatever it says was seen: what is wanted is so.
-        assert_eq!(word(judge_put(&index, &path("f"), &index.live_entry(&path("f")).copied().unwrap(), &seen(2, 1))), "settled");
+        assert_eq!(
+            word(judge_put(&index, &path("f"), &index.live_entry(&path("f")).copied().unwrap(), &seen(2, 1))),
+            "settled"
+        );
         let again = Action::Delete { require: seen(1, 1) };
         assert_eq!(word(judge(&index, &path("t"), &again)), "settled");
     }

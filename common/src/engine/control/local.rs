@@ -73,13 +73,12 @@ impl Control {
     /// What is at a path now. Most often it is what was there before, and then nothing is to be done.
     pub(super) fn observe(&mut self, path: &Path, stat: Option<Stat>) {
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
-        if is_directory && self.state.was_absent(path) {
-            self.drop_base(path);
-        }
         let base = self.state.base(path).copied();
         let is_busy = self.inner.tracks.get(path).is_some_and(|track| track.busy);
+        // What went and is back is looked at like anything new.
+        let was_absent = self.state.was_absent(path);
         let local = match stat {
-            Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
+            Some(stat) if !was_absent && base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
             Some(stat) if base.is_none() => match self.known_by_inode(&stat) {
                 Some(entry) => Local::Known(entry, stat.print),

@@ -38,7 +38,8 @@ use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
-use crate::tree::{Path, Rules, Tag};
+use crate::sync;
+use crate::tree::{Path, Rules};
 use guard::Guard;
 use shortcut::Moving;
 
@@ -107,7 +108,9 @@ pub(super) struct Inner {
     /// The next connection has to begin with a complete list; until then the cursor stays where it is.
     relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
-    displacing: BTreeMap<Path, (Path, Tag)>,
+    displacing: BTreeMap<Path, (Path, sync::Base)>,
+    /// Paths that the server emptied because it was asked to, and by which change, as long as the stream has not come that far.
+    freed: HashMap<Path, u64>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
@@ -146,6 +149,7 @@ impl Inner {
             received,
             relisting: false,
             displacing: BTreeMap::new(),
+            freed: HashMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
             losses: 0,
