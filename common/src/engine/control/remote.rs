@@ -116,7 +116,12 @@ impl Control {
     /// What the server holds at a path.
     pub(super) fn hear_remote(&mut self, remote: RemoteEntry) {
         let is_news = self.is_news(&remote);
-        let RemoteEntry { path, entry, seq, since, .. } = remote;
+        let RemoteEntry { path, entry, seq, since, origin } = remote;
+        let is_own = origin.as_deref() == Some(self.state.client_id());
+        if is_news && is_own && entry.is_none() && !self.is_being_moved(&path) {
+            // Deleted there because it was absent here, even if a kill came before that was durable: what is here now came after.
+            self.drop_base(&path);
+        }
         let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
         if is_tracked && !is_news {
