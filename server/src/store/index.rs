@@ -3,14 +3,14 @@
 //! Every change takes the next seq. A path is remembered after it was deleted (a tombstone), so that a client that comes back later hears
 //! of it; when there are too many tombstones the oldest go, and the *horizon* moves: a cursor older than that can't be continued.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::ops::{Bound, RangeBounds};
 
 use common::disk::Fingerprint;
 use common::limits::TOMBSTONES;
 use common::protocol::{Cursor, Epoch, RemoteEntry};
 use common::sync::Remote;
-use common::tree::{Entry, Kind, Path, PathError, Tag};
+use common::tree::{Catalog, Entry, Id, Kind, Order, Path, PathError, Tag};
 
 /// Who made a change: an index into [`Origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,9 @@ pub(crate) struct Index {
     epoch: Epoch,
     seq: u64,
     horizon: u64,
-    records: BTreeMap<Path, Record>,
-    by_step: BTreeMap<Step, Path>,
+    records: Catalog<Record>,
+    /// The ids of all records, in the order of their steps.
+    by_step: Order,
     pub(crate) origins: Origins,
     live: u64,
     bytes: u64,
@@ -117,8 +118,8 @@ impl Index {
             epoch,
             seq: 0,
             horizon: 0,
-            records: BTreeMap::new(),
-            by_step: BTreeMap::new(),
+            records: Catalog::new(),
+            by_step: Order::default(),
             origins: Origins::new(),
             live: 0,
             bytes: 0,
@@ -250,7 +251,7 @@ impl Index {
 
     /// All records, in the order of changes.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Path, &Record)> {
-        self.by_step.values().filter_map(|path| Some((path, self.records.get(path)?)))
+        self.by_step.iter().map(|id| self.records.entry(Id::from_number(id)))
     }
 
     /// All records after `path`, in the order of paths.
@@ -264,8 +265,10 @@ impl Index {
 
     /// What happened after `step` and still matters, oldest first: of each path only the last change.
     pub(crate) fn changes_after(&self, step: Step) -> impl Iterator<Item = (Step, RemoteEntry)> {
-        let range = (Bound::Excluded(step), Bound::Unbounded);
-        self.by_step.range(range).filter_map(|(step, path)| Some((*step, self.describe(path)?)))
+        let passed = |id| if self.step_of(id) <= step { Ordering::Less } else { Ordering::Greater };
+        let from = self.by_step.find(passed).unwrap_or_else(|place| place);
+        let records = self.by_step.from(from).map(|id| self.records.entry(Id::from_number(id)));
+        records.map(|(path, record)| (record.step, self.described(path, record)))
     }
 
     /// What a path, and all that is there below it, would be called if it were moved: old names and new ones, in the order of paths.
@@ -305,21 +308,49 @@ impl Index {
             self.live += 1;
             self.bytes += entry.content.size();
         }
-        if let Some(old) = self.records.insert(path.clone(), record) {
-            self.by_step.remove(&old.step);
-            self.uncount(&old);
+        if let Some(id) = self.records.id(&path) {
+            self.leave_order(id);
         }
-        self.by_step.insert(record.step, path);
+        let id = self.records.put(path, record);
+        self.enter_order(id);
     }
 
     /// Takes the last change of a path back: it was not made after all. Its seq is not given to another one.
     pub(crate) fn take_back(&mut self, path: &Path, previous: Option<Record>) {
-        if let Some(old) = self.records.remove(path) {
-            self.by_step.remove(&old.step);
-            self.uncount(&old);
-        }
+        self.remove(path);
         if let Some(previous) = previous {
             self.apply(path.clone(), previous);
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if let Some(id) = self.records.id(path) {
+            self.leave_order(id);
+            self.records.remove(path);
+        }
+    }
+
+    fn step_of(&self, id: u32) -> Step {
+        self.records.entry(Id::from_number(id)).1.step
+    }
+
+    /// A record is found in the order of changes by its step, and should a step be there twice, by its id.
+    fn enter_order(&mut self, id: Id) {
+        let (step, id) = (self.step_of(id.number()), id.number());
+        let place = self.by_step.find(|other| (self.step_of(other), other).cmp(&(step, id)));
+        self.by_step.insert(place.unwrap_or_else(|place| place), id);
+    }
+
+    /// To be called before the record goes or changes. It is not counted any more, either.
+    fn leave_order(&mut self, id: Id) {
+        let old = *self.records.entry(id).1;
+        let found = self.by_step.find(|other| (self.step_of(other), other).cmp(&(old.step, id.number())));
+        if let Ok(place) = found {
+            self.by_step.remove(place);
+        }
+        if let Some(entry) = old.entry() {
+            self.live -= 1;
+            self.bytes -= entry.content.size();
         }
     }
 
@@ -336,21 +367,11 @@ impl Index {
     pub(crate) fn forget_old_tombstones(&mut self) {
         let tombstones = self.records.len() - self.live as usize;
         let Some(surplus) = tombstones.checked_sub(TOMBSTONES).filter(|&surplus| 0 < surplus) else { return };
-        let is_tombstone =
-            |path: &Path| self.records.get(path).is_some_and(|record| record.entry().is_none());
-        let old = self.by_step.iter().filter(|(_, path)| is_tombstone(path)).take(surplus);
-        let old: Vec<(Step, Path)> = old.map(|(step, path)| (*step, path.clone())).collect();
+        let old = self.in_order().filter(|(_, record)| record.entry().is_none()).take(surplus);
+        let old: Vec<(Step, Path)> = old.map(|(path, record)| (record.step, path.clone())).collect();
         for (step, path) in old {
-            self.records.remove(&path);
-            self.by_step.remove(&step);
+            self.remove(&path);
             self.horizon = self.horizon.max(step.seq);
-        }
-    }
-
-    fn uncount(&mut self, old: &Record) {
-        if let Some(entry) = old.entry() {
-            self.live -= 1;
-            self.bytes -= entry.content.size();
         }
     }
 }

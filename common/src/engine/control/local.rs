@@ -1,6 +1,6 @@
 //! What is heard of the folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::Control;
@@ -8,7 +8,7 @@ use crate::disk::{Fingerprint, Observation, Stat, StatKind};
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem};
-use crate::tree::{Kind, Path};
+use crate::tree::{Catalog, Kind, Path};
 
 impl Control {
     pub(super) fn hear_observation(&mut self, observation: Observation) {
@@ -176,7 +176,7 @@ const ROOT_PROBLEM: &[u8] = b"/root";
 
 /// Adds the children of a directory that a map knows of, itself or by something below them. What is below a child is jumped over, so that
 /// this takes as long as there are children, and not as there are descendants.
-fn collect_children<T>(known: &BTreeMap<Path, T>, directory: Option<&Path>, children: &mut BTreeSet<Path>) {
+fn collect_children<T>(known: &Catalog<T>, directory: Option<&Path>, children: &mut BTreeSet<Path>) {
     let beyond = directory.map(|directory| directory.descendants().after().to_vec());
     let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let inside = directory.map_or_else(Vec::new, |directory| [directory.as_bytes(), b"/"].concat());
@@ -229,7 +229,7 @@ mod tests {
         let names =
             ["a", "a-b", "a/x", "a/x/y", "a0", "b/only/deep", "d", "d/1", "d/2/z", "d!"].map(str::as_bytes);
         let known = names.into_iter().chain([b"a/\xff\xff/x".as_slice(), b"a/\xff"]);
-        let known: BTreeMap<Path, ()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
+        let known: Catalog<()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
         let children = |directory: Option<&str>| {
             let directory = directory.map(|name| Path::new(name.as_bytes()).unwrap());
             let mut children = BTreeSet::new();

@@ -38,7 +38,7 @@ use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
-use crate::tree::{Path, Rules, Tag};
+use crate::tree::{Catalog, Path, Rules, Tag};
 use guard::Guard;
 use shortcut::Moving;
 
@@ -81,7 +81,7 @@ pub(super) struct Control {
 
 /// What control knows and nobody else needs.
 pub(super) struct Inner {
-    tracks: BTreeMap<Path, Track>,
+    tracks: Catalog<Track>,
     ready: VecDeque<Path>,
     /// Paths that are to be tried again, by time.
     retries: BTreeSet<(Instant, Path)>,
@@ -130,7 +130,7 @@ impl Inner {
     /// What is known at the start: how far the box's history was applied before.
     pub(super) fn new(options: &Options, received: Option<Cursor>) -> Inner {
         Inner {
-            tracks: BTreeMap::new(),
+            tracks: Catalog::new(),
             ready: VecDeque::new(),
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
@@ -391,7 +391,7 @@ impl Control {
 
     /// The track of a path, made if there is none.
     fn track(&mut self, path: &Path) -> &mut Track {
-        self.inner.tracks.entry(path.clone()).or_insert_with(Track::new)
+        self.inner.tracks.get_or_insert_with(path, Track::new)
     }
 }
 
