@@ -192,15 +192,14 @@ impl<V> Catalog<V> {
         self.find(path).ok().map(|place| self.id_at(place))
     }
 
-    /// Gives a path a value, and says which id it has.
-    pub fn put(&mut self, path: Path, value: V) -> Id {
+    /// Gives a path a value if it has none yet, and says which id it has.
+    ///
+    /// # Errors
+    /// It has one, with this id; and the value that was to be given.
+    pub fn try_insert(&mut self, path: Path, value: V) -> Result<Id, (Id, V)> {
         match self.find(&path) {
-            Ok(place) => {
-                let id = self.id_at(place);
-                *self.value_mut(id) = value;
-                id
-            }
-            Err(place) => self.insert_at(place, path, value),
+            Ok(place) => Err((self.id_at(place), value)),
+            Err(place) => Ok(self.insert_at(place, path, value)),
         }
     }
 
