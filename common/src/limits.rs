@@ -99,6 +99,9 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// After so many paths that were listed or changed, the allocator is asked to give back what it keeps, as soon as there is nothing to do:
+/// less is not worth the call.
+pub const GIVE_BACK_PATHS: usize = 10_000;
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
 /// First halves of renames that are remembered until their second halves come.
@@ -177,8 +180,9 @@ pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 pub const WORKERS: usize = 8;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
-/// Messages that may wait for the control thread before those who bring them wait too.
-pub const CONTROL_QUEUE: usize = 256;
+/// Messages that may wait for the control thread before those who bring them wait too. One may be the listing of a directory, so they
+/// are few.
+pub const CONTROL_QUEUE: usize = 32;
 /// One piece of a client's list on its way to the server, in bytes.
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.

@@ -42,6 +42,7 @@ use std::time::Duration;
 use common::cli::log::Log;
 use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
+use common::sys::heap;
 use common::threads::{lock, read, spawn};
 use common::tree::{Content, Entry, Kind, Path};
 
@@ -169,7 +170,11 @@ impl Store {
         let _ = self.shared.looker.set(observer.looker());
         lock(&self.threads).observer = Some(observer);
         match first_scan.recv() {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                // What the replay of the journal and the scan needed on their way.
+                heap::give_back();
+                Ok(())
+            }
             Ok(Err(Unopened::Held { lost, entries })) => {
                 Err(OpenError::Held { path: dir.to_owned(), lost, entries })
             }

@@ -114,14 +114,13 @@ impl Replay {
 
     fn change(&mut self, path: Path, record: Record, redo: Option<Redo>) -> Result<(), PackError> {
         let index = self.index.as_mut().ok_or(PackError)?;
-        let previous = index.get(&path).copied();
+        let previous = index.apply(path.clone(), record);
         let is_in_order = previous.is_none_or(|previous| previous.step < record.step);
         let is_known = record.origin == Origin::BOX || self.origins.contains(&record.origin.0);
         if !is_in_order || !is_known {
             return Err(PackError);
         }
         self.seq = self.seq.max(record.step.seq);
-        index.apply(path.clone(), record);
         self.open.remove(&path);
         if let Some(redo) = redo {
             self.open.insert(path, Open { step: record.step, previous, redo });

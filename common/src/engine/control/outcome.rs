@@ -18,6 +18,7 @@ impl Control {
         let Done { job, outcome } = done;
         let path = &job.path;
         self.inner.free_workers += 1;
+        self.inner.heard += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }

@@ -66,7 +66,7 @@ impl Control {
             // The head of this connection's list was given away before the rules changed.
             self.stream.reconnect();
         }
-        for track in self.inner.tracks.values_mut() {
+        for (_, track) in self.inner.tracks.iter_mut() {
             track.told = false;
         }
         let begin = Some(Cursor { seq: 0, ..now });
@@ -94,7 +94,7 @@ impl Control {
         self.inner.freed.clear();
         self.inner.deletes.clear();
         self.inner.going.clear();
-        for (path, track) in &mut self.inner.tracks {
+        for (path, track) in self.inner.tracks.iter_mut() {
             track.remote = Remote::AsBase;
             track.displaced = None;
             track.news();
@@ -104,8 +104,8 @@ impl Control {
                 (local, _) => local,
             };
         }
-        for (path, base) in bases {
-            self.inner.tracks.entry(path).or_insert_with(|| {
+        for (path, base) in bases.into_entries() {
+            self.inner.tracks.get_or_insert_with(&path, || {
                 let mut track = Track::new();
                 track.local = Local::Known(base.entry, base.print);
                 track
