@@ -169,7 +169,7 @@ impl Control {
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
-            self.note_freed(path, seq);
+            self.note_freed(path, seq, None);
         }
         let track = self.track(path);
         track.news();
