@@ -114,7 +114,7 @@ pub(super) struct Inner {
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, sync::Base)>,
     /// Paths that the server emptied because it was asked to, and by which change, as long as the stream has not come that far.
-    freed: HashMap<Path, u64>,
+    freed: HashMap<Path, Freed>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
@@ -135,6 +135,14 @@ pub(super) struct Inner {
     /// Something failed for want of space.
     no_space: bool,
     ended: Option<Ended>,
+}
+
+/// How a path became empty on the server.
+#[derive(Clone, Debug)]
+struct Freed {
+    seq: u64,
+    /// What was there is taken to be here now: it was in a directory that was moved.
+    moved_to: Option<Path>,
 }
 
 impl Inner {

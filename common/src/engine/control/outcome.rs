@@ -52,6 +52,7 @@ impl Control {
             Outcome::Uploaded(base) => {
                 self.inner.done.uploaded += 1;
                 self.reporter.report(&Report::Uploaded { path, size: base.entry.content.size() });
+                self.keep_word_of_server(path, base);
                 self.agreed(path, base);
             }
             Outcome::Downloaded(base) => {
@@ -108,6 +109,15 @@ impl Control {
         self.queue(path);
         // If the server has a directory there, what comes into it has waited for this.
         self.queue_below(path);
+    }
+
+    /// If it was by the change of the old base that the server has this content, it had it before it was asked, and kept its own metadata.
+    fn keep_word_of_server(&mut self, path: &Path, base: Base) {
+        let Some(old) = self.state.base(path).filter(|old| old.seq == base.seq).copied() else { return };
+        let track = self.track(path);
+        if !matches!(track.remote, Remote::Told { .. }) {
+            track.remote = Remote::Told { entry: Some(old.entry), seq: old.seq, since: old.seq };
+        }
     }
 
     /// Folder and server hold the same: it is the base now. What was heard of either side since stands.
@@ -170,7 +180,7 @@ impl Control {
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
-            self.note_freed(path, seq);
+            self.note_freed(path, seq, None);
         }
         let track = self.track(path);
         track.news();

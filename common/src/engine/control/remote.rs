@@ -1,6 +1,6 @@
 //! What is heard of the server.
 
-use super::{Control, Link};
+use super::{Control, Freed, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
@@ -30,7 +30,7 @@ impl Control {
                 self.queue_all();
                 if let Some(cursor) = cursor {
                     // All that was before is told, or was not worth telling.
-                    self.inner.freed.retain(|_, seq| cursor.seq < *seq);
+                    self.inner.freed.retain(|_, freed| cursor.seq < freed.seq);
                 }
             }
             Event::Reset => {
@@ -124,12 +124,16 @@ impl Control {
         }
         let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
+        if let Some(freed) = self.inner.freed.remove(&path) {
+            match freed.moved_to {
+                Some(moved_to) if entry.is_none() && seq < freed.seq => self.was_not_moved(&moved_to),
+                _ if seq < freed.seq => drop(self.inner.freed.insert(path.clone(), freed)),
+                _ => {}
+            }
+        }
         if is_tracked && !is_news {
             self.track(&path).told = true;
             return self.queue(&path);
-        }
-        if self.inner.freed.get(&path).is_some_and(|freed| *freed <= seq) {
-            self.inner.freed.remove(&path);
         }
         match (entry, base) {
             _ if is_tracked => {}
@@ -160,16 +164,29 @@ impl Control {
         let is_covered = self.state.base(path).is_some_and(|base| base.covers(entry.as_ref(), *seq));
         let is_overtaken = match self.inner.tracks.get(path).map(|track| &track.remote) {
             Some(Remote::Told { seq: told, .. }) => seq < told,
-            _ => self.inner.freed.get(path).is_some_and(|freed| seq <= freed),
+            _ => self.inner.freed.get(path).is_some_and(|freed| *seq <= freed.seq),
         };
         !is_covered && !is_overtaken
     }
 
     /// The server emptied a path because it was asked to; what it is yet to tell of the time before is history.
-    pub(super) fn note_freed(&mut self, path: &Path, seq: u64) {
+    pub(super) fn note_freed(&mut self, path: &Path, seq: u64, moved_to: Option<Path>) {
         if self.inner.received.is_none_or(|received| received.seq < seq) {
-            self.inner.freed.insert(path.clone(), seq);
+            self.inner.freed.insert(path.clone(), Freed { seq, moved_to });
         }
+    }
+
+    /// It was deleted on the server before the directory was moved, so it did not go along: here it is new.
+    pub(super) fn was_not_moved(&mut self, path: &Path) {
+        if self.state.base(path).is_none() {
+            return;
+        }
+        let track = self.track(path);
+        if track.remote == Remote::AsBase {
+            track.remote = Remote::Unknown;
+        }
+        self.drop_base(path);
+        self.queue(path);
     }
 
     /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.

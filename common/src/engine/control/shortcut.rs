@@ -11,7 +11,7 @@ use super::Control;
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Source, Task};
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote};
+use crate::engine::track::{Local, Remote, Track};
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -165,8 +165,10 @@ impl Control {
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
+            let is_deleted = |track: &Track| matches!(track.remote, Remote::Told { entry: None, .. });
+            let went_along = !self.inner.tracks.get(&old).is_some_and(is_deleted);
             self.state.forget(&old);
-            self.free(&old, seq);
+            self.free(&old, seq, Some(new.clone()));
             let base = Base { seq, ..base };
             if let Some(track) = self.inner.tracks.get_mut(&new) {
                 let is_base = match &track.local {
@@ -180,14 +182,17 @@ impl Control {
                 self.state.remember(&new, base);
             }
             self.queue(&new);
+            if !went_along {
+                self.was_not_moved(&new);
+            }
         }
         self.state.forget(from);
-        self.free(from, seq);
+        self.free(from, seq, None);
     }
 
     /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
-    fn free(&mut self, path: &Path, moved: u64) {
-        self.note_freed(path, moved);
+    fn free(&mut self, path: &Path, moved: u64, moved_to: Option<Path>) {
+        self.note_freed(path, moved, moved_to);
         if let Some(track) = self.inner.tracks.get_mut(path) {
             if track.local == Local::Absent {
                 track.local = Local::AsBase;
