@@ -101,6 +101,8 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
+/// Directories that could not be read and are remembered until they can be. What is beyond waits for a regular scan.
+pub const UNLISTED_DIRECTORIES: usize = 4096;
 /// First halves of renames that are remembered until their second halves come.
 pub const MOVES_IN_FLIGHT: usize = 64;
 /// How often a folder is scanned as a whole although events tell of changes: for memory maps, network file systems, and what nobody

@@ -13,7 +13,9 @@ use crate::tree::{Kind, Path};
 impl Control {
     pub(super) fn hear_observation(&mut self, observation: Observation) {
         match observation {
-            Observation::Listing { directory, entries } => self.hear_listing(directory.as_ref(), &entries),
+            Observation::Listing { directory, entries, unsettled } => {
+                self.hear_listing(directory.as_ref(), &entries, &unsettled);
+            }
             Observation::Look { path, stat } => {
                 self.inner.folder_problems.remove(path.as_bytes());
                 if Self::is_rules_file(&path) {
@@ -48,16 +50,21 @@ impl Control {
     }
 
     /// A complete listing: what is known below the directory and not listed is absent.
-    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)]) {
+    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)], unsettled: &[Path]) {
         let problem_key = directory.map_or(ROOT_PROBLEM, Path::as_bytes);
         self.inner.folder_problems.remove(problem_key);
-        let listed: BTreeSet<&[u8]> = entries.iter().map(|(path, _)| path.as_bytes()).collect();
+        let listed = entries.iter().map(|(path, _)| path).chain(unsettled);
+        let listed: BTreeSet<&[u8]> = listed.map(Path::as_bytes).collect();
         for child in self.known_children(directory) {
             if !listed.contains(child.as_bytes()) {
                 self.observe(&child, None);
             }
         }
         for (path, stat) in entries {
+            if stat.kind != StatKind::Directory {
+                // That a directory can be read is another question than whether it is there.
+                self.inner.folder_problems.remove(path.as_bytes());
+            }
             self.observe(path, Some(*stat));
         }
     }

@@ -18,3 +18,5 @@ mod names;
 mod table;
 /// Lost state, unreadable and unsteady files, deletions too many.
 mod trouble;
+/// Word of what changes: nothing unseen, nothing torn, nothing twice.
+mod watching;
