@@ -13,7 +13,7 @@ pub use confine::Inotify;
 pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
-pub use process::{Finished, Process, program, run};
+pub use process::{Finished, Process, is_root, program, run, shell};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
 pub use world::{Client, Kind, Server, World, agreement};

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::harness::{Finished, World, eventually, program, run, snapshot};
+use crate::harness::{Finished, World, eventually, is_root, program, run, snapshot};
 
 /// The user `nobody`, on about every system.
 const NOBODY: u32 = 65534;
@@ -117,11 +117,6 @@ fn an_emptied_box_is_filled_again() {
 }
 
 // ---- Files that can't be read, or not in peace ------------------------------------------------------------------------------------------
-
-/// Whether the tests are run by root, who can read everything.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
 
 /// Whether another user can get at the programs.
 fn nobody_can_run(world: &World) -> bool {

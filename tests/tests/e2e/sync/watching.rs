@@ -6,10 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, Inotify, World, eventually, is_full, pass};
+use crate::harness::{DEADLINE, Inotify, World, eventually, is_full, pass, shell};
 
 // ---- Limits of the kernel ----------------------------------------------------------------------------------------------------------------
 
@@ -152,13 +151,6 @@ fn a_change_that_no_event_tells_of_is_found_by_scanning() {
 }
 
 // ---- Directories that appear -------------------------------------------------------------------------------------------------------------
-
-/// Runs a line of shell in a directory.
-#[track_caller]
-fn shell(directory: &Path, line: &str) {
-    let output = Command::new("sh").args(["-e", "-c", line]).current_dir(directory).output().unwrap();
-    assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// In the folder and in the box alike.
 #[test]
