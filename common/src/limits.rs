@@ -169,6 +169,8 @@ pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
 
 // ---- Clients ---------------------------------------------------------------------------------------------------------------------
 
+/// Longest birthmark of a directory in bytes: a word and forty digits.
+pub const BIRTHMARK_BYTES: u64 = 64;
 /// Longest step of a file system's clock: a hundredth of a second with the slowest tick that Linux is built with.
 pub const TIMESTAMP_TICK: Duration = Duration::from_millis(10);
 /// How many names are tried for a conflict copy; each second has its own.

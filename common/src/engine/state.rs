@@ -14,6 +14,7 @@ use crate::disk::{
 };
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
+use super::folder::STATE;
 use crate::sync::is_conflict_name;
 use crate::tree::{Content, Entry, Path};
 use crate::wire::pack::{PackError, Packer, Unpacker};
@@ -77,7 +78,7 @@ impl State {
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
         let mut absent = BTreeSet::new();
-        let name = Path::new(b"state").expect("a plain name is a path");
+        let name = Path::new(STATE).expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
                 client_id = Some(id);

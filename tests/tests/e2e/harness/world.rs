@@ -195,6 +195,12 @@ impl Server {
         self.process.as_mut().expect("the server has been started")
     }
 
+    /// What it has logged so far.
+    #[track_caller]
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the server has been started").log()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -373,6 +379,23 @@ impl Client {
     #[track_caller]
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the client has been started")
+    }
+
+    /// The server that it is to sync with.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From its next start on it syncs with another server.
+    pub fn use_server(&mut self, url: &str, key_file: &Path) {
+        self.url = url.to_owned();
+        self.token_file = Some(key_file.to_owned());
+    }
+
+    /// What it has logged so far.
+    #[track_caller]
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the client has been started").log()
     }
 
     /// What `status --json` says, whether the client runs or not.
