@@ -90,7 +90,8 @@ pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
 pub const JOURNAL_PENDING_BYTES: usize = 256 * 1024;
 /// What may be unreadable at the end of a journal and still count as the torn tail of one append, in bytes. More is damage.
 pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
-/// Most tombstones that the server keeps. A client that was away for longer than these reach back sends a complete list.
+/// Tombstones that the server keeps; at twice as many the oldest are forgotten. A client that was away for longer than these reach back
+/// sends a complete list.
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
