@@ -168,7 +168,8 @@ pub fn run(command: &mut Command) -> Finished {
 /// Runs a line of shell in a directory.
 #[track_caller]
 pub fn shell(directory: &Path, line: &str) {
-    let output = Command::new("sh").args(["-e", "-c", line]).current_dir(directory).output().expect("run a shell");
+    let output =
+        Command::new("sh").args(["-e", "-c", line]).current_dir(directory).output().expect("run a shell");
     assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -119,7 +119,9 @@ fn a_folder_whose_files_are_gone() {
 fn a_folder_that_is_unmounted() {
     let may_mount = ["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"];
     if !Command::new("unshare").args(may_mount).status().is_ok_and(|status| status.success()) {
-        println!("NOT TESTED by a real unmount, since tests may not mount here; instead, by moving the folder away");
+        println!(
+            "NOT TESTED by a real unmount, since tests may not mount here; instead, by moving the folder away"
+        );
         return;
     }
     let mut world = World::live();
@@ -133,7 +135,8 @@ fn a_folder_that_is_unmounted() {
     });
     let pid = world.a.process().pid().to_string();
     let inside = |script: &str, folder: &Path| {
-        let arguments = ["--preserve-credentials", "--user", "--mount", "--target", &pid, "sh", "-ec", script];
+        let arguments =
+            ["--preserve-credentials", "--user", "--mount", "--target", &pid, "sh", "-ec", script];
         let status = Command::new("nsenter").args(arguments).arg(folder).status();
         assert!(status.is_ok_and(|status| status.success()), "{script}");
     };

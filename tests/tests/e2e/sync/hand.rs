@@ -47,8 +47,19 @@ fn check_by_hand(world: &mut World) {
     let tree = world.settle();
     let paths: Vec<String> = tree.keys().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
     let want = [
-        "added", "another name", "e", "e/in", "e/in/file", "e/moved", "edited", "restored", "sed", "tree", "tree/a",
-        "tree/a/b", "tree/a/b/leaf",
+        "added",
+        "another name",
+        "e",
+        "e/in",
+        "e/in/file",
+        "e/moved",
+        "edited",
+        "restored",
+        "sed",
+        "tree",
+        "tree/a",
+        "tree/a/b",
+        "tree/a/b/leaf",
     ];
     assert_eq!(paths, want);
     let read = |name: &str| fs::read_to_string(world.b.at(name)).unwrap();
@@ -111,11 +122,17 @@ fn a_request_never_overwrites_an_edit_that_nobody_has_seen() {
         world.server.put_new("file", "known").expect(201);
         let mut connection = world.server.connect();
         let request = match round % 4 {
-            0 | 1 => world.server.request("PUT", "/upload/file").field("If-Match", &etag("known")).body("by request"),
+            0 | 1 => world
+                .server
+                .request("PUT", "/upload/file")
+                .field("If-Match", &etag("known"))
+                .body("by request"),
             2 => world.server.request("DELETE", "/upload/file").field("If-Match", &etag("known")),
-            _ => {
-                world.server.request("MOVE", "/upload/file").field("If-Match", &etag("known")).field("Destination", "/upload/moved")
-            }
+            _ => world
+                .server
+                .request("MOVE", "/upload/file")
+                .field("If-Match", &etag("known"))
+                .field("Destination", "/upload/moved"),
         };
         world.server.process().signal("STOP");
         match round % 2 {
@@ -191,7 +208,11 @@ fn what_is_neither_file_nor_directory_nor_link_is_said_once() {
         sockets.push(UnixListener::bind(place.join("socket")).unwrap());
         if is_root() {
             // Root in a container may not be allowed to.
-            match std::process::Command::new("mknod").args(["device", "c", "1", "3"]).current_dir(place).status() {
+            match std::process::Command::new("mknod")
+                .args(["device", "c", "1", "3"])
+                .current_dir(place)
+                .status()
+            {
                 Ok(status) if status.success() => names.push("device"),
                 _ => println!("NOT TESTED: devices, which can't be made here"),
             }
@@ -214,12 +235,16 @@ fn what_is_neither_file_nor_directory_nor_link_is_said_once() {
     let logs = [world.a.process().log(), world.server.process().log()];
     for name in names {
         for log in &logs {
-            let lines: Vec<&str> = log.lines().filter(|line| line.contains(name) && line.contains("neither")).collect();
+            let lines: Vec<&str> =
+                log.lines().filter(|line| line.contains(name) && line.contains("neither")).collect();
             let starts = log.matches("made a key").count().max(1);
             assert!((1..=starts + 1).contains(&lines.len()), "{name}: {lines:?}");
         }
         assert!(!world.b.at(name).exists());
-        assert!(world.a.at(name).symlink_metadata().is_ok() && world.server.folder.join(name).symlink_metadata().is_ok());
+        assert!(
+            world.a.at(name).symlink_metadata().is_ok()
+                && world.server.folder.join(name).symlink_metadata().is_ok()
+        );
     }
 }
 

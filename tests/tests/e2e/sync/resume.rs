@@ -34,7 +34,8 @@ fn a_cursor_older_than_the_tombstones() {
     let mut connection = world.server.connect();
     let moves = TOMBSTONES / FILES + 1;
     for number in 0..moves {
-        let request: Request = world.server.request("MOVE", &format!("/upload/d{number}")).field("If-Match", "\"dir\"");
+        let request: Request =
+            world.server.request("MOVE", &format!("/upload/d{number}")).field("If-Match", "\"dir\"");
         connection.send(request.field("Destination", &format!("/upload/d{}", number + 1)).encode());
         connection.response().expect(201);
     }
