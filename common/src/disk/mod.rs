@@ -10,7 +10,7 @@ mod stage;
 mod watch;
 
 pub use journal::{Broken, Found, Journal};
-pub use observe::{Looker, Mode, Observation, Observer};
+pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};

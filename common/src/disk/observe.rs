@@ -13,8 +13,11 @@
 //! *Absent* is only reported on good evidence: a complete listing of the directory above, or a look at the very path, while the folder
 //! itself is still in its place and still has its private directory. A folder that was unmounted, moved away or emptied of that too is
 //! reported as [`Observation::Gone`], and nothing in it as absent.
+//!
+//! Directories that nobody wants to know about can be passed by ([`Passed`]): they are told of themselves, and neither watched nor listed.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -86,6 +89,9 @@ pub enum Observation {
     Gone,
 }
 
+/// Says of a directory whether it is passed by: there is no word of what is in it, neither that it is there nor that it is not.
+pub type Passed = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
+
 /// How to observe.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode {
@@ -106,12 +112,21 @@ pub struct Observer {
 #[derive(Clone, Debug)]
 pub struct Looker(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     dirty: Mutex<Dirty>,
     changed: Condvar,
     /// `None` if events are not to be had.
     watch: Option<Watch>,
+    passed: Mutex<Passed>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("dirty", &self.dirty)
+            .field("watch", &self.watch)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -207,6 +222,7 @@ impl Observer {
     pub fn start(
         root: Arc<Root>,
         mode: Mode,
+        passed: Passed,
         name: &str,
         sink: impl FnMut(Observation) -> ControlFlow<()> + Send + 'static,
     ) -> io::Result<Observer> {
@@ -214,13 +230,14 @@ impl Observer {
             Mode::Poll(_) => None,
             Mode::Events => Some(Watch::new(root.clone())),
         };
-        Observer::start_with(root, mode, watch, name, sink)
+        Observer::start_with(root, mode, watch, passed, name, sink)
     }
 
     fn start_with(
         root: Arc<Root>,
         mode: Mode,
         watch: Option<io::Result<Watch>>,
+        passed: Passed,
         name: &str,
         sink: impl FnMut(Observation) -> ControlFlow<()> + Send + 'static,
     ) -> io::Result<Observer> {
@@ -235,7 +252,7 @@ impl Observer {
             Mode::Events => RESCAN_INTERVAL,
         };
         let dirty = Mutex::new(Dirty { scan: Some(Instant::now()), ..Dirty::default() });
-        let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch });
+        let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch, passed: Mutex::new(passed) });
         let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
         let unlisted = BTreeSet::new();
         let mut scanner = Scanner { root, shared: shared.clone(), sink, interval, polling, unlisted };
@@ -273,6 +290,12 @@ impl Looker {
 
     /// Asks for a full scan.
     pub fn scan(&self) {
+        self.0.scan_now();
+    }
+
+    /// From now on these directories are passed by, and a full scan follows: it finds what is in those that are not any more.
+    pub fn pass_by(&self, passed: Passed) {
+        *lock(&self.0.passed) = passed;
         self.0.scan_now();
     }
 }
@@ -458,7 +481,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         let is_unlisted = self.unlisted.remove(&path);
         self.report(Observation::Look { path: path.clone(), stat })?;
-        if is_directory && (due.appeared || is_unlisted) {
+        if is_directory && (due.appeared || is_unlisted) && !self.passes_by(&path) {
             let start = if due.complete { Start::Full } else { Start::Filling };
             self.walk(Some(path), start)?;
         }
@@ -502,10 +525,21 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 return ControlFlow::Continue(Walk::FolderGone);
             }
             let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
-            waiting.extend(directories.map(|(path, _)| Some(path.clone())).rev());
+            let wanted = directories.filter(|(path, _)| !self.passes_by(path));
+            waiting.extend(wanted.map(|(path, _)| Some(path.clone())).rev());
             self.report(Observation::Listing { directory, entries, unsettled })?;
         }
         ControlFlow::Continue(Walk::Whole)
+    }
+
+    /// Whether a directory is passed by. Then it is not watched any more.
+    fn passes_by(&self, directory: &Path) -> bool {
+        let passed = lock(&self.shared.passed).clone();
+        let is_passed = passed(directory);
+        if is_passed && let Some(watch) = &self.shared.watch {
+            watch.forget_below(directory);
+        }
+        is_passed
     }
 
     /// A directory that nobody may read is listed by no scan either, so that needs no regular ones.
@@ -607,7 +641,8 @@ mod tests {
             Err(_) => ControlFlow::Break(()),
         };
         let watch = Some(watch(root.clone()));
-        let observer = Observer::start_with(root, Mode::Events, watch, "test", sink).unwrap();
+        let passed = Arc::new(|directory: &Path| directory.name() == b"passed");
+        let observer = Observer::start_with(root, Mode::Events, watch, passed, "test", sink).unwrap();
         Observed { scratch, observer, observations }
     }
 
@@ -710,6 +745,25 @@ mod tests {
         fs::create_dir(path.join(".filesync")).unwrap();
         observed.observer.looker().scan();
         observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+    }
+
+    #[test]
+    fn a_directory_that_is_passed_by_is_neither_watched_nor_listed() {
+        let observed = observe(|path| fs::create_dir_all(path.join("passed/a/b")).unwrap());
+        let watched = || observed.observer.shared.watch.as_ref().unwrap().watched();
+        let expect_scan = |want: usize| {
+            observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+            assert_eq!(watched(), want);
+        };
+        expect_scan(1);
+        fs::create_dir_all(observed.scratch.path().join("d/passed/c")).unwrap();
+        observed.expect_look("d/passed", true);
+        observed.observer.looker().scan();
+        expect_scan(2);
+        observed.observer.looker().pass_by(Arc::new(|_| false));
+        expect_scan(7);
+        observed.observer.looker().pass_by(Arc::new(|directory| directory.name() == b"passed"));
+        expect_scan(2);
     }
 
     fn expect_polling(observed: &Observed, setting: &str) {

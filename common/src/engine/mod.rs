@@ -42,6 +42,7 @@ pub use folder::{Folder, FolderError, Place, random_u64};
 use message::Message;
 pub use progress::Progress;
 pub use report::{Counts, Report, Reporter, Side, Snapshot};
+use rules::passed_by;
 pub use rules::{ReadRulesError, read_rules};
 use state::{Flush, State};
 use status::StatusFile;
@@ -195,7 +196,8 @@ impl Engine {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
-        let observer = Observer::start(folder.root.clone(), options.mode, "folder", sink).map_err(system)?;
+        let (root, passed) = (folder.root.clone(), passed_by(&rules));
+        let observer = Observer::start(root, options.mode, passed, "folder", sink).map_err(system)?;
         let mut status = StatusFile::new(folder.private.clone());
         status.show(Phase::Offline, state.cursor(), 0, state.conflicts(), &[], None);
         let looker = observer.looker();

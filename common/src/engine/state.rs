@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
+use super::folder::STATE;
 use crate::disk::{
     Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
 };
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
-use super::folder::STATE;
 use crate::sync::is_conflict_name;
 use crate::tree::{Content, Entry, Path};
 use crate::wire::pack::{PackError, Packer, Unpacker};
