@@ -624,7 +624,7 @@ mod tests {
     }
 
     fn observe(prepare: impl FnOnce(&std::path::Path)) -> Observed {
-        observe_with(|root| Watch::new(root), prepare)
+        observe_with(Watch::new, prepare)
     }
 
     fn observe_with(
