@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::disk::Staged;
+use common::disk::{NewContent, Staged};
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode,
@@ -253,7 +253,8 @@ fn receive(service: &Service, kind: Kind, mode: u16, body: &mut dyn Content) -> 
 /// Stages and hashes a file in one pass, through one buffer, whatever its size.
 pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
     let on_disk = |error: io::Error| Refusal::disk(&error);
-    let (staged, mut file) = service.store.stage().file().map_err(on_disk)?;
+    let (staged, file) = service.store.stage().file().map_err(on_disk)?;
+    let mut content = NewContent::of(&file);
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
@@ -261,11 +262,12 @@ pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<
             0 => break,
             count => {
                 hasher.update(&buffer[..count]);
-                file.write_all(&buffer[..count]).map_err(on_disk)?;
+                content.write_all(&buffer[..count]).map_err(on_disk)?;
                 size += count as u64;
             }
         }
     }
+    content.finish().map_err(on_disk)?;
     let version = Version::File { size, hash: hasher.finish() };
     Ok(Received { version, staged, file: Some(file) })
 }

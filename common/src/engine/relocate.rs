@@ -9,7 +9,9 @@ use super::job::{Outcome, Source, There};
 use super::local::set_meta;
 use super::state::Base;
 use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind,
+};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
@@ -94,7 +96,8 @@ impl Transfer<'_> {
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return Ok(Outcome::NoSource);
         }
-        let (mut staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (mut staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let mut content = NewContent::of(&file);
         let (mut hasher, mut size) = (Sha256::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
         loop {
@@ -105,9 +108,10 @@ impl Transfer<'_> {
                 Err(_) => return Ok(Outcome::NoSource),
             };
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(disk("write"))?;
+            content.write_all(&buffer[..count]).map_err(disk("write"))?;
             size += count as u64;
         }
+        content.finish().map_err(disk("write"))?;
         if remote.entry.content != (Content::File { size, hash: hasher.finish() }) {
             return Ok(Outcome::NoSource);
         }

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use super::folder::STATE;
 use crate::disk::{
     Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
 };
@@ -97,7 +98,7 @@ impl State {
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, Catalog::new(), None, None);
         let mut absent = BTreeSet::new();
-        let name = Path::new(b"state").expect("a plain name is a path");
+        let name = Path::new(STATE).expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
                 client_id = Some(id);

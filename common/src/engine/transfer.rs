@@ -13,7 +13,7 @@ use super::job::{Failure, FailureKind, Outcome, There};
 use super::local::set_meta;
 use super::progress::Progress;
 use super::state::Base;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::disk::{Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -234,8 +234,10 @@ impl Transfer<'_> {
                 self.folder.stage.symlink(&target).map_err(disk("make"))
             }
             Content::File { size, hash } => {
-                let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                self.fetch_content(path, remote, size, hash, &mut file)?;
+                let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                let mut content = NewContent::of(&file);
+                self.fetch_content(path, remote, size, hash, &mut content)?;
+                content.finish().map_err(disk("write"))?;
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
                 self.settle(&file).map_err(disk("flush"))?;
                 Ok(staged)

@@ -319,8 +319,9 @@ impl Committer {
         let _ = self.book.append(&JournalRecord::Seen { step, path: path.clone(), print });
     }
 
+    /// The journal, and the tombstones in memory: the record of a move is short, and leaves one for all that was moved.
     fn keep_short(&mut self) {
-        if !self.book.is_long() {
+        if !self.book.is_long() && !read(&self.shared.index).has_many_tombstones() {
             return;
         }
         write(&self.shared.index).forget_old_tombstones();

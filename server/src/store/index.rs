@@ -399,6 +399,11 @@ impl Index {
         }
     }
 
+    /// Whether there are so many tombstones more than are kept that it is worth while to look for the oldest.
+    pub(crate) fn has_many_tombstones(&self) -> bool {
+        2 * TOMBSTONES < self.records.len() - self.live as usize
+    }
+
     /// Forgets the oldest tombstones, if there are more than are kept. The horizon moves up to the last one forgotten.
     pub(crate) fn forget_old_tombstones(&mut self) {
         let tombstones = self.records.len() - self.live as usize;

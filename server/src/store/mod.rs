@@ -162,10 +162,10 @@ impl Store {
         let (opened, first_scan) = sync_channel(1);
         let mut watcher = Watcher::new(self.shared.clone(), self.changes.clone(), options.force, opened);
         let sink = move |observation| -> ControlFlow<()> { watcher.take(observation) };
-        let observer =
-            Observer::start(self.shared.root.clone(), Mode::Events, "box", sink).map_err(|error| {
-                OpenError::Disk { what: format!("cannot observe the box {}", dir.display()), error }
-            })?;
+        let (root, nothing) = (self.shared.root.clone(), Arc::new(|_: &Path| false));
+        let observer = Observer::start(root, Mode::Events, nothing, "box", sink).map_err(|error| {
+            OpenError::Disk { what: format!("cannot observe the box {}", dir.display()), error }
+        })?;
         // Set once, by the only caller.
         let _ = self.shared.looker.set(observer.looker());
         lock(&self.threads).observer = Some(observer);

@@ -105,7 +105,9 @@ impl Watcher {
     pub(crate) fn take(&mut self, observation: Observation) -> Flow {
         self.renamed.forget_old();
         match observation {
-            Observation::Listing { directory, entries } => self.listing(directory.as_ref(), entries),
+            Observation::Listing { directory, entries, unsettled } => {
+                self.listing(directory.as_ref(), entries, &unsettled)
+            }
             Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
             Observation::Look { path, stat: None } => self.lost(path),
             Observation::Unreadable { path, error } => self.unreadable(path.as_ref(), &error),
@@ -124,9 +126,10 @@ impl Watcher {
         }
     }
 
-    fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>) -> Flow {
+    fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>, unsettled: &[Path]) -> Flow {
         self.is_gone = false;
-        let (missing, differing) = compare(&read(&self.shared.index), directory, entries);
+        let (mut missing, differing) = compare(&read(&self.shared.index), directory, entries);
+        missing.retain(|path| unsettled.binary_search(path).is_err());
         for path in missing {
             self.lost(path)?;
         }

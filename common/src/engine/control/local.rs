@@ -13,7 +13,9 @@ use crate::tree::{Catalog, Kind, Path};
 impl Control {
     pub(super) fn hear_observation(&mut self, observation: Observation) {
         match observation {
-            Observation::Listing { directory, entries } => self.hear_listing(directory.as_ref(), &entries),
+            Observation::Listing { directory, entries, unsettled } => {
+                self.hear_listing(directory.as_ref(), &entries, &unsettled);
+            }
             Observation::Look { path, stat } => {
                 self.inner.folder_problems.remove(path.as_bytes());
                 if Self::is_rules_file(&path) {
@@ -48,14 +50,20 @@ impl Control {
     }
 
     /// A complete listing: what is known below the directory and not listed is absent.
-    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)]) {
+    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)], unsettled: &[Path]) {
         let problem_key = directory.map_or(ROOT_PROBLEM, Path::as_bytes);
         self.inner.folder_problems.remove(problem_key);
-        for child in self.missing_children(directory, entries) {
+        let mut missing = self.missing_children(directory, entries);
+        missing.retain(|child| unsettled.binary_search(child).is_err());
+        for child in missing {
             self.observe(&child, None);
         }
         self.inner.heard += entries.len();
         for (path, stat) in entries {
+            if stat.kind != StatKind::Directory {
+                // That a directory can be read is another question than whether it is there.
+                self.inner.folder_problems.remove(path.as_bytes());
+            }
             self.observe(path, Some(*stat));
         }
     }
