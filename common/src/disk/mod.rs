@@ -1,6 +1,7 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
 mod content;
+mod fidelity;
 mod journal;
 mod observe;
 mod records;
@@ -11,6 +12,7 @@ mod stage;
 mod watch;
 
 pub use content::NewContent;
+pub use fidelity::Fidelity;
 pub use journal::{Broken, Found, Journal};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};

@@ -304,7 +304,12 @@ impl Staged {
 
     fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
         let made = self.stat()?;
-        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_seen(Some(found), expect)) {
+        // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
+        let is_untouched = |found: Stat| match expect {
+            Expect::Print(print) => found.print == print,
+            _ => is_seen(Some(found), expect),
+        };
+        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_untouched(found)) {
             return Ok(Outcome::Changed);
         }
         let outcome = match expect {
@@ -312,11 +317,11 @@ impl Staged {
             seen => self.swap_with_seen(path, seen, replaced, &made)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
-        // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
+        // Somebody may have replaced it since, or changed its mode. Then what we return must not describe their version as ours: the mismatch with what is
         // on disk makes the next look at it hash it.
-        let placed =
-            self.stage.root.stat(path)?.filter(|placed| placed.print.is_likely_same_content(&made.print));
-        Ok(Outcome::Done(placed.unwrap_or(made)))
+        let is_ours =
+            |placed: &Stat| placed.mode == made.mode && placed.print.is_likely_same_content(&made.print);
+        Ok(Outcome::Done(self.stage.root.stat(path)?.filter(is_ours).unwrap_or(made)))
     }
 
     fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {

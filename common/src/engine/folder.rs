@@ -19,7 +19,7 @@ use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::disk::{PRIVATE_DIRECTORY, Root, Stage};
+use crate::disk::{Fidelity, PRIVATE_DIRECTORY, Root, Stage};
 use crate::limits::BIRTHMARK_BYTES;
 use crate::tree::Path;
 
@@ -32,6 +32,8 @@ pub struct Folder {
     pub private: Arc<Root>,
     /// Where downloads are made.
     pub stage: Arc<Stage>,
+    /// What its file system keeps of metadata.
+    pub fidelity: Fidelity,
     /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
     pub recovered: Vec<Path>,
     /// Whether the state was made here.
@@ -119,7 +121,8 @@ impl Folder {
         let run = random_u64().map_err(failed("get random bytes for"))?;
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
         let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
-        Ok(Folder { root, private, stage, recovered, place, _lock: lock })
+        let fidelity = Fidelity::of(&stage);
+        Ok(Folder { root, private, stage, fidelity, recovered, place, _lock: lock })
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 
 use super::job::{Outcome, Source, There};
-use super::local::set_meta;
+use super::local::{Labelled, label, set_meta};
 use super::state::Base;
 use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
 use crate::disk::{
@@ -16,7 +16,7 @@ use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Mtime, Path};
+use crate::tree::{Content, Entry, Kind, Path};
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
 
@@ -48,7 +48,7 @@ impl Transfer<'_> {
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);
-                let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
+                let print = if is_same { print } else { print.of_no_file() };
                 let entry = Entry { meta: from.base.entry.meta, ..entry };
                 Ok(Outcome::Relocated { from: from.clone(), base: Base { entry, print, seq } })
             }
@@ -57,11 +57,18 @@ impl Transfer<'_> {
     }
 
     /// Puts a version in its place whose content is at another path of the folder.
-    pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
+    pub(super) fn take_here(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+        kept: Option<u16>,
+        from: &Source,
+    ) -> Tried {
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from),
-            false => self.copy_here(path, remote, expect, from),
+            false => self.copy_here(path, remote, expect, kept, from),
         }
     }
 
@@ -78,20 +85,28 @@ impl Transfer<'_> {
             }
             Err(error) => return Err(disk("move")(error)),
         }
-        let moved = root.stat(path).map_err(disk("look at"))?;
-        if moved.is_none_or(|stat| !stat.print.is_likely_same_content(&from.base.print)) {
+        let moved = match root.stat(path).map_err(disk("look at"))? {
+            Some(stat) if stat.print.is_likely_same_content(&from.base.print) => stat,
             // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
-            return Ok(Outcome::LocalIs(moved));
-        }
-        root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
-        root.set_mtime(path, remote.entry.meta.mtime).map_err(disk("set metadata of"))?;
-        match root.stat(path).map_err(disk("look at"))? {
-            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), base: remote.base(placed.print) }),
-            None => Ok(Outcome::LocalIs(None)),
+            other => return Ok(Outcome::LocalIs(other)),
+        };
+        match label(self.folder, path, &moved, &remote.entry.meta).map_err(disk("set metadata of"))? {
+            Labelled::Alone(after) => {
+                let placed = remote.placed(after.print, None);
+                Ok(Outcome::TakenHere { from: from.clone(), placed })
+            }
+            Labelled::NotAlone(other) => Ok(Outcome::LocalIs(other)),
         }
     }
 
-    fn copy_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
+    fn copy_here(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+        kept: Option<u16>,
+        from: &Source,
+    ) -> Tried {
         let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return Ok(Outcome::NoSource);
@@ -115,7 +130,7 @@ impl Transfer<'_> {
         if remote.entry.content != (Content::File { size, hash: hasher.finish() }) {
             return Ok(Outcome::NoSource);
         }
-        set_meta(&file, &remote.entry.meta).map_err(disk("set metadata of"))?;
+        set_meta(&file, &remote.entry_here(kept).meta).map_err(disk("set metadata of"))?;
         self.settle(&file).map_err(disk("flush"))?;
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
@@ -123,7 +138,7 @@ impl Transfer<'_> {
         match staged.publish(path, expect).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => {
                 let from = Source { moves: false, ..from.clone() };
-                Ok(Outcome::TakenHere { from, base: remote.base(stat.print) })
+                Ok(Outcome::TakenHere { from, placed: remote.placed(stat.print, kept) })
             }
             DiskOutcome::Changed => {
                 Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome, There};
+use super::job::{Failure, FailureKind, Outcome, Sent, There};
 use super::local::set_meta;
 use super::progress::Progress;
 use super::state::Base;
@@ -22,11 +22,11 @@ use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
-    ProblemKind, mode_text, path_to_wire,
+    ProblemKind, mode_text, parse_mode, parse_mtime, path_to_wire,
 };
-use crate::sync::{self, conflict_path};
+use crate::sync::{self, MetaChange, conflict_path};
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Path, Tag};
+use crate::tree::{Content, Entry, Kind, Meta, Path, Tag};
 use crate::wire::http::digest::format_digest;
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
@@ -58,17 +58,18 @@ impl Transfer<'_> {
         entry: Entry,
         print: Fingerprint,
         replacing: Option<sync::Base>,
+        before: Option<u16>,
     ) -> Tried {
-        let fields = self.upload_fields(&entry, replacing);
+        let fields = self.upload_fields(&entry, replacing, before);
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
             // What is in it moves its times; its mode is what is sent.
             Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             _ => stat.print == print,
         };
-        let before = self.folder.root.stat(path).map_err(disk("look at"))?;
-        if !before.as_ref().is_some_and(is_seen) {
-            return Ok(Outcome::LocalIs(before));
+        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        if !here.as_ref().is_some_and(is_seen) {
+            return Ok(Outcome::LocalIs(here));
         }
         let response = match entry.content {
             Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
@@ -92,12 +93,12 @@ impl Transfer<'_> {
             // The file became shorter, or can't be read any more.
             Err(NetError::Source(error)) => {
                 let now = self.folder.root.stat(path).map_err(disk("look at"))?;
-                return if now == before { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
+                return if now == here { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
             }
             other => other.map_err(network("upload"))?,
         };
         match response.head.status {
-            200..=299 => Ok(Outcome::Uploaded(Base { entry, print, seq: seq_of(&response, "upload")? })),
+            200..=299 => Ok(Outcome::Uploaded(sent(entry, print, before, &response, "upload")?)),
             _ => match refusal(response, "upload")? {
                 // What was sent is not what was announced: the file changed in between.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
@@ -109,10 +110,12 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>) -> Fields {
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>, before: Option<u16>) -> Fields {
         let mut fields = self.change_fields(replacing);
         fields.push(KIND_FIELD, entry.content.kind().word());
-        fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+        if before != Some(entry.meta.mode) {
+            fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+        }
         fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
         if let Some(hash) = entry.content.hash() {
             fields.push("repr-digest", format_digest(&hash.0));
@@ -156,7 +159,13 @@ impl Transfer<'_> {
     }
 
     /// Sets metadata on the server.
-    pub(super) fn push_meta(&mut self, path: &Path, entry: Entry, print: Fingerprint) -> Tried {
+    pub(super) fn push_meta(
+        &mut self,
+        path: &Path,
+        entry: Entry,
+        print: Fingerprint,
+        change: MetaChange,
+    ) -> Tried {
         let is_directory = entry.content.kind() == Kind::Directory;
         let is_seen = |stat: &Stat| match is_directory {
             true => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
@@ -167,9 +176,12 @@ impl Transfer<'_> {
             return Ok(Outcome::LocalIs(here));
         }
         let mut patch = json::Writer::new();
-        patch.begin_object().field_str("mode", &mode_text(entry.meta.mode));
-        if !is_directory {
-            patch.field_i64("mtime", entry.meta.mtime.0);
+        patch.begin_object();
+        if let Some(mode) = change.mode {
+            patch.field_str("mode", &mode_text(mode));
+        }
+        if let Some(mtime) = change.mtime {
+            patch.field_i64("mtime", mtime.0);
         }
         let body = patch.end_object().finish();
         let fields = self
@@ -179,23 +191,26 @@ impl Transfer<'_> {
         let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
-            200..=299 => {
-                let seq = seq_of(&response, "set metadata of")?;
-                Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
-            }
+            200..=299 => Ok(Outcome::MetaSent(sent(entry, print, None, &response, "set metadata of")?)),
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
 
     /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: &There, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote.entry)?;
+    pub(super) fn download(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+        kept: Option<u16>,
+    ) -> Tried {
+        let mut staged = self.fetch(path, &remote.entry_here(kept))?;
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match staged.publish(path, expect).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
+            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.placed(stat.print, kept))),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
                 Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
                     Ok(Outcome::NotEmptyHere)
@@ -335,6 +350,34 @@ pub(super) fn seq_of(response: &Response<'_>, operation: &'static str) -> Result
     let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
     let error = "the answer does not say where the change stands; is this the address of a filesync server?";
     cursor.map(|cursor| cursor.seq).ok_or_else(|| failure(operation, error, FailureKind::Path))
+}
+
+/// What came of sending this version. The answer tells what the server has: it may have kept a mode that somebody else set, or all of its
+/// metadata, where it had the content already. Then a mode that it did not take is still to be sent: the base keeps the one from `before`.
+fn sent(
+    entry: Entry,
+    print: Fingerprint,
+    before: Option<u16>,
+    response: &Response<'_>,
+    operation: &'static str,
+) -> Result<Sent, Failure> {
+    let seq = seq_of(response, operation)?;
+    let there = Entry { meta: meta_of(response, operation)?, ..entry };
+    let is_refused = !there.agrees(&entry) && there.meta.mode != entry.meta.mode;
+    let mode = before.filter(|_| is_refused).unwrap_or(entry.meta.mode);
+    let print = if mode == entry.meta.mode { print } else { print.of_no_file() };
+    let entry = Entry { meta: Meta { mode, ..entry.meta }, ..entry };
+    Ok(Sent { base: Base { entry, print, seq }, there: There { entry: there, seq } })
+}
+
+/// The metadata that the server says it has now.
+fn meta_of(response: &Response<'_>, operation: &'static str) -> Result<Meta, Failure> {
+    let fields = &response.head.fields;
+    let mtime = fields.get(MTIME_FIELD).and_then(|text| parse_mtime(text).ok());
+    let mode = fields.get(MODE_FIELD).and_then(|text| parse_mode(text).ok());
+    let error = "the answer does not say what metadata is there; is this the address of a filesync server?";
+    let meta = mtime.zip(mode).map(|(mtime, mode)| Meta { mtime, mode });
+    meta.ok_or_else(|| failure(operation, error, FailureKind::Path))
 }
 
 /// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.

@@ -40,7 +40,7 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
+use common::disk::{Fidelity, Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
@@ -51,7 +51,7 @@ use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
-pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Require};
+pub(crate) use self::change::{Action, Change, Committed, Label, Refused, Replaced, Require, usual_mode};
 pub(crate) use self::index::{Index, State, Step};
 #[cfg(test)]
 pub(crate) use self::index::{Origin, Record};
@@ -141,6 +141,7 @@ impl Store {
             index: RwLock::new(index),
             root,
             private,
+            fidelity: Fidelity::of(&stage),
             stage,
             hub,
             log,

@@ -94,7 +94,17 @@ fn tag_of(content: &str) -> Require {
 fn put_action(store: &Store, content: &str, require: Require, replaced: Replaced) -> Action {
     let (staged, mut data) = store.stage().file().unwrap();
     data.write_all(content.as_bytes()).unwrap();
-    Action::Put { entry: file(content), staged, file: Some(data), require, replaced }
+    put_of(file(content), staged, Some(data), require, replaced)
+}
+
+fn put_of(
+    entry: Entry,
+    staged: Staged,
+    file: Option<fs::File>,
+    require: Require,
+    replaced: Replaced,
+) -> Action {
+    Action::Put { content: entry.content, label: entry.meta.into(), staged, file, require, replaced }
 }
 
 fn put(store: &Store, name: &str, content: &str, require: Require) -> Result<Committed, Refused> {
@@ -105,7 +115,7 @@ fn make_dir(store: &Store, name: &str, mode: u16) -> Result<Committed, Refused> 
     let staged = store.stage().directory(0o700).unwrap();
     let entry = directory(mode);
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), Action::Put { entry, staged, file: None, require, replaced }, Some("laptop"))
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), Some("laptop"))
 }
 
 fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refused> {
@@ -113,7 +123,7 @@ fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refus
     let content = Content::Symlink { size: target.len() as u64, hash: sha256(target.as_bytes()) };
     let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o777 } };
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), Action::Put { entry, staged, file: None, require, replaced }, None)
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), None)
 }
 
 fn delete(store: &Store, name: &str, require: Require) -> Result<Committed, Refused> {
@@ -289,7 +299,7 @@ fn many_at_once_and_in_order() {
     let entry = directory(0o755);
     let staged = store.stage().directory(0o700).unwrap();
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    send("same", Action::Put { entry, staged, file: None, require, replaced });
+    send("same", put_of(entry, staged, None, require, replaced));
     send("same/below", put_action(&store, "deep", Require::Nothing, Replaced::Removed));
     for _ in 0..606 {
         outcomes.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();

@@ -130,12 +130,12 @@ const TOGETHER: &[(Operation, Operation, &str)] = &[
     (RenameAway, Touch, "first.txt=base"),
     (RenameAway, ToDirectory, "first.txt=base, file.txt/, file.txt/inside=second"),
     (RenameAway, ToSymlink, "first.txt=base, file.txt->second"),
-    // `file.txt` was edited: that beats a delete, and a change of metadata is no edit.
+    // `file.txt` was edited: that beats a delete. A change of metadata is no edit, but a mode outlives one; a time goes with its content.
     (Edit, Rename, "file.txt=first, new.txt=base"),
     (Edit, RenameAway, "file.txt=first, second.txt=base"),
     (Edit, Edit, "file.txt=first, file (conflict second).txt=second"),
     (Edit, Delete, "file.txt=first"),
-    (Edit, Chmod, "file.txt=first"),
+    (Edit, Chmod, "file.txt=first with the mode of second"),
     (Edit, Touch, "file.txt=first"),
     (Edit, ToDirectory, "file.txt/, file.txt/inside=second, file (conflict second).txt=first"),
     (Edit, ToSymlink, "file.txt=first, file (conflict second).txt->second"),
@@ -147,20 +147,20 @@ const TOGETHER: &[(Operation, Operation, &str)] = &[
     (Delete, Touch, ""),
     (Delete, ToDirectory, "file.txt/, file.txt/inside=second"),
     (Delete, ToSymlink, "file.txt->second"),
-    // Only its metadata was changed: the later change wins, and whatever changes more than that. It goes along with a rename.
+    // Only its metadata was changed: mode and time each for itself, the later change wins. It goes along with a rename.
     (Chmod, Rename, "new.txt=base with the mode of first"),
     (Chmod, RenameAway, "second.txt=base with the mode of first"),
-    (Chmod, Edit, "file.txt=second"),
+    (Chmod, Edit, "file.txt=second with the mode of first"),
     (Chmod, Delete, ""),
     (Chmod, Chmod, "file.txt=base with the mode of second"),
-    (Chmod, Touch, "file.txt=base with the time of second"),
+    (Chmod, Touch, "file.txt=base with the mode of first with the time of second"),
     (Chmod, ToDirectory, "file.txt/, file.txt/inside=second"),
     (Chmod, ToSymlink, "file.txt->second"),
     (Touch, Rename, "new.txt=base with the time of first"),
     (Touch, RenameAway, "second.txt=base with the time of first"),
     (Touch, Edit, "file.txt=second"),
     (Touch, Delete, ""),
-    (Touch, Chmod, "file.txt=base with the mode of second"),
+    (Touch, Chmod, "file.txt=base with the mode of second with the time of first"),
     (Touch, Touch, "file.txt=base with the time of second"),
     (Touch, ToDirectory, "file.txt/, file.txt/inside=second"),
     (Touch, ToSymlink, "file.txt->second"),
@@ -435,10 +435,13 @@ fn line(path: &Path, case: &str, name: &str, node: &Node) -> String {
                 .strip_suffix(&format!(" in {case}"))
                 .unwrap_or_else(|| panic!("{} has what belongs elsewhere: {content:?}", path.display()));
             let mut line = format!("{name}={word}");
-            for client in ["alpha", "beta"] {
+            let clients = ["alpha", "beta"];
+            for client in clients {
                 if *mode == mode_of(client) {
                     line.push_str(&format!(" with the mode of {client}"));
                 }
+            }
+            for client in clients {
                 if *mtime == i128::from(time_of(client)) * 1_000_000_000 {
                     line.push_str(&format!(" with the time of {client}"));
                 }
