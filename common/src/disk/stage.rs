@@ -317,8 +317,8 @@ impl Staged {
             seen => self.swap_with_seen(path, seen, replaced, &made)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
-        // Somebody may have replaced it since, or changed its mode. Then what we return must not describe their version as ours: the mismatch with what is
-        // on disk makes the next look at it hash it.
+        // Somebody may have replaced it since, or changed its mode. Then what we return must not describe their version as ours: the
+        // mismatch with what is on disk makes the next look at it hash it.
         let is_ours =
             |placed: &Stat| placed.mode == made.mode && placed.print.is_likely_same_content(&made.print);
         Ok(Outcome::Done(self.stage.root.stat(path)?.filter(is_ours).unwrap_or(made)))
@@ -460,5 +460,35 @@ fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
         (Some(stat), Expect::Print(print)) => stat.print.is_likely_same_content(&print),
         (Some(stat), Expect::EmptyDirectory) => stat.kind == StatKind::Directory,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+
+    #[test]
+    fn a_mode_set_since_the_look_is_not_taken_back() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root.clone(), &private, 1).unwrap();
+        let (path, on_disk) = (Path::new(b"a").unwrap(), scratch.path().join("a"));
+        fs::write(&on_disk, "seen").unwrap();
+        let seen = root.stat(&path).unwrap().unwrap().print;
+        // Until the clock has ticked nobody can tell.
+        while root.stat(&path).unwrap().unwrap().print == seen {
+            fs::set_permissions(&on_disk, Permissions::from_mode(0o711)).unwrap();
+        }
+        let publish = |print| stage.file().unwrap().0.publish(&path, Expect::Print(print)).unwrap();
+        assert!(matches!(publish(seen), Outcome::Changed));
+        let now = root.stat(&path).unwrap().unwrap();
+        assert_eq!((now.mode, fs::read(&on_disk).unwrap()), (0o711, b"seen".to_vec()));
+        assert!(matches!(publish(now.print), Outcome::Done(_)));
+        assert_eq!(fs::read(&on_disk).unwrap(), b"");
     }
 }
