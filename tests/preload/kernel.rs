@@ -21,7 +21,6 @@ unsafe extern "C" {
     fn linkat(from: c_int, name: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int;
     fn renameat(from: c_int, name: *const c_char, to: c_int, new: *const c_char) -> c_int;
     fn pwrite64(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize;
-    fn statx(dir: c_int, name: *const c_char, flags: c_int, wanted: c_uint, into: *mut Statx) -> c_int;
     fn abort() -> !;
     fn __errno_location() -> *mut c_int;
 }
@@ -46,19 +45,28 @@ impl Iovec {
 #[repr(C)]
 pub struct Timespec([i64; 2]);
 
+/// `struct statx`.
 #[repr(C)]
 #[derive(Default)]
-struct Statx {
+pub struct Statx {
     head: [u32; 7],
     mode: u16,
     pad: u16,
-    ino: u64,
+    pub ino: u64,
     size: u64,
-    rest: [u64; 8],
-    mtime_secs: i64,
-    mtime_nanos: u32,
-    pad2: u32,
+    rest: [u64; 6],
+    pub ctime: StatxTime,
+    mtime: StatxTime,
     more: [u64; 16],
+}
+
+/// `struct statx_timestamp`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct StatxTime {
+    pub secs: i64,
+    pub nanos: u32,
+    pad: u32,
 }
 
 const _: () = assert!(size_of::<Statx>() == 256);
@@ -69,6 +77,7 @@ pub struct Stat {
     pub ino: u64,
     pub size: u64,
     pub mtime: (i64, u32),
+    pub ctime: (i64, u32),
 }
 
 impl Stat {
@@ -191,13 +200,15 @@ pub fn stat(dir: c_int, name: &CStr) -> Option<Stat> {
     const BASIC: c_uint = 0x7ff;
     let mut found = Statx::default();
     let flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
-    // SAFETY: `name` ends with NUL, and `found` is laid out as the structure that is written.
-    let result = keeping_errno(|| unsafe { statx(dir, name.as_ptr(), flags, BASIC, &raw mut found) });
+    let real = real!(statx: unsafe extern "C" fn(c_int, *const c_char, c_int, c_uint, *mut Statx) -> c_int);
+    // SAFETY: `name` ends with NUL, and `found` is laid out as what is written.
+    let result = keeping_errno(|| unsafe { real(dir, name.as_ptr(), flags, BASIC, &raw mut found) });
     (result == 0).then_some(Stat {
         mode: u32::from(found.mode),
         ino: found.ino,
         size: found.size,
-        mtime: (found.mtime_secs, found.mtime_nanos),
+        mtime: (found.mtime.secs, found.mtime.nanos),
+        ctime: (found.ctime.secs, found.ctime.nanos),
     })
 }
 

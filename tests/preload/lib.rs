@@ -21,6 +21,7 @@
 )]
 
 mod control;
+mod forgotten;
 mod kernel;
 mod record;
 
@@ -28,7 +29,7 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use control::{Fault, Kind};
-use kernel::{Iovec, Of, Timespec, real};
+use kernel::{Iovec, Of, Statx, Timespec, real};
 
 const O_CREAT: c_int = 0o100;
 const O_TRUNC: c_int = 0o1000;
@@ -56,8 +57,10 @@ static START: extern "C" fn() = start;
 
 /// Runs before `main`.
 extern "C" fn start() {
-    control::open();
+    // In this order: nothing counts before there is something that counts.
+    forgotten::open();
     record::open();
+    control::open();
 }
 
 /// Held while a call that counts is made.
@@ -157,9 +160,36 @@ pub unsafe extern "C" fn syscall(
         number::RENAMEAT2 => guard(Kind::Rename, || {
             record::rename((a as c_int, name(b)), (c as c_int, name(d)), e as c_uint, call)
         }),
-        number::STATX | number::GETDENTS64 => guard(Kind::Look, call),
+        number::STATX => looking(e as *mut Statx, call),
+        number::GETDENTS64 => guard(Kind::Look, call),
         _ => call(),
     }
+}
+
+/// # Safety
+/// As statx(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn statx(
+    dir: c_int,
+    name: *const c_char,
+    flags: c_int,
+    wanted: c_uint,
+    into: *mut Statx,
+) -> c_int {
+    let real = real!(statx: unsafe extern "C" fn(c_int, *const c_char, c_int, c_uint, *mut Statx) -> c_int);
+    if into.is_null() {
+        // SAFETY: the arguments are the caller's, who only asks whether there is such a function.
+        return unsafe { real(dir, name, flags, wanted, into) };
+    }
+    // SAFETY: the arguments are the caller's.
+    looking(into, || unsafe { real(dir, name, flags, wanted, into) })
+}
+
+fn looking<T: From<i8>>(into: *mut Statx, call: impl FnOnce() -> T) -> T {
+    let result = guard(Kind::Look, call);
+    // SAFETY: it was valid for the call, whatever came of that.
+    forgotten::restore(unsafe { &mut *into });
+    result
 }
 
 // ---- Content ---------------------------------------------------------------------------------------------------------------------

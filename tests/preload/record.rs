@@ -8,6 +8,7 @@
 //!     exchange OLD NEW
 //!     remove PATH KEPT              it was not removed but moved to KEPT
 //!     label PATH MODE SECS NANOS    permissions and time before they were changed
+//!     time INODE SECS NANOS         time of change of a file or directory before what the next line says, which moved it on
 //!     write INODE SIZE              how long the file was before
 //!     flush INODE RESULT            0, or -1: what was written before may never reach the disk now
 //!     flush-all RESULT
@@ -48,6 +49,16 @@ impl Record {
         kernel::append(self.file, format_args!("{line}\n"));
     }
 
+    /// What these are before a call: names in directories, and the directories. Their times go before what the call has done.
+    fn before(places: &[(c_int, &CStr)]) -> String {
+        let places = places.iter().flat_map(|&(dir, name)| [(dir, name), (dir, c"")]);
+        let found = places.filter_map(|(dir, name)| kernel::stat(dir, name));
+        found.fold(String::new(), |text, found| {
+            let (secs, nanos) = found.ctime;
+            format!("{text}time {} {secs} {nanos}\n", found.ino)
+        })
+    }
+
     /// A name under which something can be kept.
     fn place(&self) -> CString {
         let number = self.kept.fetch_add(1, Ordering::Relaxed);
@@ -72,18 +83,20 @@ fn succeeded<T: From<i8> + PartialEq>(result: &T) -> bool {
 
 pub fn create<T: From<i8> + PartialEq>(dir: c_int, name: &CStr, call: impl FnOnce() -> T) -> T {
     let Some(record) = RECORD.get() else { return call() };
-    let was_there = kernel::stat(dir, name).is_some();
+    let (was_there, before) = (kernel::stat(dir, name).is_some(), Record::before(&[(dir, name)]));
     let result = call();
     if succeeded(&result) && !was_there {
-        record.note(format_args!("create {}", Name(&kernel::path(dir, name))));
+        record.note(format_args!("{before}create {}", Name(&kernel::path(dir, name))));
     }
     result
 }
 
 pub fn make(what: &str, dir: c_int, name: &CStr, call: impl FnOnce() -> c_int) -> c_int {
+    let Some(record) = RECORD.get() else { return call() };
+    let before = Record::before(&[(dir, name)]);
     let result = call();
-    if let Some(record) = RECORD.get().filter(|_| succeeded(&result)) {
-        record.note(format_args!("{what} {}", Name(&kernel::path(dir, name))));
+    if succeeded(&result) {
+        record.note(format_args!("{before}{what} {}", Name(&kernel::path(dir, name))));
     }
     result
 }
@@ -96,16 +109,18 @@ pub fn rename<T: From<i8> + PartialEq>(
 ) -> T {
     const EXCHANGE: c_uint = 2;
     let Some(record) = RECORD.get() else { return call() };
-    let kept = record.place();
+    let (before, kept) = (Record::before(&[from, to]), record.place());
     let is_kept = flags == 0 && kernel::link(to.0, to.1, &kept);
     let result = call();
     if succeeded(&result) {
         let (from, to) = (kernel::path(from.0, from.1), kernel::path(to.0, to.1));
         let (from, to) = (Name(&from), Name(&to));
         match flags {
-            EXCHANGE => record.note(format_args!("exchange {from} {to}")),
-            _ if is_kept => record.note(format_args!("replace {from} {to} {}", Name(kept.to_bytes()))),
-            _ => record.note(format_args!("rename {from} {to}")),
+            EXCHANGE => record.note(format_args!("{before}exchange {from} {to}")),
+            _ if is_kept => {
+                record.note(format_args!("{before}replace {from} {to} {}", Name(kept.to_bytes())))
+            }
+            _ => record.note(format_args!("{before}rename {from} {to}")),
         }
     }
     result
@@ -122,21 +137,25 @@ pub fn remove(dir: c_int, name: &CStr, directory: bool, call: impl FnOnce() -> c
     if !can_be {
         return call();
     }
-    let kept = record.place();
+    let (before, kept) = (Record::before(&[(dir, name)]), record.place());
     let result = kernel::rename(dir, name, &kept);
     if succeeded(&result) {
-        record.note(format_args!("remove {} {}", Name(&kernel::path(dir, name)), Name(kept.to_bytes())));
+        record.note(format_args!(
+            "{before}remove {} {}",
+            Name(&kernel::path(dir, name)),
+            Name(kept.to_bytes())
+        ));
     }
     result
 }
 
 pub fn label(dir: c_int, name: &CStr, call: impl FnOnce() -> c_int) -> c_int {
     let Some(record) = RECORD.get() else { return call() };
-    let before = kernel::stat(dir, name);
+    let (before, times) = (kernel::stat(dir, name), Record::before(&[(dir, name)]));
     let result = call();
     if let Some(before) = before.filter(|_| succeeded(&result)) {
         let (path, (secs, nanos)) = (kernel::path(dir, name), before.mtime);
-        record.note(format_args!("label {} {:o} {secs} {nanos}", Name(&path), before.mode & 0o7777));
+        record.note(format_args!("{times}label {} {:o} {secs} {nanos}", Name(&path), before.mode & 0o7777));
     }
     result
 }

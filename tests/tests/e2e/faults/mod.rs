@@ -17,6 +17,8 @@
 
 mod injector;
 mod kill;
+mod lost;
+mod power;
 mod scenarios;
 mod scene;
 mod sweep;

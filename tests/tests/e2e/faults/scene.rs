@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::injector::{Fault, Injector, kinds};
+use super::power::{Forgotten, cut};
 use super::scenarios::{Change, Places};
 use crate::harness::{Client, Kind, Process, Server, Tree, agreement, agreement_of, eventually_within};
 
@@ -37,7 +38,7 @@ pub struct Scene {
     points: usize,
     /// Whether the server ended: clients come back to one that ends often only after longer and longer pauses.
     is_distrusted: bool,
-    pub directory: TempDir,
+    directory: TempDir,
 }
 
 impl Scene {
@@ -193,6 +194,13 @@ impl Scene {
             self.launch(subject);
         }
         struck
+    }
+
+    /// Takes from the disk what the program, which has ended, did not flush.
+    #[track_caller]
+    pub fn cut_power(&mut self, subject: Subject, forgotten: Forgotten) {
+        assert!(self.process(subject).exit_code().is_some(), "{subject:?} still runs");
+        cut(&self.directory.path().join("record"), self.tree(subject), forgotten);
     }
 
     /// Everything agrees, holds what it should, and nothing is left over.
