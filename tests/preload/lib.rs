@@ -33,6 +33,7 @@ use kernel::{Iovec, Of, Statx, Timespec, real};
 
 const O_CREAT: c_int = 0o100;
 const O_TRUNC: c_int = 0o1000;
+const EINTR: c_int = 4;
 const AT_REMOVEDIR: c_int = 0x200;
 
 #[cfg(target_arch = "x86_64")]
@@ -330,6 +331,8 @@ macro_rules! flush {
                 // SAFETY: no pointers are passed.
                 None | Some(Fault::Short) => $record(fd, || unsafe { real(fd) }),
                 Some(Fault::Kill) => kernel::die(),
+                // Nothing was flushed yet, and nothing is lost either.
+                Some(Fault::Error(EINTR)) => fail(EINTR),
                 Some(Fault::Error(error)) => $record(fd, || fail(error)),
             }
         }

@@ -154,10 +154,8 @@ fn read_members(private: &Root) -> io::Result<Vec<(String, Value)>> {
     file.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
     match json::parse(&text) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the status file is damaged; a client that runs makes a new one",
-        )),
+        // It is not flushed, so a power cut may leave it empty. A client that runs makes a new one.
+        _ => Ok(never_synced()),
     }
 }
 

@@ -58,7 +58,7 @@ fn a_kill_before_any_call_loses_nothing() {
             });
         }
     }
-    sweep("kill", 1, jobs);
+    sweep("kill", 12, jobs);
 }
 
 fn try_point(scene: &mut Scene, change: &Change, when: When, subject: Subject, call: u64) -> Tried {

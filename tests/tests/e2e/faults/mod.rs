@@ -15,10 +15,13 @@
 //!     FILESYNC_PARALLEL=4          so many scenarios at a time
 //! ```
 
+mod errors;
 mod injector;
 mod kill;
 mod lost;
 mod power;
+mod readers;
+mod requests;
 mod scenarios;
 mod scene;
 mod sweep;

@@ -163,7 +163,7 @@ fn take_back(done: &Done) -> io::Result<()> {
             fs::rename(kept, to)
         }
         Done::Exchanged(one, other) => {
-            let aside = one.with_added_extension("exchanged");
+            let aside = one.with_file_name("exchanged for a moment");
             fs::rename(one, &aside)?;
             fs::rename(other, one)?;
             fs::rename(&aside, other)

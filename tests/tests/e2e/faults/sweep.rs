@@ -35,12 +35,19 @@ pub struct Tried {
     pub calls: u64,
 }
 
-/// Goes through the points of all jobs, and fails with a list of those at which something was wrong. `sample` of each are tried by default.
+/// Goes through the points of all jobs, and fails with a list of those at which something was wrong. By default `sample` points are tried,
+/// each of another scenario.
 pub fn sweep(title: &str, sample: usize, jobs: Vec<Job>) {
     let wanted = env::var("FILESYNC_SCENARIO").unwrap_or_default();
-    let jobs: Vec<Job> = jobs.into_iter().filter(|job| job.name.contains(&wanted)).collect();
+    let mut jobs: Vec<Job> = jobs.into_iter().filter(|job| job.name.contains(&wanted)).collect();
     assert!(!jobs.is_empty(), "no scenario of {title} has {wanted:?} in its name");
     let seed = number("FILESYNC_SEED").unwrap_or_else(random_seed);
+    if env::var_os("FILESYNC_FAULTS").is_none() && wanted.is_empty() {
+        let mut random = Random::new(seed);
+        while sample < jobs.len() {
+            jobs.swap_remove(random.below(jobs.len()));
+        }
+    }
     let (begin, next) = (Instant::now(), AtomicUsize::new(0));
     let (points, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     println!("{title}: seed {seed}");
@@ -52,7 +59,7 @@ pub fn sweep(title: &str, sample: usize, jobs: Vec<Job>) {
                     let mut hasher = DefaultHasher::new();
                     (seed, &job.name).hash(&mut hasher);
                     let mut random = Random::new(hasher.finish());
-                    let run = run(job, sample, &mut random);
+                    let run = run(job, &mut random);
                     points.fetch_add(run.points, Ordering::Relaxed);
                     println!("{title}: {}: {} of {} points", job.name, run.points, run.calls);
                     failed.lock().expect("nobody panics with it").extend(run.failures);
@@ -73,7 +80,7 @@ struct Run {
     failures: Vec<String>,
 }
 
-fn run(job: &Job, sample: usize, random: &mut Random) -> Run {
+fn run(job: &Job, random: &mut Random) -> Run {
     let mut run = Run::default();
     let mut trial = None;
     let mut attempt = |run: &mut Run, call: u64| -> Option<Tried> {
@@ -106,10 +113,7 @@ fn run(job: &Job, sample: usize, random: &mut Random) -> Run {
     } else if let Some(tried) = attempt(&mut run, BEYOND)
         && 0 < tried.calls
     {
-        for _ in 0..sample {
-            let call = 1 + random.below(tried.calls as usize) as u64;
-            attempt(&mut run, call);
-        }
+        attempt(&mut run, 1 + random.below(tried.calls as usize) as u64);
     }
     run
 }
