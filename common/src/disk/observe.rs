@@ -412,7 +412,11 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
             Err(error) => return self.report(Observation::Unreadable { path: Some(path), error }),
         };
         match &stat {
-            None if !self.stands() => return self.report(Observation::Gone),
+            // The scan says so, and looks again until it is back.
+            None if !self.stands() => {
+                self.shared.scan_now();
+                return ControlFlow::Continue(());
+            }
             Some(found) if !due.complete && is_being_written(found) => {
                 self.shared.mark(path, STILL_WRITING, due.appeared, false);
                 return ControlFlow::Continue(());
@@ -421,8 +425,8 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         }
         let is_new_directory = due.appeared && stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         self.report(Observation::Look { path: path.clone(), stat })?;
-        if is_new_directory {
-            self.walk(Some(path))?;
+        if is_new_directory && matches!(self.walk(Some(path))?, Walk::FolderGone) {
+            self.shared.scan_now();
         }
         ControlFlow::Continue(())
     }
@@ -538,7 +542,7 @@ mod tests {
         fn expect<T>(&self, wanted: impl Fn(&Observation) -> Option<T>) -> T {
             loop {
                 let observation =
-                    self.observations.recv_timeout(Duration::from_secs(10)).expect("an observation");
+                    self.observations.recv_timeout(Duration::from_secs(40)).expect("an observation");
                 if let Some(found) = wanted(&observation) {
                     return found;
                 }
@@ -629,6 +633,18 @@ mod tests {
         });
         fs::create_dir(path.join(".filesync")).unwrap();
         observed.observer.looker().scan();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+    }
+
+    #[test]
+    fn a_folder_that_was_gone_when_one_path_was_looked_at_is_found_again() {
+        let observed = observe(|path| fs::write(path.join("file"), "1").unwrap());
+        let path = observed.scratch.path();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        fs::remove_dir(path.join(".filesync")).unwrap();
+        fs::remove_file(path.join("file")).unwrap();
+        observed.expect(|observation| matches!(observation, Observation::Gone).then_some(()));
+        fs::create_dir(path.join(".filesync")).unwrap();
         observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
     }
 

@@ -44,7 +44,9 @@ fn a_call_that_fails_disturbs_nothing() {
                 name: format!("{} {subject:?} {name}", change.name),
                 trial: Box::new(move || {
                     let mut scene = Scene::start(None);
-                    Box::new(move |call| try_point(&mut scene, change, subject, (fault, kinds), call))
+                    Box::new(move |call| {
+                        scene.try_point(|scene| try_point(scene, change, subject, (fault, kinds), call))
+                    })
                 }),
             });
         }

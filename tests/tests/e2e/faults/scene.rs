@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::power::{Forgotten, cut};
 use super::scenarios::{Change, Places};
 use crate::harness::{Client, Kind, Process, Server, Tree, agreement, agreement_of, eventually_within};
 
+/// How much of each program's log is shown when something is wrong, in lines.
+const LOG_TAIL_LINES: usize = 25;
 /// How long everything may take to agree once nothing disturbs it any more.
 const AGREEMENT: Duration = Duration::from_secs(60);
 
@@ -79,6 +82,19 @@ impl Scene {
         }
         scene.settle();
         scene
+    }
+
+    /// Tries a point, and shows what the programs said if something is wrong there.
+    pub fn try_point<T>(&mut self, work: impl FnOnce(&mut Scene) -> T) -> T {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
+            for subject in Subject::ALL {
+                let log = self.process(subject).log();
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+                eprintln!("---- end of the log of {subject:?} ----\n{}", tail.join("\n"));
+            }
+            resume_unwind(panic)
+        })
     }
 
     pub fn injector(&self, subject: Subject) -> &Injector {

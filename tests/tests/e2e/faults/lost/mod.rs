@@ -16,7 +16,9 @@ fn a_power_cut_before_any_call_loses_nothing() {
                 name: format!("{} {subject:?}, forgetting {forgotten:?}", change.name),
                 trial: Box::new(move || {
                     let mut scene = Scene::start(Some(subject));
-                    Box::new(move |call| try_point(&mut scene, change, subject, forgotten, call))
+                    Box::new(move |call| {
+                        scene.try_point(|scene| try_point(scene, change, subject, forgotten, call))
+                    })
                 }),
             });
         }
