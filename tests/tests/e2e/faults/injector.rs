@@ -139,3 +139,58 @@ fn library() -> PathBuf {
     );
     library
 }
+
+/// Functions of the C library that change something on disk and that the library does not stand in front of. A program that begins to use
+/// one needs it there.
+const NOT_COUNTED: [&str; 24] = [
+    "chmod",
+    "creat",
+    "creat64",
+    "fallocate",
+    "fallocate64",
+    "fchmodat2",
+    "ftruncate",
+    "futimes",
+    "lchmod",
+    "link",
+    "linkat",
+    "mknod",
+    "mknodat",
+    "open",
+    "posix_fallocate",
+    "pwrite",
+    "pwrite64",
+    "pwritev",
+    "rename",
+    "renameat",
+    "rmdir",
+    "symlink",
+    "truncate64",
+    "unlink",
+];
+
+#[test]
+fn no_change_goes_past_the_injector() {
+    for program in ["server", "client_a", "client_b"] {
+        let path = crate::harness::program(program).get_program().to_owned();
+        let binary = fs::read(path).expect("read a program");
+        let linked = linked(&binary);
+        assert!(linked.contains(&"fdatasync"), "{program} links {linked:?} only; is it linked statically?");
+        let missed: Vec<&&str> = NOT_COUNTED.iter().filter(|name| linked.contains(*name)).collect();
+        assert!(
+            missed.is_empty(),
+            "{program} uses {missed:?}, which preload/lib.rs does not stand in front of"
+        );
+    }
+}
+
+/// The names of what is linked dynamically: they stand one after the other, with a NUL between each and the next.
+fn linked(binary: &[u8]) -> Vec<&str> {
+    const ANY: &[u8] = b"\0__libc_start_main\0";
+    let at = binary.windows(ANY.len()).position(|window| window == ANY).unwrap_or(0);
+    let is_end = |byte: &u8| *byte != 0 && !byte.is_ascii_graphic();
+    let start = binary[..at].iter().rposition(is_end).map_or(0, |last| last + 1);
+    let end = binary[at..].iter().position(is_end).map_or(binary.len(), |first| at + first);
+    let names = binary[start..end].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.filter_map(|name| std::str::from_utf8(name).ok()).collect()
+}

@@ -98,6 +98,7 @@ fn try_point(scene: &mut Scene, change: &Change, when: When, subject: Subject, c
             scene.arm_kill(subject, 1 + call % 13);
             scene.act(change, &directory);
             scene.settle_or_end(subject);
+            scene.injector(subject).disarm();
             if scene.process(subject).exit_code().is_none() {
                 scene.stop(subject);
             }
