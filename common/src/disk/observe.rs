@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{DIRTY_PATHS, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL};
+use crate::limits::{DIRTY_PATHS, LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL};
 use crate::threads::{lock, spawn};
 use crate::tree::{Path, PathError};
 
@@ -409,7 +409,10 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     fn look(&mut self, path: Path, due: Due) -> ControlFlow<()> {
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
-            Err(error) => return self.report(Observation::Unreadable { path: Some(path), error }),
+            Err(error) => {
+                self.look_again(Some(&path), due.appeared, &error);
+                return self.report(Observation::Unreadable { path: Some(path), error });
+            }
         };
         match &stat {
             // The scan says so, and looks again until it is back.
@@ -441,6 +444,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 // It vanished; what is above it tells that.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => continue,
                 Err(error) => {
+                    self.look_again(directory.as_ref(), true, &error);
                     self.report(Observation::Unreadable { path: directory, error })?;
                     continue;
                 }
@@ -474,6 +478,16 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
             self.interval = POLL_INTERVAL;
             self.polling = Some(reason.clone());
             let _ = self.report(Observation::Polling(reason));
+        }
+    }
+
+    /// What can't be read may be readable in a moment, as when descriptors have run out. Missing permissions come back with an event.
+    fn look_again(&self, path: Option<&Path>, appeared: bool, error: &io::Error) {
+        let at = Instant::now() + LOOK_AGAIN;
+        match path {
+            _ if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Some(path) => self.shared.mark_due(path.clone(), Due { at, appeared, complete: true }),
+            None => drop(lock(&self.shared.dirty).scan.get_or_insert(at)),
         }
     }
 
