@@ -151,7 +151,7 @@ pub const UPLOADS_AT_ONCE: usize = 250_000;
 /// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
 /// much as one of the journal, while a flush of the file system also waits for what other programs have written.
 pub const FLUSHED_ONE_BY_ONE: usize = 4;
-/// What was found by hand in the box, but could not be committed, is looked at again after this long.
+/// What was found by hand in the box, but could not be committed, and what could not be looked at, is looked at again after this long.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Files that were deleted in the box by hand and are remembered for some seconds, should they appear under other names: a hundred bytes
 /// each. What is beyond is read again if it does.

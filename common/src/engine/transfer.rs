@@ -24,7 +24,7 @@ use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
     ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::{self, conflict_path};
+use crate::sync::{self, conflict_original, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -205,8 +205,11 @@ impl Transfer<'_> {
         }
     }
 
-    /// Fetches the server's version under a conflict name.
+    /// Fetches the server's version under a conflict name, unless there is such a copy already.
     pub(super) fn fetch_aside(&mut self, path: &Path, remote: Entry) -> Tried {
+        if let Some(fetched) = self.earlier_copy(path, &remote).map_err(disk("look for copies of"))? {
+            return Ok(fetched);
+        }
         let time = super::local::now_for_names();
         for attempt in 1..=CONFLICT_ATTEMPTS {
             let copy = conflict_path(path, self.client_name, &time, attempt)
@@ -222,6 +225,24 @@ impl Transfer<'_> {
             }
         }
         Err(disk("name a copy of")(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// A conflict copy of `path` that holds the server's version: it may have been fetched just before a crash, and every start would
+    /// leave another one otherwise.
+    fn earlier_copy(&self, path: &Path, remote: &Entry) -> io::Result<Option<Outcome>> {
+        let root = &self.folder.root;
+        for (name, stat) in root.list(path.parent().as_ref())? {
+            let Ok(copy) = Path::child(path.parent().as_ref(), &name) else { continue };
+            if conflict_original(&copy).as_ref() != Some(path) || stat.size != remote.content.size() {
+                continue;
+            }
+            if let Outcome::Hashed(found, print) = super::local::hash(root, &copy, &stat)?
+                && found.content == remote.content
+            {
+                return Ok(Some(Outcome::FetchedAside { copy, entry: found, print }));
+            }
+        }
+        Ok(None)
     }
 
     /// The server's version, complete, checked, flushed, in the staging directory.

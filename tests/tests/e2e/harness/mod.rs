@@ -5,6 +5,7 @@ mod digest;
 mod http;
 mod json;
 mod process;
+mod random;
 mod tree;
 mod wait;
 mod world;
@@ -14,9 +15,10 @@ pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, is_root, program, run, shell};
+pub use random::Random;
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
-pub use world::{Client, Kind, Server, World, agreement};
+pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
 /// Whether the tests are to work with the sizes that filesync is made for.
 pub fn is_full() -> bool {
