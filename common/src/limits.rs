@@ -99,6 +99,19 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// From this size on, in bytes, what came of a transfer that was cut is kept to be continued. Anything smaller is sent again in seconds,
+/// which is less trouble than keeping it.
+pub const RESUMABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// So often, in bytes, a resumable transfer is made durable while it goes on: what a crash may cost, and with the disk so slow that this
+/// does not come often enough, a little more.
+pub const MARK_BYTES: u64 = 8 * 1024 * 1024;
+/// How long what came of a transfer that was cut is kept: a long weekend.
+pub const PARTIAL_AGE: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Most partial files that are kept in one box or folder, those being transferred aside.
+pub const PARTIALS: usize = 64;
+/// Most bytes of them, if there is more than one. They also give way when something else needs the room.
+pub const PARTIAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
 /// First halves of renames that are remembered until their second halves come.

@@ -2,6 +2,7 @@
 
 mod journal;
 mod observe;
+mod partial;
 mod records;
 mod root;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod watch;
 
 pub use journal::{Broken, Found, Journal};
 pub use observe::{Looker, Mode, Observation, Observer};
+pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};

@@ -131,6 +131,16 @@ impl Stage {
         Ok((staged.arm(), file))
     }
 
+    /// Takes a file over from another private directory.
+    ///
+    /// # Errors
+    /// What the file system says; it is left where it is then.
+    pub fn take_in(self: &Arc<Stage>, from: &Root, name: &Path) -> io::Result<Staged> {
+        let staged = self.name("");
+        Root::rename((from, name), (&self.staging, &staged.name), RenameMode::NoReplace)?;
+        Ok(staged.arm())
+    }
+
     /// A new empty directory.
     ///
     /// # Errors

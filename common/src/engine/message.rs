@@ -3,6 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::job::Done;
+use super::resume::Resumed;
 use crate::disk::Observation;
 use crate::protocol::{Cursor, Event, ListHead};
 use crate::tree::Path;
@@ -16,6 +17,8 @@ pub(super) enum Message {
     Local(Observation),
     /// From a worker.
     Done(Box<Done>),
+    /// From a worker: a transfer goes on that was cut.
+    Resumed(Box<Resumed>),
     /// From whoever wants the engine to end: this signal, or none.
     Stop(Option<u8>),
 }

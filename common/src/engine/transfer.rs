@@ -5,14 +5,17 @@
 //! promised with, and flushed, before it takes its place.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
 use super::job::{Failure, FailureKind, Outcome};
 use super::local::set_meta;
+use super::message::Message;
 use super::progress::Progress;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -40,6 +43,10 @@ pub(super) struct Transfer<'a> {
     pub(super) progress: &'a Progress,
     pub(super) client_id: &'a str,
     pub(super) client_name: &'a str,
+    /// What came of downloads that were cut.
+    pub(super) partials: &'a Arc<Partials>,
+    /// Hears that a transfer goes on which was cut.
+    pub(super) control: &'a SyncSender<Message>,
     /// Whether downloads are flushed before they are published.
     pub(super) durable: bool,
 }
@@ -56,7 +63,6 @@ impl Transfer<'_> {
         print: Fingerprint,
         replacing: Option<Tag>,
     ) -> Tried {
-        let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
             // What is in it moves its times; its mode is what is sent.
@@ -67,6 +73,8 @@ impl Transfer<'_> {
         if !before.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(before));
         }
+        let offset = self.kept_there(path, &entry)?;
+        let fields = self.upload_fields(&entry, replacing, offset);
         let response = match entry.content {
             Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
             Content::Symlink { .. } => {
@@ -74,15 +82,13 @@ impl Transfer<'_> {
                 self.http.send(Method::Put, &target, &fields, RequestBody::Bytes(&link))
             }
             Content::File { size, .. } => {
-                let file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                let mut file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                file.seek(SeekFrom::Start(offset)).map_err(disk("read"))?;
                 let mut source =
                     Counted { inner: file, count: &self.progress.sent, stopping: &self.progress.stopping };
-                self.http.send(
-                    Method::Put,
-                    &target,
-                    &fields,
-                    RequestBody::Stream { length: size, source: &mut source },
-                )
+                let body = RequestBody::Stream { length: size - offset, source: &mut source };
+                let method = if offset == 0 { Method::Put } else { Method::Patch };
+                self.http.send(method, &target, &fields, body)
             }
         };
         let response = match response {
@@ -96,9 +102,15 @@ impl Transfer<'_> {
         match response.head.status {
             200..=299 => Ok(Outcome::Uploaded { entry, print, cursor: cursor_of(&response) }),
             _ => match refusal(response, "upload")? {
-                // What was sent is not what was announced: the file changed in between.
+                // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
-                    Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+                    match self.folder.root.stat(path).map_err(disk("look at"))? {
+                        now if 0 < offset && now == before => Err(not_continued()),
+                        now => Ok(Outcome::LocalIs(now)),
+                    }
+                }
+                Problem { kind: ProblemKind::OffsetMismatch | ProblemKind::NotFound, .. } if 0 < offset => {
+                    Err(not_continued())
                 }
                 Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
                 problem => decided_elsewhere(problem, "upload"),
@@ -106,8 +118,12 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>) -> Fields {
+    /// The fields of an upload that begins at a byte: the first, or where one was cut.
+    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>, offset: u64) -> Fields {
         let mut fields = self.change_fields(replacing);
+        if 0 < offset {
+            fields = Transfer::rest_fields(fields, offset);
+        }
         fields.push(KIND_FIELD, entry.content.kind().word());
         fields.push(MODE_FIELD, mode_text(entry.meta.mode));
         fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
@@ -122,11 +138,16 @@ impl Transfer<'_> {
 
     /// The fields of every request that changes something: who asks, and what must be there.
     pub(super) fn change_fields(&self, replacing: Option<Tag>) -> Fields {
-        let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
+        let fields = self.client_fields();
         match replacing {
             None => fields.with("if-none-match", "*"),
             Some(tag) => fields.with("if-match", format!("\"{tag}\"")),
         }
+    }
+
+    /// The field that says who asks.
+    pub(super) fn client_fields(&self) -> Fields {
+        Fields::new().with(CLIENT_FIELD, self.client_id)
     }
 
     /// Deletes on the server what is still absent here.
@@ -229,8 +250,14 @@ impl Transfer<'_> {
                 self.folder.stage.symlink(&target).map_err(disk("make"))
             }
             Content::File { size, hash } => {
-                let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                self.fetch_content(path, remote, size, hash, &mut file)?;
+                let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
+                    Some(complete) => complete,
+                    None => {
+                        let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                        self.fetch_content(path, remote, size, hash, &mut file)?;
+                        (staged, file)
+                    }
+                };
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
                 self.settle(&file).map_err(disk("flush"))?;
                 Ok(staged)
@@ -262,47 +289,53 @@ impl Transfer<'_> {
                 FailureKind::Path,
             ));
         }
-        let mut source = Counted {
-            inner: response.body,
-            count: &self.progress.received,
-            stopping: &self.progress.stopping,
-        };
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
-        let mut received = 0;
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(failure(
-                        "download",
-                        format!("the connection broke: {error}"),
-                        FailureKind::Network,
-                    ));
-                }
-            };
-            received += count as u64;
-            if size < received {
-                return Err(failure(
-                    "download",
-                    "the server sends more than it announced",
-                    FailureKind::Path,
-                ));
-            }
-            hasher.update(&buffer[..count]);
-            out.write_all(&buffer[..count]).map_err(disk("write"))?;
-        }
+        let received = receive(response.body, self.progress, size, |bytes| {
+            hasher.update(bytes);
+            out.write_all(bytes)
+        })?;
         if received != size || hasher.finish() != hash {
-            return Err(failure(
-                "download",
-                "what came is not what the server announced; nothing was changed",
-                FailureKind::Path,
-            ));
+            return Err(unexpected_content());
         }
         Ok(())
     }
+}
+
+/// Reads a body to its end, at most so many bytes, and hands it on piece by piece. How many there were.
+pub(super) fn receive(
+    body: impl Read,
+    progress: &Progress,
+    most: u64,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, Failure> {
+    let mut source = Counted { inner: body, count: &progress.received, stopping: &progress.stopping };
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut received = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok(received),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let words = format!("the connection broke: {error}");
+                return Err(failure("download", words, FailureKind::Network));
+            }
+        };
+        received += count as u64;
+        if most < received {
+            return Err(failure("download", "the server sends more than it announced", FailureKind::Path));
+        }
+        take(&buffer[..count]).map_err(disk("write"))?;
+    }
+}
+
+pub(super) fn unexpected_content() -> Failure {
+    failure("download", "what came is not what the server announced; nothing was changed", FailureKind::Path)
+}
+
+/// What was kept there is gone, or of no use: the next try starts over.
+fn not_continued() -> Failure {
+    failure("upload", "the server can't continue it; it starts over", FailureKind::Network)
 }
 
 /// Counts what passes through, for the progress line, and breaks off when the client is to stop.
@@ -366,7 +399,7 @@ pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
     }
 }
 
-fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
+pub(super) fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
     Failure { operation, error: error.into(), kind }
 }
 

@@ -13,6 +13,7 @@ use super::local;
 use super::message::Message;
 use super::progress::Progress;
 use super::transfer::{Transfer, disk};
+use crate::disk::Partials;
 use crate::limits::THREAD_PATIENCE;
 use crate::net::client::HttpClient;
 use crate::net::endpoint::Endpoint;
@@ -28,6 +29,7 @@ pub(super) struct Crew {
     pub(super) client_id: String,
     pub(super) client_name: String,
     pub(super) durable: bool,
+    pub(super) partials: Arc<Partials>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -78,7 +80,8 @@ fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>
     loop {
         // The lock is held while waiting: whoever holds it gets the next job, the others queue up behind.
         let Ok(job) = lock(queue).recv() else { return };
-        let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, &job)));
+        let outcome =
+            panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, control, &job)));
         let outcome = outcome.unwrap_or_else(|_| {
             http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
             Outcome::Failed(Failure {
@@ -93,7 +96,7 @@ fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>
     }
 }
 
-fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
+fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, job: &Job) -> Outcome {
     let folder = &*crew.folder;
     let path = &job.path;
     let mut transfer = Transfer {
@@ -103,6 +106,8 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         client_id: &crew.client_id,
         client_name: &crew.client_name,
         durable: crew.durable,
+        partials: &crew.partials,
+        control,
     };
     let tried = match &job.task {
         Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),

@@ -4,12 +4,11 @@
 //! `cargo test --release --manifest-path tests/Cargo.toml big -- --test-threads=1 --nocapture` shows the figures.
 
 use std::env;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, World};
+use crate::harness::{DEADLINE, World, write_file};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -22,38 +21,6 @@ const MEMORY_PER_FILE: u64 = 4 * KIB;
 
 fn is_full() -> bool {
     env::var_os("FILESYNC_FULL").is_some()
-}
-
-/// Content that has no repetition at any distance: a counter, scrambled.
-struct Content {
-    seed: u64,
-    left: u64,
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        for bytes in buffer[..length].chunks_mut(8) {
-            self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let scrambled = (self.seed ^ self.seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            bytes.copy_from_slice(&(scrambled ^ scrambled >> 27).to_le_bytes()[..bytes.len()]);
-        }
-        self.left -= length as u64;
-        Ok(length)
-    }
-}
-
-#[track_caller]
-fn write_file(path: &Path, seed: u64, size: u64) {
-    let mut content = Content { seed: seed << 40, left: size };
-    let mut file = File::create(path).unwrap();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match content.read(&mut buffer).unwrap() {
-            0 => return,
-            count => file.write_all(&buffer[..count]).unwrap(),
-        }
-    }
 }
 
 /// Syncs what `fill` makes from a through the box to b, compares every byte, and tells what it took.

@@ -36,7 +36,7 @@ use super::stream::StreamThread;
 use super::track::{Problem, Track};
 use super::worker::Pool;
 use super::{Ended, Options};
-use crate::disk::Looker;
+use crate::disk::{Looker, Partials};
 use crate::protocol::{Cursor, ListHead};
 use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
@@ -76,6 +76,8 @@ pub(super) struct Control {
     pub(super) progress: Arc<Progress>,
     pub(super) reporter: Box<dyn Reporter>,
     pub(super) status: StatusFile,
+    /// What came of downloads that were cut.
+    pub(super) partials: Arc<Partials>,
     pub(super) inner: Inner,
 }
 
@@ -200,6 +202,7 @@ impl Control {
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
             Message::Done(done) => self.hear_outcome(*done),
+            Message::Resumed(resumed) => self.hear_resumed(&resumed),
             Message::Stop(signal) => self.end(Ended::Stopped(signal)),
         }
     }
@@ -304,6 +307,10 @@ impl Control {
             &problems,
             self.inner.polling.as_deref(),
         );
+        if phase == Phase::Idle && self.inner.tracks.is_empty() {
+            // Everything is in agreement: what was to be fetched when it was cut is not wanted any more.
+            self.partials.clear();
+        }
         if self.options.once && self.inner.ended.is_none() {
             match phase {
                 Phase::Idle if problems.is_empty() => self.end(Ended::Agreed),

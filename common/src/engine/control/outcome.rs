@@ -8,6 +8,7 @@ use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
 use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
 use crate::engine::report::{Report, Side};
+use crate::engine::resume::Resumed;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote};
 use crate::protocol::{Cursor, RemoteEntry};
@@ -90,6 +91,11 @@ impl Control {
         }
         // News that came while the job was on its way found the path busy.
         self.queue(path);
+    }
+
+    pub(super) fn hear_resumed(&mut self, resumed: &Resumed) {
+        let Resumed { path, to, offset, size } = resumed;
+        self.reporter.report(&Report::Resumed { path, to: *to, offset: *offset, size: *size });
     }
 
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {

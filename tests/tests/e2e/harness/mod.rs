@@ -1,17 +1,21 @@
 //! What all tests stand on. Nothing here is taken from filesync itself: a fault that both sides of a test share would stay invisible.
 
+mod content;
 mod digest;
 mod http;
 mod json;
 mod process;
+mod proxy;
 mod tree;
 mod wait;
 mod world;
 
+pub use content::{Content, write_file};
 pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, program, run};
+pub use proxy::{Proxy, Way};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
 pub use world::{Client, Kind, Server, World, agreement};
