@@ -155,7 +155,7 @@ pub const CLIENT_ID_BYTES: usize = 128;
 pub const STREAM_FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
 /// Most files that one list of an original's client may have to upload: they are held until its end, some hundred bytes each.
 pub const UPLOADS_AT_ONCE: usize = 250_000;
-/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
+/// Up to so many staged files, in a box or a folder, are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
 /// much as one of the journal, while a flush of the file system also waits for what other programs have written.
 pub const FLUSHED_ONE_BY_ONE: usize = 4;
 /// What was found by hand in the box, but could not be committed, is looked at again after this long.
@@ -190,6 +190,8 @@ pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 pub const WORKERS: usize = 8;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
+/// Files that may wait to be published, before workers wait. So many at most share one flush, and so many are open.
+pub const PUBLISH_QUEUE: usize = 128;
 /// Messages that may wait for the control thread before those who bring them wait too.
 pub const CONTROL_QUEUE: usize = 256;
 /// One piece of a client's list on its way to the server, in bytes.

@@ -15,8 +15,12 @@ pub(super) enum Message {
     Stream(Stream),
     /// From the observer of the folder.
     Local(Observation),
-    /// From a worker.
+    /// From a worker: it is done with its job, and free.
     Done(Box<Done>),
+    /// From a worker: what its job needs is staged, the publisher has the rest, and it is free.
+    Staged,
+    /// From the publisher: a job that was [`Message::Staged`] is done with.
+    Published(Box<Done>),
     /// From a worker: a transfer goes on that was cut.
     Resumed(Box<Resumed>),
     /// From whoever wants the engine to end: this signal, or none.

@@ -16,6 +16,7 @@ mod local;
 mod message;
 mod plan;
 mod progress;
+mod publish;
 mod relocate;
 mod report;
 mod resume;

@@ -2,7 +2,7 @@
 //!
 //! Every change carries the version it was decided on as `If-Match` or `If-None-Match`, so a decision based on old news changes nothing:
 //! the server answers 412 with what it holds, and the path is decided anew. Content that was fetched is checked against the hash it was
-//! promised with, and flushed, before it takes its place.
+//! promised with before the publisher gets it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,6 +15,7 @@ use super::job::{Failure, FailureKind, Outcome};
 use super::local::set_meta;
 use super::message::Message;
 use super::progress::Progress;
+use super::publish::{Ready, Worked, put_in_place};
 use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
@@ -47,7 +48,7 @@ pub(super) struct Transfer<'a> {
     pub(super) partials: &'a Arc<Partials>,
     /// Hears that a transfer goes on which was cut.
     pub(super) control: &'a SyncSender<Message>,
-    /// Whether downloads are flushed before they are published.
+    /// Whether content is flushed before it is published.
     pub(super) durable: bool,
 }
 
@@ -203,21 +204,13 @@ impl Transfer<'_> {
         }
     }
 
-    /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote)?;
-        if expect != Expect::Absent {
-            staged.mark_as_taken().map_err(disk("rename"))?;
-        }
-        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
-        match staged.publish(path, expect).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
-            DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
-                Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
-                    Ok(Outcome::NotEmptyHere)
-                }
-                now => Ok(Outcome::LocalIs(now)),
-            },
+    /// Fetches the server's version, to be put in the place of what is expected there.
+    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Result<Worked, Failure> {
+        let (staged, file) = self.fetch(path, &remote)?;
+        let ready = Ready { staged, expect, entry: remote, from: None };
+        match file {
+            Some(file) => Ok(Worked::Staged(ready, file)),
+            None => put_in_place(self.folder, path, ready).map(Worked::Done),
         }
     }
 
@@ -230,7 +223,10 @@ impl Transfer<'_> {
             if self.folder.root.stat(&copy).map_err(disk("look at"))?.is_some() {
                 continue;
             }
-            let staged = self.fetch(path, &remote)?;
+            let (staged, file) = self.fetch(path, &remote)?;
+            if let Some(file) = file.filter(|_| self.durable) {
+                file.sync_data().map_err(disk("flush"))?;
+            }
             if let DiskOutcome::Done(stat) =
                 staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
             {
@@ -240,14 +236,17 @@ impl Transfer<'_> {
         Err(disk("name a copy of")(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The server's version, complete, checked, flushed, in the staging directory.
-    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<Staged, Failure> {
+    /// The server's version, complete and checked, in the staging directory; if it is a file, the descriptor to flush it by.
+    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<(Staged, Option<File>), Failure> {
         match remote.content {
-            Content::Directory => self.folder.stage.directory(remote.meta.mode).map_err(disk("make")),
+            Content::Directory => {
+                let staged = self.folder.stage.directory(remote.meta.mode).map_err(disk("make"))?;
+                Ok((staged, None))
+            }
             Content::Symlink { size, hash } => {
                 let mut target = Vec::new();
                 self.fetch_content(path, remote, size.min(LINK_BYTES as u64), hash, &mut target)?;
-                self.folder.stage.symlink(&target).map_err(disk("make"))
+                Ok((self.folder.stage.symlink(&target).map_err(disk("make"))?, None))
             }
             Content::File { size, hash } => {
                 let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
@@ -259,14 +258,9 @@ impl Transfer<'_> {
                     }
                 };
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
-                self.settle(&file).map_err(disk("flush"))?;
-                Ok(staged)
+                Ok((staged, Some(file)))
             }
         }
-    }
-
-    pub(super) fn settle(&self, file: &File) -> io::Result<()> {
-        if self.durable { file.sync_data() } else { Ok(()) }
     }
 
     fn fetch_content(

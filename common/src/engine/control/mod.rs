@@ -95,6 +95,8 @@ pub(super) struct Inner {
     kept: BTreeSet<Path>,
     guard: Guard,
     free_workers: usize,
+    /// Jobs that the publisher has.
+    publishing: usize,
     link: Link,
     /// The first full scan of the folder is complete.
     scanned: bool,
@@ -140,6 +142,7 @@ impl Inner {
             kept: BTreeSet::new(),
             guard: Guard::new(options.force),
             free_workers: options.workers,
+            publishing: 0,
             link: Link::Offline,
             scanned: false,
             folder_gone: false,
@@ -201,7 +204,18 @@ impl Control {
             Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
-            Message::Done(done) => self.hear_outcome(*done),
+            Message::Done(done) => {
+                self.inner.free_workers += 1;
+                self.hear_outcome(*done);
+            }
+            Message::Staged => {
+                self.inner.free_workers += 1;
+                self.inner.publishing += 1;
+            }
+            Message::Published(done) => {
+                self.inner.publishing -= 1;
+                self.hear_outcome(*done);
+            }
             Message::Resumed(resumed) => self.hear_resumed(&resumed),
             Message::Stop(signal) => self.end(Ended::Stopped(signal)),
         }
@@ -236,9 +250,14 @@ impl Control {
         }
     }
 
-    /// Whether no worker has anything, and none could be given anything now.
+    /// Whether nobody has anything to do, and nobody could be given anything now.
     fn is_resting(&self) -> bool {
-        self.inner.free_workers == self.options.workers && self.inner.ready.is_empty()
+        !self.is_at_work() && self.inner.ready.is_empty()
+    }
+
+    /// Whether workers or the publisher have a job in hand.
+    fn is_at_work(&self) -> bool {
+        self.inner.free_workers < self.options.workers || 0 < self.inner.publishing
     }
 
     fn keep_state(&mut self) {
@@ -360,14 +379,14 @@ impl Control {
         of_tracks.chain(of_folder).take(crate::limits::PROBLEMS_SHOWN).collect()
     }
 
-    /// Hears the outcomes of the jobs that workers have in hand, for a few seconds.
+    /// Hears the outcomes of the jobs that are in hand, for a few seconds.
     fn finish_work(&mut self, queue: &Receiver<Message>) {
         let deadline = Instant::now() + STOP_PATIENCE;
-        while self.inner.free_workers < self.options.workers {
+        while self.is_at_work() {
             let Ok(message) = queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 return;
             };
-            if matches!(message, Message::Done(_)) {
+            if matches!(message, Message::Done(_) | Message::Staged | Message::Published(_)) {
                 self.hear(message);
             }
         }

@@ -18,7 +18,6 @@ impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
-        self.inner.free_workers += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }
