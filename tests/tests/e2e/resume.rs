@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{
-    Client, Connection, Content, DEADLINE, Proxy, Request, Way, World, eventually, repr_digest, write_file,
+    Client, Content, DEADLINE, Proxy, Request, Response, Way, World, eventually, repr_digest, write_file,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -244,11 +244,16 @@ fn an_upload_whose_first_bytes_were_damaged_starts_over() {
 #[test]
 fn an_upload_whose_first_bytes_are_damaged_while_the_server_runs_starts_over() {
     let mut cut = Cut::up(SIZE, HELD_AT);
+    let client = cut.world.server.status().get("clients").list()[0].get("id").text().to_owned();
+    let digest = repr_digest(&fs::read(cut.world.a.at("file")).unwrap());
     cut.kill_client();
-    let folder = cut.world.server.folder.clone();
-    // The server has noticed: the last mark is for what it has got.
-    wait_for_mark(&folder, HELD_AT - BESIDES);
-    flip_a_byte(&kept_content(&folder));
+    // Until the server has noticed it answers with 503.
+    eventually("the server to let go of the upload", || {
+        let request = cut.world.server.request("HEAD", "/upload/file");
+        let found = head(&cut.world, &request.field("Repr-Digest", &digest).field("Sync-Client", &client));
+        if found.status == 204 { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    flip_a_byte(&kept_content(&cut.world.server.folder));
     cut.client().start();
     cut.starts_over();
 }
@@ -333,7 +338,15 @@ fn what_was_downloaded_and_is_not_wanted_any_more_goes() {
 
 // ---- By hand ----------------------------------------------------------------------------------------------------------------------------
 
-/// A `PUT` of `size` bytes of which the server gets the first `sent`.
+/// The answer to a `HEAD`, which has no body, whatever its length.
+#[track_caller]
+fn head(world: &World, request: &Request) -> Response {
+    let mut connection = world.server.connect();
+    connection.send(request.encode());
+    connection.head()
+}
+
+/// A `PUT` of `content` of which the server gets the first `sent`.
 #[track_caller]
 fn begin_by_hand(world: &World, path: &str, content: &[u8], sent: usize) {
     let mut connection = world.server.connect();
@@ -373,29 +386,23 @@ fn an_upload_by_hand() {
             .field("Upload-Complete", "?1")
             .field("Upload-Offset", &offset.to_string())
     };
-    // An answer to HEAD has no body, whatever its length.
-    let head = |request: Request| {
-        let mut connection = Connection::open(&world.server.address);
-        connection.send(request.encode());
-        connection.head()
-    };
     // Whoever waits to be asked for the content hears a refusal instead, so that the rest needs not be sent.
     let refused = |request: Request, length: usize, status| {
         let request = request.field("Content-Length", &length.to_string()).field("Expect", "100-continue");
         world.server.ask(&request).expect(status)
     };
-    assert_eq!(head(ask("HEAD", "a", &content)).status, 404);
+    assert_eq!(head(&world, &ask("HEAD", "a", &content)).status, 404);
     begin_by_hand(&world, "a", &content, half);
-    let found = head(ask("HEAD", "a", &content));
+    let found = head(&world, &ask("HEAD", "a", &content));
     assert_eq!((found.status, found.field("Upload-Offset")), (204, Some(half.to_string().as_str())));
     assert_eq!(found.field("Upload-Length"), Some(length.to_string().as_str()));
     assert_eq!(found.field("Upload-Complete"), Some("?0"));
     assert!(found.field("Upload-Limit").is_some_and(|limit| limit.contains("max-age=")));
     // It is somebody else's, another path's or another content's.
-    assert_eq!(head(ask("HEAD", "a", &content).field("Sync-Client", "c")).status, 404);
-    assert_eq!(head(ask("HEAD", "b", &content)).status, 404);
-    assert_eq!(head(ask("HEAD", "a", &other)).status, 404);
-    assert_eq!(head(world.server.request("HEAD", "/upload/a")).status, 400);
+    assert_eq!(head(&world, &ask("HEAD", "a", &content).field("Sync-Client", "c")).status, 404);
+    assert_eq!(head(&world, &ask("HEAD", "b", &content)).status, 404);
+    assert_eq!(head(&world, &ask("HEAD", "a", &other)).status, 404);
+    assert_eq!(head(&world, &world.server.request("HEAD", "/upload/a")).status, 400);
     // What can't be continued like that.
     refused(rest(half), length - half, 428);
     let create = |offset: usize| rest(offset).field("If-None-Match", "*");
