@@ -20,13 +20,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::folder::Folder;
-use super::job::{Done, Failure, Job, Outcome, Source};
+use super::job::{Done, Failure, Job, Outcome, Source, There};
 use super::message::Message;
 use super::transfer::{Tried, disk};
 use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{FLUSHED_ONE_BY_ONE, PUBLISH_QUEUE};
 use crate::threads::{join_until, spawn};
-use crate::tree::{Entry, Path};
+use crate::tree::Path;
 
 /// What a worker has made of a job.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub(super) struct Ready {
     pub(super) staged: Staged,
     /// What is to be there until then.
     pub(super) expect: Expect,
-    /// What it is.
-    pub(super) entry: Entry,
+    /// What it is, and by which change.
+    pub(super) remote: There,
     /// Where its content is from, if it is from this folder.
     pub(super) from: Option<Source>,
 }
@@ -122,14 +122,16 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
 
 /// Puts something in the place of what is expected there.
 pub(super) fn put_in_place(folder: &Folder, path: &Path, ready: Ready) -> Tried {
-    let Ready { mut staged, expect, entry, from } = ready;
+    let Ready { mut staged, expect, remote, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
     folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
     match (staged.publish(path, expect).map_err(disk("put in place"))?, from) {
-        (DiskOutcome::Done(Stat { print, .. }), None) => Ok(Outcome::Downloaded { entry, print }),
-        (DiskOutcome::Done(Stat { print, .. }), Some(from)) => Ok(Outcome::TakenHere { from, entry, print }),
+        (DiskOutcome::Done(Stat { print, .. }), None) => Ok(Outcome::Downloaded(remote.base(print))),
+        (DiskOutcome::Done(Stat { print, .. }), Some(from)) => {
+            Ok(Outcome::TakenHere { from, base: remote.base(print) })
+        }
         (DiskOutcome::Changed, _) => match folder.root.stat(path).map_err(disk("look at"))? {
             Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
                 Ok(Outcome::NotEmptyHere)
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
     use crate::disk::scratch::Scratch;
     use crate::engine::job::Task;
-    use crate::tree::{Content, Meta, Mtime};
+    use crate::tree::{Content, Entry, Meta, Mtime};
     use crate::wire::sha256::sha256;
     use std::fs;
     use std::io::Write;
@@ -161,8 +163,9 @@ mod tests {
             let content = Content::File { size: name.len() as u64, hash: sha256(name.as_bytes()) };
             let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
             let (path, expect) = (Path::new(name.as_bytes()).unwrap(), Expect::Absent);
-            let job = Job { path, task: Task::Download { remote: entry, expect } };
-            queue.send(Handed { job, ready: Ready { staged, expect, entry, from: None }, file }).unwrap();
+            let remote = There { entry, seq: 1 };
+            let job = Job { path, task: Task::Download { remote, expect }, epoch: None };
+            queue.send(Handed { job, ready: Ready { staged, expect, remote, from: None }, file }).unwrap();
         }
         drop((queue, publisher));
         let outcome = |message| match message {
@@ -189,7 +192,7 @@ mod tests {
                 assert_eq!(path, name, "in order");
                 let found = fs::read_to_string(scratch.path().join(name)).unwrap();
                 match outcome {
-                    Outcome::Downloaded { .. } => assert_eq!(&found, name),
+                    Outcome::Downloaded(_) => assert_eq!(&found, name),
                     Outcome::LocalIs(Some(_)) => {
                         assert_eq!((name.as_str(), found.as_str()), ("1/4", "unseen"))
                     }

@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome};
+use super::job::{Failure, FailureKind, Outcome, There};
 use super::local::set_meta;
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind};
+use super::state::Base;
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind,
+};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -24,10 +27,10 @@ use crate::net::client::{HttpClient, Response};
 use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
-    CLIENT_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text,
-    path_to_wire,
+    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
+    ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::conflict_path;
+use crate::sync::{self, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -44,6 +47,8 @@ pub(super) struct Transfer<'a> {
     pub(super) progress: &'a Progress,
     pub(super) client_id: &'a str,
     pub(super) client_name: &'a str,
+    /// The history that seqs belong to.
+    pub(super) epoch: Option<Epoch>,
     /// What came of downloads that were cut.
     pub(super) partials: &'a Arc<Partials>,
     /// Hears that a transfer goes on which was cut.
@@ -62,7 +67,7 @@ impl Transfer<'_> {
         path: &Path,
         entry: Entry,
         print: Fingerprint,
-        replacing: Option<Tag>,
+        replacing: Option<sync::Base>,
     ) -> Tried {
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
@@ -101,7 +106,7 @@ impl Transfer<'_> {
             other => other.map_err(network("upload"))?,
         };
         match response.head.status {
-            200..=299 => Ok(Outcome::Uploaded { entry, print, cursor: cursor_of(&response) }),
+            200..=299 => Ok(Outcome::Uploaded(Base { entry, print, seq: seq_of(&response, "upload")? })),
             _ => match refusal(response, "upload")? {
                 // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
@@ -120,7 +125,7 @@ impl Transfer<'_> {
     }
 
     /// The fields of an upload that begins at a byte: the first, or where one was cut.
-    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>, offset: u64) -> Fields {
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>, offset: u64) -> Fields {
         let mut fields = self.change_fields(replacing);
         if 0 < offset {
             fields = Transfer::rest_fields(fields, offset);
@@ -137,12 +142,14 @@ impl Transfer<'_> {
         fields
     }
 
-    /// The fields of every request that changes something: who asks, and what must be there.
-    pub(super) fn change_fields(&self, replacing: Option<Tag>) -> Fields {
+    /// The fields of every request that changes something: who asks, and what must be there, since when.
+    pub(super) fn change_fields(&self, replacing: Option<sync::Base>) -> Fields {
         let fields = self.client_fields();
-        match replacing {
-            None => fields.with("if-none-match", "*"),
-            Some(tag) => fields.with("if-match", format!("\"{tag}\"")),
+        let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
+        let fields = fields.with("if-match", format!("\"{tag}\""));
+        match (self.epoch, seq) {
+            (Some(epoch), Some(seq)) => fields.with(BASE_FIELD, Cursor { epoch, seq }.to_string()),
+            _ => fields,
         }
     }
 
@@ -152,7 +159,7 @@ impl Transfer<'_> {
     }
 
     /// Deletes on the server what is still absent here.
-    pub(super) fn delete_remote(&mut self, path: &Path, seen: Tag) -> Tried {
+    pub(super) fn delete_remote(&mut self, path: &Path, seen: sync::Base) -> Tried {
         if let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? {
             return Ok(Outcome::LocalIs(Some(stat)));
         }
@@ -163,9 +170,9 @@ impl Transfer<'_> {
             .send(Method::Delete, &target, &fields, RequestBody::Empty)
             .map_err(network("delete"))?;
         match response.head.status {
-            200..=299 => Ok(Outcome::DeletedRemote { cursor: cursor_of(&response) }),
+            200..=299 => Ok(Outcome::DeletedRemote { seq: Some(seq_of(&response, "delete on the server")?) }),
             _ => match refusal(response, "delete on the server")? {
-                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { cursor: None }),
+                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { seq: None }),
                 Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
                 problem => decided_elsewhere(problem, "delete on the server"),
             },
@@ -190,24 +197,29 @@ impl Transfer<'_> {
         }
         let body = patch.end_object().finish();
         let fields = self
-            .change_fields(Some(Tag::from(entry.content)))
+            .change_fields(Some(sync::Base { tag: Tag::from(entry.content), seq: None }))
             .with("content-type", "application/merge-patch+json");
         let target = format!("/upload/{}", path_to_wire(path));
         let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = cursor_of(&response);
-                Ok(Outcome::MetaAgrees { entry, print, cursor })
+                let seq = seq_of(&response, "set metadata of")?;
+                Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
             }
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
 
     /// Fetches the server's version, to be put in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Result<Worked, Failure> {
-        let (staged, file) = self.fetch(path, &remote)?;
-        let ready = Ready { staged, expect, entry: remote, from: None };
+    pub(super) fn download(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+    ) -> Result<Worked, Failure> {
+        let (staged, file) = self.fetch(path, &remote.entry)?;
+        let ready = Ready { staged, expect, remote: *remote, from: None };
         match file {
             Some(file) => Ok(Worked::Staged(ready, file)),
             None => put_in_place(self.folder, path, ready).map(Worked::Done),
@@ -252,8 +264,10 @@ impl Transfer<'_> {
                 let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
                     Some(complete) => complete,
                     None => {
-                        let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                        self.fetch_content(path, remote, size, hash, &mut file)?;
+                        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                        let mut content = NewContent::of(&file);
+                        self.fetch_content(path, remote, size, hash, &mut content)?;
+                        content.finish().map_err(disk("write"))?;
                         (staged, file)
                     }
                 };
@@ -350,8 +364,11 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-pub(super) fn cursor_of(response: &Response<'_>) -> Option<Cursor> {
-    response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok())
+/// Where a change that was made stands in the history.
+pub(super) fn seq_of(response: &Response<'_>, operation: &'static str) -> Result<u64, Failure> {
+    let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
+    let error = "the answer does not say where the change stands; is this the address of a filesync server?";
+    cursor.map(|cursor| cursor.seq).ok_or_else(|| failure(operation, error, FailureKind::Path))
 }
 
 /// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.

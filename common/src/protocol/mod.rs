@@ -12,7 +12,7 @@ mod problem;
 pub use cursor::{Cursor, CursorError, Epoch};
 pub use event::{Event, RemoteEntry, Synced};
 pub use fields::{
-    CLIENT_FIELD, CURSOR_FIELD, KIND_FIELD, MODE_FIELD, MTIME_FIELD, NO, PARTIAL_UPLOAD,
+    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, KIND_FIELD, MODE_FIELD, MTIME_FIELD, NO, PARTIAL_UPLOAD,
     UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD, UPLOAD_LIMIT_FIELD, UPLOAD_OFFSET_FIELD, VERSION_NAME, YES,
     entry_members, mode_text, parse_mode, parse_mtime, path_from_wire, path_to_wire, precondition_text,
 };

@@ -3,12 +3,11 @@
 //! By default sizes are modest. `FILESYNC_FULL=1` takes those that filesync is made for: that needs some 50 GB of disk and half an hour;
 //! `cargo test --release --manifest-path tests/Cargo.toml big -- --test-threads=1 --nocapture` shows the figures.
 
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, World, write_file};
+use crate::harness::{DEADLINE, World, is_full, write_file};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -18,10 +17,6 @@ const GIB: u64 = 1024 * MIB;
 const MEMORY: u64 = 64 * MIB;
 /// What a program may need besides for each file it knows of, in bytes: both sides remember every path.
 const MEMORY_PER_FILE: u64 = 4 * KIB;
-
-fn is_full() -> bool {
-    env::var_os("FILESYNC_FULL").is_some()
-}
 
 /// Syncs what `fill` makes from a through the box to b, compares every byte, and tells what it took.
 #[track_caller]

@@ -3,7 +3,6 @@
 //! Each of these sends one file through a [`Proxy`] that holds it up in the middle. Then something happens, everything goes on, and what
 //! matters is how many bytes go over the wire after that, and that the result is what it should be.
 
-use std::env;
 use std::fs::{self, File, FileTimes};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -11,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{
-    Client, Content, DEADLINE, Proxy, Request, Response, Way, World, eventually, repr_digest, write_file,
+    Client, Content, DEADLINE, Proxy, Request, Response, Way, World, eventually, is_full, repr_digest,
+    write_file,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -463,7 +463,7 @@ fn nothing_is_spliced_by_hand() {
 /// Both programs are killed in the middle, each way. With `FILESYNC_FULL=1` a file of 5 GiB, and the figures are worth reading.
 #[test]
 fn a_large_file_there_and_back() {
-    let size = if env::var_os("FILESYNC_FULL").is_some() { 5 * GIB } else { 100 * MIB };
+    let size = if is_full() { 5 * GIB } else { 100 * MIB };
     for (word, begin) in [("up", Cut::up as fn(u64, u64) -> Cut), ("down", Cut::down)] {
         let start = Instant::now();
         let mut cut = begin(size, size / 4 * 3);

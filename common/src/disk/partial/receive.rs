@@ -11,14 +11,13 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::marks::{Mark, mark_line};
 use super::{Key, Partials};
-use crate::disk::{Fingerprint, Staged, Stat};
+use crate::disk::{Fingerprint, NewContent, Staged, Stat};
 use crate::limits::MARK_BYTES;
 use crate::threads::spawn;
 use crate::wire::sha256::{Hash, Sha256};
@@ -104,10 +103,16 @@ impl Partial {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is more than was announced"));
         }
         // A disk that is full, or fails, has no use for a part.
-        self.content.write_all_at(bytes, self.offset).inspect_err(|_| self.end = End::Removed)?;
+        self.write(bytes).inspect_err(|_| self.end = End::Removed)?;
         self.hasher.update(bytes);
         self.offset += bytes.len() as u64;
         if self.marked + MARK_BYTES <= self.offset { self.offer_mark() } else { Ok(()) }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut content = NewContent::after(&self.content, self.offset);
+        content.write_all(bytes)?;
+        content.finish()
     }
 
     /// Does away with it.
