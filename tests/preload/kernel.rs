@@ -20,7 +20,6 @@ unsafe extern "C" {
     fn readlink(path: *const c_char, buffer: *mut c_char, size: usize) -> isize;
     fn linkat(from: c_int, name: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int;
     fn renameat(from: c_int, name: *const c_char, to: c_int, new: *const c_char) -> c_int;
-    fn pwrite64(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize;
     fn abort() -> !;
     fn __errno_location() -> *mut c_int;
 }
@@ -187,8 +186,9 @@ pub fn open_for_writing(path: &CStr, flags: c_int) -> c_int {
 /// Writes all at the end of a file that was opened to be appended to.
 pub fn append(fd: c_int, text: fmt::Arguments<'_>) {
     let text = text.to_string();
+    let real = real!(pwrite64: unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize);
     // SAFETY: the bytes are there. A file that was opened for appending takes them at its end, wherever the offset is.
-    let written = unsafe { pwrite64(fd, text.as_ptr().cast(), text.len(), 0) };
+    let written = unsafe { real(fd, text.as_ptr().cast(), text.len(), 0) };
     if written != text.len() as isize {
         // SAFETY: it takes nothing and does not return. A record with a hole in it is worse than none.
         unsafe { abort() };

@@ -212,6 +212,15 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, count: usize) ->
 }
 
 /// # Safety
+/// As pwrite(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite64(fd: c_int, bytes: *const c_void, count: usize, offset: i64) -> isize {
+    let real = real!(pwrite64: unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize);
+    // SAFETY: the arguments are the caller's, or ask for less.
+    writing(fd, count, |count| unsafe { real(fd, bytes, count, offset) })
+}
+
+/// # Safety
 /// As writev(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn writev(fd: c_int, parts: *const Iovec, count: c_int) -> isize {

@@ -131,6 +131,25 @@ impl Stage {
         Ok((staged.arm(), file))
     }
 
+    /// Makes all that is staged durable, with everything else on its file system. The descriptor is used for nothing else, so a failure to
+    /// write anything back since the last call is reported here, and nobody else has heard of it in our stead.
+    ///
+    /// # Errors
+    /// Those of syncfs(2).
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.staging.sync_all()
+    }
+
+    /// Takes a file over from another private directory.
+    ///
+    /// # Errors
+    /// What the file system says; it is left where it is then.
+    pub fn take_in(self: &Arc<Stage>, from: &Root, name: &Path) -> io::Result<Staged> {
+        let staged = self.name("");
+        Root::rename((from, name), (&self.staging, &staged.name), RenameMode::NoReplace)?;
+        Ok(staged.arm())
+    }
+
     /// A new empty directory.
     ///
     /// # Errors

@@ -24,5 +24,7 @@ mod http;
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// Transfers that are cut, and go on.
+mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;

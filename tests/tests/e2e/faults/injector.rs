@@ -142,7 +142,7 @@ fn library() -> PathBuf {
 
 /// Functions of the C library that change something on disk and that the library does not stand in front of. A program that begins to use
 /// one needs it there.
-const NOT_COUNTED: [&str; 24] = [
+const NOT_COUNTED: [&str; 23] = [
     "chmod",
     "creat",
     "creat64",
@@ -159,7 +159,6 @@ const NOT_COUNTED: [&str; 24] = [
     "open",
     "posix_fallocate",
     "pwrite",
-    "pwrite64",
     "pwritev",
     "rename",
     "renameat",

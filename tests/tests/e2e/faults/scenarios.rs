@@ -137,8 +137,12 @@ pub const CHANGES: &[Change] = &[
         name: "directory-and-file",
         prepare: nothing,
         act: |places| {
-            write(places.a, "x/inside", "of a");
-            write(places.b, "x", "of b");
+            // Made where nobody looks and put in place at once: neither folder may hear of the other's before it has its own.
+            let world = places.a.ancestors().nth(2).expect("a scenario is in a folder, and that in a world");
+            write(world, "x/inside", "of a");
+            write(world, "y", "of b");
+            fs::rename(world.join("x"), places.a.join("x")).expect("rename a directory");
+            fs::rename(world.join("y"), places.b.join("x")).expect("rename a file");
         },
         // If b never hears that the server has taken its file, and a has set that aside meanwhile, b does so, too.
         after: &[
