@@ -40,7 +40,9 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Fidelity, Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
+use common::disk::{
+    Fidelity, Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Partials, Root, Stage, Staged, Stat,
+};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
@@ -137,12 +139,15 @@ impl Store {
             Stage::open(root.clone(), &private, run).map_err(at("cannot open the staging of the box"))?;
         let (book, index) =
             recover::recover(&root, &private, &stage, log).map_err(at("cannot recover the box"))?;
+        let partials = Partials::open(&private, stage.clone(), options.fsync)
+            .map_err(at("cannot open what is kept of uploads to the box"))?;
         let shared = Arc::new(Shared {
             index: RwLock::new(index),
             root,
             private,
             fidelity: Fidelity::of(&stage),
             stage,
+            partials,
             hub,
             log,
             looker: OnceLock::new(),
@@ -191,6 +196,11 @@ impl Store {
     /// Where new content is written before it is submitted.
     pub(crate) fn stage(&self) -> &Arc<Stage> {
         &self.shared.stage
+    }
+
+    /// What came of uploads that were cut.
+    pub(crate) fn partials(&self) -> &Arc<Partials> {
+        &self.shared.partials
     }
 
     /// The folder.

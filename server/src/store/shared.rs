@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Fidelity, Looker, Root, Stage};
+use common::disk::{Fidelity, Looker, Partials, Root, Stage};
 use common::tree::Path;
 
 use super::index::Index;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) stage: Arc<Stage>,
     /// What the box's file system keeps of metadata.
     pub(crate) fidelity: Fidelity,
+    /// What came of uploads that were cut.
+    pub(crate) partials: Arc<Partials>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) log: Log,
     /// Set when observing has begun; before that everything is going to be looked at anyway.
