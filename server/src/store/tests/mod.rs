@@ -228,8 +228,11 @@ fn metadata_alone() {
     assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (2, 0o600));
     let found = fs::metadata(scratch.at("a")).unwrap();
     assert_eq!((found.ino(), found.mode() & 0o777, found.mtime()), (ino, 0o600, -1));
-    // The same content with yet other metadata needs no precondition: nothing is lost.
-    assert_eq!(put(&store, "a", "one", Require::Nothing).unwrap().cursor.seq, 3);
+    // The same content with yet other metadata: it succeeds in any case, and labels it for who knew what is there.
+    let done = put(&store, "a", "one", Require::Nothing).unwrap();
+    assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (2, 0o600));
+    let done = put(&store, "a", "one", tag_of("one")).unwrap();
+    assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (3, 0o640));
     assert_eq!(fs::metadata(scratch.at("a")).unwrap().ino(), ino);
 }
 
