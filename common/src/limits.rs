@@ -37,8 +37,13 @@ pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client waits for an answer once its request is out: as long as it may take to flush a large file to a slow disk.
-pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a client waits for an answer once its request is out, if little was sent: as long as a silent server may go unnoticed.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+/// How fast a server may be expected to bring what it was sent onto its disk, in bytes a second: a slow disk that has other work. A client
+/// waits so much longer for an answer.
+pub const FLUSH_RATE_MIN: u64 = 8 * 1024 * 1024;
+/// How long a client waits for the server to copy or move something in the box, whose size the request does not show.
+pub const COPY_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a client that expects `100 (Continue)` waits before it sends the body regardless (RFC 9110, 10.1.1).
 pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// After so many bytes of a body a client looks whether it has been answered already, so that a refusal does not cost it the rest.
@@ -183,10 +188,14 @@ pub const CONTROL_QUEUE: usize = 256;
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.
 pub const STREAM_STALL: Duration = Duration::from_secs(45);
-/// First pause before connecting again; it doubles with each failure.
-pub const RECONNECT_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause before connecting again.
+/// First pause after something went wrong, be it with a path or with the server; it doubles with each failure in a row.
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before a path is tried again.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// Longest pause before the server is tried again. Shorter than that of a path, because everything waits.
 pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
+/// Longest pause that a server can ask for with `Retry-After`. A longer one would be taken for a defect by whoever waits.
+pub const RETRY_AFTER_LONGEST: Duration = Duration::from_secs(600);
 /// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
 pub const LIST_PIECE_PATHS: usize = 4096;
 /// Most problems that the status shows, each with its path.

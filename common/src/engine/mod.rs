@@ -9,6 +9,7 @@
 //! `control` decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
 //! of the [`Reporter`] that the program brings.
 
+mod backoff;
 mod control;
 mod folder;
 mod job;

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use super::job::{Outcome, Source};
 use super::local::set_meta;
-use super::transfer::{Transfer, Tried, cursor_of, decided_or, disk, network, refusal};
+use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, network, refusal};
 use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
@@ -41,7 +41,7 @@ impl Transfer<'_> {
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = cursor_of(&response);
+                let cursor = Some(confirmed(&response, Some(entry.content), "move")?);
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);

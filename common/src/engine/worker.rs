@@ -81,11 +81,7 @@ fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>
         let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, &job)));
         let outcome = outcome.unwrap_or_else(|_| {
             http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
-            Outcome::Failed(Failure {
-                operation: "sync",
-                error: "a defect in filesync".into(),
-                kind: FailureKind::Path,
-            })
+            Outcome::Failed(Failure::new("sync", "a defect in filesync", FailureKind::Path))
         });
         if control.send(Message::Done(Box::new(Done { job, outcome }))).is_err() {
             return;

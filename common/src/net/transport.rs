@@ -9,8 +9,10 @@
 //! - A read that times out says `WouldBlock` on Unix and `TimedOut` elsewhere. To callers both are `TimedOut`.
 
 use super::deadline::Deadline;
+use crate::sys::socket::set_user_timeout;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A stream of bytes in both directions.
@@ -49,10 +51,13 @@ impl Transport {
         }
     }
 
-    /// How long a write may wait from now on; not zero.
+    /// How long a write may wait from now on, and what was written for the peer's system to confirm it; not zero.
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
-            Transport::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+            Transport::Tcp(stream) => {
+                stream.set_write_timeout(Some(timeout))?;
+                set_user_timeout(stream.as_fd(), timeout)
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 //! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
 
 mod guard;
+mod line;
 mod list;
 mod local;
 mod outcome;
@@ -40,6 +41,7 @@ use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
 use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
+use line::Line;
 use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
@@ -94,6 +96,9 @@ pub(super) struct Inner {
     guard: Guard,
     free_workers: usize,
     link: Link,
+    line: Line,
+    /// Why there is no connection.
+    offline: Option<Problem>,
     /// The first full scan of the folder is complete.
     scanned: bool,
     /// The folder is not in its place.
@@ -139,6 +144,8 @@ impl Inner {
             guard: Guard::new(options.force),
             free_workers: options.workers,
             link: Link::Offline,
+            line: Line::default(),
+            offline: None,
             scanned: false,
             folder_gone: false,
             waiting: None,
@@ -350,7 +357,8 @@ impl Control {
             .iter()
             .filter_map(|(path, track)| Some((Some(path.clone()), track.problem.clone()?)));
         let of_folder = self.inner.folder_problems.values().map(|problem| (None, problem.clone()));
-        of_tracks.chain(of_folder).take(crate::limits::PROBLEMS_SHOWN).collect()
+        let of_link = self.inner.offline.iter().map(|problem| (None, problem.clone()));
+        of_link.chain(of_folder).chain(of_tracks).take(crate::limits::PROBLEMS_SHOWN).collect()
     }
 
     /// Hears the outcomes of the jobs that workers have in hand, for a few seconds.

@@ -4,12 +4,12 @@ use super::{Control, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
-use crate::engine::track::{Local, Remote, Track};
+use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::protocol::{Cursor, Event, RemoteEntry};
 use crate::tree::{Path, Tag};
 
 /// With `--once`, the server may be unreachable so often before that is the outcome.
-const ONCE_LOSSES: u32 = 4;
+pub(super) const ONCE_LOSSES: u32 = 4;
 
 impl Control {
     pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
@@ -26,6 +26,8 @@ impl Control {
                 self.reporter.report(&Report::Synced { counts });
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
+                self.inner.line.works();
+                self.retry_all();
                 self.queue_all();
             }
             Event::Reset => {
@@ -56,6 +58,7 @@ impl Control {
 
     fn hear_hello(&mut self, now: Cursor) {
         self.inner.link = Link::Listing;
+        self.inner.offline = None;
         self.reporter.report(&Report::Connected);
         if self.inner.relisting {
             // The head of this connection's list was given away before the rules changed.
@@ -176,7 +179,8 @@ impl Control {
         self.inner.losses += 1;
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
-            Loss::Unreachable(words) | Loss::Broken(words) => {
+            Loss::Unreachable(words) | Loss::Broken(words) | Loss::Refused { words, .. } => {
+                self.inner.offline = Some(Problem { operation: "sync", error: words.clone() });
                 self.reporter.report(&Report::Offline { reason: words, first: self.inner.losses == 1 });
                 if self.options.once && ONCE_LOSSES <= self.inner.losses {
                     self.end(Ended::Unreachable(words.clone()));

@@ -28,6 +28,15 @@ impl Control {
         }
     }
 
+    /// Nothing that failed has to wait any longer: how it stands has just become known.
+    pub(super) fn retry_all(&mut self) {
+        for (_, path) in std::mem::take(&mut self.inner.retries) {
+            if let Some(track) = self.inner.tracks.get_mut(&path) {
+                track.retry_at = None;
+            }
+        }
+    }
+
     pub(super) fn queue_all(&mut self) {
         let paths: Vec<Path> = self.inner.tracks.keys().cloned().collect();
         paths.iter().for_each(|path| self.queue(path));
@@ -87,7 +96,14 @@ impl Control {
             Link::Listing => track.told,
             Link::Offline => false,
         };
-        match next_step(track, base.as_ref(), self.options.direction, heard) {
+        let step = next_step(track, base.as_ref(), self.options.direction, heard);
+        if let Step::Do(task) = &step
+            && task.needs_server()
+            && let Some(until) = self.inner.line.rests_until(Instant::now())
+        {
+            return self.wait_for_line(path, until);
+        }
+        match step {
             Step::Do(task @ (Task::DeleteLocal { .. } | Task::DeleteRemote { .. }))
                 if !self.options.dry_run =>
             {
@@ -95,6 +111,12 @@ impl Control {
             }
             step => self.take(path, step),
         }
+    }
+
+    /// Lets a path wait until the line to the server has rested.
+    fn wait_for_line(&mut self, path: &Path, until: Instant) {
+        self.track(path).retry_at = Some(until);
+        self.inner.retries.insert((until, path.clone()));
     }
 
     fn take(&mut self, path: &Path, step: Step) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::harness::{Asked, Fault, Proxy, World, eventually};
 
+/// A server that means harm.
+mod hostile;
 /// The stream that `/sync` answers with.
 mod stream;
 /// Content on its way, and changes whose answers never come.
