@@ -1,6 +1,7 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
 mod journal;
+mod lock;
 mod observe;
 mod records;
 mod root;
@@ -10,6 +11,7 @@ mod stage;
 mod watch;
 
 pub use journal::{Broken, Found, Journal};
+pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};

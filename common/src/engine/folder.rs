@@ -9,13 +9,12 @@
 //! ```
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::disk::{PRIVATE_DIRECTORY, Root, Stage};
+use crate::disk::{Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
 use crate::tree::Path;
 
 /// A folder that this process, and no other, syncs.
@@ -29,8 +28,8 @@ pub struct Folder {
     pub stage: Arc<Stage>,
     /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
     pub recovered: Vec<Path>,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Nobody else syncs it.
+    _lock: Lock,
 }
 
 /// Why a folder can't be synced.
@@ -40,8 +39,8 @@ pub enum FolderError {
     Missing(PathBuf),
     /// It is not a directory.
     NotADirectory(PathBuf),
-    /// Another process syncs it.
-    InUse(PathBuf),
+    /// This process syncs it.
+    InUse(PathBuf, Holder),
     /// The file system says no.
     Io {
         /// What was tried.
@@ -64,10 +63,10 @@ impl fmt::Display for FolderError {
                 )
             }
             FolderError::NotADirectory(path) => write!(f, "{} is not a directory", path.display()),
-            FolderError::InUse(path) => {
+            FolderError::InUse(path, holder) => {
                 write!(
                     f,
-                    "the folder {} is in use: another client is syncing it; stop that one first",
+                    "the folder {} is in use: {holder} is syncing it; stop that one first",
                     path.display()
                 )
             }
@@ -79,11 +78,6 @@ impl fmt::Display for FolderError {
 }
 
 impl std::error::Error for FolderError {}
-
-const LOCK: &[u8] = b"lock";
-/// How often, and with which pause, the lock is tried for: asking for the status holds it for an instant.
-const LOCK_TRIES: u32 = 5;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl Folder {
     /// Opens a folder, makes its private directory at first, takes its lock, and clears what an earlier run left in staging.
@@ -111,33 +105,11 @@ fn open_root(directory: &OsPath) -> Result<Root, FolderError> {
     })
 }
 
-fn take_lock(private: &Root, directory: &OsPath) -> Result<File, FolderError> {
-    let failed = |cause| FolderError::Io { operation: "lock", path: directory.to_owned(), cause };
-    let name = lock_name();
-    let file = match private.create_new(&name, 0o600) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => private.open_write(&name),
-        other => other,
-    };
-    let file = file.map_err(failed)?;
-    for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            // Maybe somebody only asks whether the folder is in use.
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-        }
-    }
-    Err(FolderError::InUse(directory.to_owned()))
-}
-
-/// Whether a process syncs the folder now. Asking takes the lock for an instant.
-pub(super) fn is_in_use(private: &Root) -> bool {
-    let Ok(file) = private.open_file(&lock_name()) else { return false };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
-}
-
-fn lock_name() -> Path {
-    Path::new(LOCK).expect("a plain name is a path")
+fn take_lock(private: &Root, directory: &OsPath) -> Result<Lock, FolderError> {
+    Lock::take(private).map_err(|error| match error {
+        LockError::Held(holder) => FolderError::InUse(directory.to_owned(), holder),
+        LockError::Io(cause) => FolderError::Io { operation: "lock", path: directory.to_owned(), cause },
+    })
 }
 
 /// Random bits from the system.

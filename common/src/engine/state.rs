@@ -28,6 +28,7 @@ const FORGET: u8 = 3;
 const CURSOR: u8 = 4;
 const RULES: u8 = 5;
 const ABSENT: u8 = 6;
+const HOME: u8 = 7;
 
 /// The version of a path that client and server last had in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Base {
 #[derive(Debug)]
 pub(super) struct State {
     client_id: String,
+    /// Inode number of the private directory that this was written in.
+    home: u64,
     bases: BTreeMap<Path, Base>,
     /// Bases of paths that were seen absent since: evidence for a delete there, but not against the same content if it is back here.
     absent: BTreeSet<Path>,
@@ -77,6 +80,8 @@ impl State {
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
         let mut absent = BTreeSet::new();
+        let (_, here) = private.identity()?;
+        let mut home = None;
         let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
@@ -105,13 +110,20 @@ impl State {
                 rules = Some(digest);
                 Ok(())
             }
+            Record::Home(inode) => {
+                home = Some(inode);
+                Ok(())
+            }
         })?;
         if matches!(found, Found::Damaged(_)) {
             (client_id, bases, cursor, rules) = (None, BTreeMap::new(), None, None);
             absent.clear();
         }
         let is_new = client_id.is_none();
-        let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
+        // A copy of a folder has a new directory. It may go on with what was in common, but as somebody else: the server would take it and
+        // the original for one, and one's delete for the other's.
+        let is_copy = home.is_some_and(|home| home != here);
+        let client_id = client_id.filter(|_| !is_copy).unwrap_or_else(|| new_client_id.to_owned());
         let compact_length = journal.length();
         let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
         let by_content =
@@ -120,6 +132,7 @@ impl State {
         let by_inode = by_inode.map(|(path, base)| (base.print.ino, path.clone())).collect();
         let mut state = State {
             client_id,
+            home: here,
             bases,
             absent,
             cursor,
@@ -138,6 +151,8 @@ impl State {
             state.by_content.clear();
             state.by_inode.clear();
             (state.cursor, state.rules, state.conflicts) = (None, None, 0);
+        }
+        if is_new || home != Some(here) {
             state.rewrite()?;
         }
         Ok((state, found))
@@ -295,7 +310,7 @@ impl State {
         if let Flush::Durable(root) = &self.flush {
             root.sync_all()?;
         }
-        let client = std::iter::once(Record::Client(self.client_id.clone()));
+        let client = [Record::Client(self.client_id.clone()), Record::Home(self.home)].into_iter();
         let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
         let cursor = std::iter::once(Record::Cursor(self.cursor));
         let rules = self.rules.into_iter().map(Record::Rules);
@@ -339,6 +354,7 @@ enum Record {
     Absent(Path),
     Cursor(Option<Cursor>),
     Rules(Hash),
+    Home(u64),
 }
 
 impl Record {
@@ -378,6 +394,11 @@ impl Record {
                 out.bytes(&digest.0);
                 out
             }
+            Record::Home(inode) => {
+                let mut out = Packer::new(HOME);
+                out.u64(*inode);
+                out
+            }
         }
     }
 
@@ -394,6 +415,7 @@ impl Record {
             CURSOR if from.is_empty() => Record::Cursor(None),
             CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
             RULES => Record::Rules(Hash(from.bytes()?.try_into().map_err(|_| PackError)?)),
+            HOME => Record::Home(from.u64()?),
             _ => return Err(PackError),
         };
         from.end()?;
@@ -477,6 +499,26 @@ mod tests {
         }
         std::fs::write(&file, b"").unwrap();
         assert!(matches!(open(&scratch).1, Found::Damaged(0)));
+    }
+
+    #[test]
+    fn a_copy_is_somebody_else_who_knows_the_same() {
+        let (scratch, copy) = (Scratch::new(), Scratch::new());
+        let open_as = |scratch: &Scratch, id: &str| {
+            State::open(Root::open(scratch.path()).unwrap(), Flush::Never, id).unwrap().0
+        };
+        {
+            let mut state = open_as(&scratch, "original");
+            state.remember(&path("a"), base(1));
+            state.flush().unwrap();
+        }
+        std::fs::copy(scratch.path().join("state"), copy.path().join("state")).unwrap();
+        assert_eq!(open_as(&scratch, "new").client_id(), "original");
+        for _ in 0..2 {
+            let state = open_as(&copy, "copy");
+            assert_eq!((state.client_id(), state.bases().len()), ("copy", 1));
+        }
+        assert_eq!(open_as(&copy, "another").client_id(), "copy");
     }
 
     #[test]

@@ -236,6 +236,7 @@ impl Transfer<'_> {
                 self.folder.stage.symlink(&target).map_err(disk("make"))
             }
             Content::File { size, hash } => {
+                self.check_room(size)?;
                 let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
                 self.fetch_content(path, remote, size, hash, &mut file)?;
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
@@ -243,6 +244,18 @@ impl Transfer<'_> {
                 Ok(staged)
             }
         }
+    }
+
+    /// What can't fit is not begun.
+    pub(super) fn check_room(&self, size: u64) -> Result<(), Failure> {
+        let free = self.folder.root.free_space().map_err(disk("look for room for"))?;
+        if size <= free {
+            return Ok(());
+        }
+        let words = format!(
+            "{size} bytes are needed here, and there is room for {free}; it comes when there is more"
+        );
+        Err(Failure::new("download", words, FailureKind::NoSpace))
     }
 
     pub(super) fn settle(&self, file: &File) -> io::Result<()> {
@@ -412,7 +425,7 @@ pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
 pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
     move |error| {
         let kind = match error.raw_os_error() {
-            Some(errno::ENOSPC | errno::EDQUOT) => FailureKind::NoSpace,
+            Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => FailureKind::NoSpace,
             _ => FailureKind::Path,
         };
         Failure::new(operation, error.to_string(), kind)

@@ -178,10 +178,12 @@ pub(super) fn remote(object: &Value) -> Result<RemoteEntry, ProtocolError> {
     Ok(RemoteEntry {
         path: path(object, "path")?,
         entry: if deleted { None } else { Some(entry_from(object)?) },
+        // The history begins after 0.
         seq: object
             .get("seq")
             .and_then(Value::as_u64)
-            .ok_or_else(|| ProtocolError("seq is missing".into()))?,
+            .filter(|seq| 0 < *seq)
+            .ok_or_else(|| ProtocolError("seq is missing, or no number from 1 on".into()))?,
         origin: object.get("origin").and_then(Value::as_str).map(str::to_owned),
     })
 }
@@ -275,6 +277,7 @@ mod tests {
                 format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":1.5,\"hash\":\"{hash}\",\"seq\":1}}"),
             ),
             ("download", "{\"path\":\"a\",\"deleted\":true,\"seq\":1}".into()),
+            ("delete", "{\"path\":\"a\",\"deleted\":true,\"seq\":0}".into()),
             ("delete", "{\"path\":\"a\",\"kind\":\"dir\",\"seq\":1}".into()),
             ("delete", "{\"path\":\".filesync/key\",\"deleted\":true,\"seq\":1}".into()),
             ("upload", "{\"path\":\"a\",\"precondition\":\"none\"}".into()),

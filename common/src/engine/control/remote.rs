@@ -69,17 +69,16 @@ impl Control {
         }
         let begin = Some(Cursor { seq: 0, ..now });
         match self.state.cursor() {
-            None => {
-                self.state.set_cursor(begin);
-            }
-            // Another history, or an older one of the same name: what is known of it is worth nothing, and a base could delete.
-            Some(known) if known.epoch != now.epoch || now.seq < known.seq => {
+            Some(known) if known.epoch == now.epoch && known.seq <= now.seq => {}
+            None if self.state.bases().is_empty() => self.state.set_cursor(begin),
+            // Another history, or an older one of the same name, or, after some damage, nobody knows which: what is known of it is worth
+            // nothing, and a base could delete.
+            _ => {
                 self.start_over();
                 self.state.set_cursor(begin);
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }
-            Some(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@
 //! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
 
 use std::iter::successors;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::guard::Brake;
 use super::{Control, LOOK_AGAIN, Link};
@@ -16,6 +16,9 @@ use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
 use crate::tree::{Content, Kind, Path, Tag};
+
+/// When the line has rested, a path waits so much longer for each time that it failed.
+const AFTER_YOU: Duration = Duration::from_millis(1);
 
 impl Control {
     /// Puts a path in the queue, unless it is there.
@@ -113,10 +116,13 @@ impl Control {
         }
     }
 
-    /// Lets a path wait until the line to the server has rested.
+    /// Lets a path wait until the line to the server has rested. Whoever failed more often comes later, so that a few paths that always
+    /// fail do not keep all others waiting.
     fn wait_for_line(&mut self, path: &Path, until: Instant) {
-        self.track(path).retry_at = Some(until);
-        self.inner.retries.insert((until, path.clone()));
+        let track = self.track(path);
+        let at = until + AFTER_YOU * track.failures;
+        track.retry_at = Some(at);
+        self.inner.retries.insert((at, path.clone()));
     }
 
     fn take(&mut self, path: &Path, step: Step) {

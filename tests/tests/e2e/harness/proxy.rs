@@ -33,8 +33,6 @@ pub struct Asked {
     pub number: usize,
     pub method: String,
     pub target: String,
-    /// The whole head.
-    pub head: String,
     /// When its head had come.
     pub at: Instant,
 }
@@ -289,12 +287,12 @@ impl Shared {
     }
 
     fn note(&self, head: &[u8]) -> Asked {
-        let head = String::from_utf8_lossy(head).into_owned();
+        let head = String::from_utf8_lossy(head);
         let mut words = head.split(' ');
         let mut word = || words.next().unwrap_or_default().to_owned();
         let (method, target) = (word(), word());
         let mut asked = lock(&self.asked);
-        let new = Asked { number: asked.len(), method, target, head: head.clone(), at: Instant::now() };
+        let new = Asked { number: asked.len(), method, target, at: Instant::now() };
         asked.push(new.clone());
         new
     }

@@ -115,6 +115,18 @@ impl Scene {
     }
 
     #[track_caller]
+    fn wait_for_cursor(&self, cursor: &str) {
+        eventually(&format!("the cursor {cursor}"), || {
+            let status = self.world.a.status();
+            if status.get("cursor") == &Json::Text(cursor.to_owned()) {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        });
+    }
+
+    #[track_caller]
     fn check_recovery(&mut self, what: &str) {
         self.proxy.plan(sensible);
         self.proxy.hang_up();
@@ -264,15 +276,13 @@ fn ids_that_make_no_sense() {
 fn a_history_that_goes_back() {
     let mut scene = Scene::new(sensible);
     scene.world.a.wait_for_content("good", b"good");
+    scene.wait_for_cursor(&format!("{EPOCH}-1"));
     let deleted = event(&format!("{EPOCH}-2"), "delete", "{\"path\":\"good\",\"deleted\":true,\"seq\":2}");
     let ahead = hello(u64::MAX) + &synced(u64::MAX);
     scene.proxy.plan(move |asked| if asked.target == "/sync" { stream(ahead.clone()) } else { not_found() });
     scene.proxy.hang_up();
     let cursor = format!("{EPOCH}-{}", u64::MAX);
-    eventually("the cursor to be ahead", || {
-        let status = scene.world.a.status();
-        if status.get("cursor").text() == cursor { Ok(()) } else { Err(format!("{status:?}")) }
-    });
+    scene.wait_for_cursor(&cursor);
     let back = hello(2) + &deleted + &synced(2);
     scene.proxy.plan(move |asked| if asked.target == "/sync" { stream(back.clone()) } else { not_found() });
     let asked = scene.proxy.asked(|_| true).len();

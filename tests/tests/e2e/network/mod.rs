@@ -9,6 +9,8 @@ use crate::harness::{Asked, Fault, Proxy, World, eventually};
 
 /// A server that means harm.
 mod hostile;
+/// Disks that are full.
+mod space;
 /// The stream that `/sync` answers with.
 mod stream;
 /// Content on its way, and changes whose answers never come.
