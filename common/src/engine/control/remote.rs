@@ -13,6 +13,10 @@ pub(super) const ONCE_LOSSES: u32 = 4;
 
 impl Control {
     pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
+        if self.inner.relisting && !matches!(event, Event::Hello(_)) {
+            // It answers a list that is not true any more. Its connection is about to end, and must not count as being in agreement.
+            return;
+        }
         match event {
             Event::Hello(cursor) => self.hear_hello(cursor),
             Event::Download(remote)
@@ -45,9 +49,6 @@ impl Control {
     }
 
     fn hear_cursor(&mut self, cursor: Cursor) {
-        if self.inner.relisting {
-            return;
-        }
         let is_forward =
             self.inner.received.is_none_or(|old| old.epoch != cursor.epoch || old.seq < cursor.seq);
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
@@ -76,6 +77,7 @@ impl Control {
             _ => {
                 self.start_over();
                 self.state.set_cursor(begin);
+                self.inner.relisting = true;
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }

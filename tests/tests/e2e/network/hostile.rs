@@ -5,9 +5,12 @@ use std::fs;
 use std::iter;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::check_back_off;
-use crate::harness::{Asked, End, Fault, Json, Proxy, World, eventually, sha256, snapshot};
+use crate::harness::{
+    Asked, End, Fault, Json, Proxy, World, eventually, eventually_within, sha256, snapshot,
+};
 
 const EPOCH: &str = "00000000000000aa";
 const OTHER_EPOCH: &str = "00000000000000bb";
@@ -339,7 +342,8 @@ fn very_many_names() {
         }
         _ => not_found(),
     });
-    eventually("all names to be known", || {
+    let limit = Duration::from_secs(if is_full { 480 } else { 60 });
+    eventually_within(limit, "all names to be known", || {
         let status = scene.world.a.status();
         if names <= status.get("pending").number() {
             Ok(())
