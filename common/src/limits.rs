@@ -23,6 +23,9 @@ pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer that accepts no byte for this long is gone.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A peer whose system confirms nothing of what was sent to it for this long is gone. With a heartbeat every 15 seconds, the one that is
+/// not confirmed is given up before the third is due: a machine that vanished is noticed within 45 seconds.
+pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 /// A body may take its time for this long before its rate is looked at.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.

@@ -325,3 +325,18 @@ fn read_some<R: Read + ?Sized>(source: &mut R, buffer: &mut [u8]) -> Result<usiz
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_noticed_and_a_slow_disk_is_waited_for() {
+        let silent = Duration::from_secs(45);
+        for method in [Method::Get, Method::Put, Method::Delete, Method::Patch] {
+            assert_eq!(patience(method, 1000), silent);
+        }
+        assert_eq!(patience(Method::Put, 100 * FLUSH_RATE_MIN), silent + Duration::from_secs(100));
+        assert!(silent < patience(Method::Copy, 0));
+    }
+}

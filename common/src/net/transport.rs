@@ -51,13 +51,17 @@ impl Transport {
         }
     }
 
-    /// How long a write may wait from now on, and what was written for the peer's system to confirm it; not zero.
+    /// How long a write may wait from now on; not zero.
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
-            Transport::Tcp(stream) => {
-                stream.set_write_timeout(Some(timeout))?;
-                set_user_timeout(stream.as_fd(), timeout)
-            }
+            Transport::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+        }
+    }
+
+    /// How long what was written may wait for the peer's system to confirm it, before the connection counts as broken.
+    pub fn set_unconfirmed_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => set_user_timeout(stream.as_fd(), timeout),
         }
     }
 

@@ -138,9 +138,12 @@ impl Scene {
     }
 }
 
+/// What is said, and how it is called.
+type Row = (&'static str, Box<dyn Fn() -> Fault + Send + Sync>);
+
 /// Each of these ends the stream with a reason.
-fn refused() -> Vec<(&'static str, Box<dyn Fn() -> Fault + Send + Sync>)> {
-    let mut rows: Vec<(&'static str, Box<dyn Fn() -> Fault + Send + Sync>)> = Vec::new();
+fn refused() -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
     let mut say = |what: &'static str, text: String| {
         let text = hello(9) + &text + &synced(9);
         rows.push((what, Box::new(move || stream(text.clone()))));
@@ -232,7 +235,7 @@ fn what_makes_no_sense_is_refused() {
                     let (name, asked) = (rows[what].0, scene.proxy.asked(|_| true).len());
                     let of_row = rows.clone();
                     scene.proxy.plan(move |asked| match asked.target.as_str() {
-                        "/sync" => rows_fault(&of_row, what),
+                        "/sync" => of_row[what].1(),
                         _ => not_found(),
                     });
                     // Without the pauses of the row before.
@@ -251,10 +254,6 @@ fn what_makes_no_sense_is_refused() {
             thread::Builder::new().name(format!("hostile-{part}")).spawn_scoped(scope, go).unwrap();
         }
     });
-}
-
-fn rows_fault(rows: &[(&'static str, Box<dyn Fn() -> Fault + Send + Sync>)], number: usize) -> Fault {
-    rows[number].1()
 }
 
 /// Ids go back, jump ahead, and belong to another history that nobody announced. What is told is obeyed, and the cursor believes none of it.
