@@ -9,10 +9,11 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome};
+use super::job::{Failure, FailureKind, Outcome, There};
 use super::local::set_meta;
 use super::progress::Progress;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use super::state::Base;
+use crate::disk::{Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -20,10 +21,10 @@ use crate::net::client::{HttpClient, Response};
 use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
-    CLIENT_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text,
-    path_to_wire,
+    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
+    ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::conflict_path;
+use crate::sync::{self, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -41,6 +42,8 @@ pub(super) struct Transfer<'a> {
     pub(super) progress: &'a Progress,
     pub(super) client_id: &'a str,
     pub(super) client_name: &'a str,
+    /// The history that seqs belong to.
+    pub(super) epoch: Option<Epoch>,
     /// Whether downloads are flushed before they are published.
     pub(super) durable: bool,
 }
@@ -55,7 +58,7 @@ impl Transfer<'_> {
         path: &Path,
         entry: Entry,
         print: Fingerprint,
-        replacing: Option<Tag>,
+        replacing: Option<sync::Base>,
     ) -> Tried {
         let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
@@ -96,8 +99,8 @@ impl Transfer<'_> {
         };
         match response.head.status {
             200..=299 => {
-                let cursor = confirmed(&response, Some(entry.content), "upload")?;
-                Ok(Outcome::Uploaded { entry, print, cursor: Some(cursor) })
+                let seq = confirmed(&response, Some(entry.content), "upload")?;
+                Ok(Outcome::Uploaded(Base { entry, print, seq }))
             }
             _ => match refusal(response, "upload")? {
                 // What was sent is not what was announced: the file changed in between.
@@ -110,7 +113,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>) -> Fields {
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>) -> Fields {
         let mut fields = self.change_fields(replacing);
         fields.push(KIND_FIELD, entry.content.kind().word());
         fields.push(MODE_FIELD, mode_text(entry.meta.mode));
@@ -124,17 +127,19 @@ impl Transfer<'_> {
         fields
     }
 
-    /// The fields of every request that changes something: who asks, and what must be there.
-    pub(super) fn change_fields(&self, replacing: Option<Tag>) -> Fields {
+    /// The fields of every request that changes something: who asks, and what must be there, since when.
+    pub(super) fn change_fields(&self, replacing: Option<sync::Base>) -> Fields {
         let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
-        match replacing {
-            None => fields.with("if-none-match", "*"),
-            Some(tag) => fields.with("if-match", format!("\"{tag}\"")),
+        let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
+        let fields = fields.with("if-match", format!("\"{tag}\""));
+        match (self.epoch, seq) {
+            (Some(epoch), Some(seq)) => fields.with(BASE_FIELD, Cursor { epoch, seq }.to_string()),
+            _ => fields,
         }
     }
 
     /// Deletes on the server what is still absent here.
-    pub(super) fn delete_remote(&mut self, path: &Path, seen: Tag) -> Tried {
+    pub(super) fn delete_remote(&mut self, path: &Path, seen: sync::Base) -> Tried {
         if let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? {
             return Ok(Outcome::LocalIs(Some(stat)));
         }
@@ -146,11 +151,11 @@ impl Transfer<'_> {
             .map_err(network("delete"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = confirmed(&response, None, "delete on the server")?;
-                Ok(Outcome::DeletedRemote { cursor: Some(cursor) })
+                let seq = confirmed(&response, None, "delete on the server")?;
+                Ok(Outcome::DeletedRemote { seq: Some(seq) })
             }
             _ => match refusal(response, "delete on the server")? {
-                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { cursor: None }),
+                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { seq: None }),
                 Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
                 problem => decided_elsewhere(problem, "delete on the server"),
             },
@@ -175,29 +180,29 @@ impl Transfer<'_> {
         }
         let body = patch.end_object().finish();
         let fields = self
-            .change_fields(Some(Tag::from(entry.content)))
+            .change_fields(Some(sync::Base { tag: Tag::from(entry.content), seq: None }))
             .with("content-type", "application/merge-patch+json");
         let target = format!("/upload/{}", path_to_wire(path));
         let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = confirmed(&response, Some(entry.content), "set metadata of")?;
-                Ok(Outcome::MetaAgrees { entry, print, cursor: Some(cursor) })
+                let seq = confirmed(&response, Some(entry.content), "set metadata of")?;
+                Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
             }
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
 
     /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote)?;
+    pub(super) fn download(&mut self, path: &Path, remote: &There, expect: Expect) -> Tried {
+        let mut staged = self.fetch(path, &remote.entry)?;
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match staged.publish(path, expect).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
+            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
                 Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
                     Ok(Outcome::NotEmptyHere)
@@ -237,8 +242,10 @@ impl Transfer<'_> {
             }
             Content::File { size, hash } => {
                 self.check_room(size)?;
-                let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                self.fetch_content(path, remote, size, hash, &mut file)?;
+                let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                let mut content = NewContent::of(&file);
+                self.fetch_content(path, remote, size, hash, &mut content)?;
+                content.finish().map_err(disk("write"))?;
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
                 self.settle(&file).map_err(disk("flush"))?;
                 Ok(staged)
@@ -352,10 +359,10 @@ pub(super) fn confirmed(
     response: &Response<'_>,
     now: Option<Content>,
     operation: &'static str,
-) -> Result<Cursor, Failure> {
+) -> Result<u64, Failure> {
     let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
     match cursor {
-        Some(cursor) if now.is_none_or(|now| names(response, now)) => Ok(cursor),
+        Some(cursor) if now.is_none_or(|now| names(response, now)) => Ok(cursor.seq),
         _ => Err(from_elsewhere(response, operation)),
     }
 }

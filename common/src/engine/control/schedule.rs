@@ -15,7 +15,7 @@ use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
-use crate::tree::{Content, Kind, Path, Tag};
+use crate::tree::{Content, Kind, Path};
 
 /// When the line has rested, a path waits so much longer for each time that it failed.
 const AFTER_YOU: Duration = Duration::from_millis(1);
@@ -99,7 +99,8 @@ impl Control {
             Link::Listing => track.told,
             Link::Offline => false,
         };
-        let step = next_step(track, base.as_ref(), self.options.direction, heard);
+        let was_absent = self.state.was_absent(path);
+        let step = next_step(track, base.as_ref(), was_absent, self.options.direction, heard);
         if let Step::Do(task) = &step
             && task.needs_server()
             && let Some(until) = self.inner.line.rests_until(Instant::now())
@@ -152,15 +153,15 @@ impl Control {
                 true
             }
             Task::Upload { .. } => false,
-            Task::Download { remote, .. } if self.must_empty_first(path, remote.content) => {
+            Task::Download { remote, .. } if self.must_empty_first(path, remote.entry.content) => {
                 self.keep_if_needed(path);
                 true
             }
             Task::Download { .. } => self.parent_comes_first(path) || self.is_barred(path),
             // A copy of this very version is on its way already.
             Task::FetchAside { remote } => {
-                let displaced = (path.clone(), Tag::from(remote.content));
-                self.inner.displacing.values().any(|version| *version == displaced)
+                let tag = remote.seen().tag;
+                self.inner.displacing.values().any(|(original, seen)| original == path && seen.tag == tag)
             }
             _ => false,
         };
@@ -191,7 +192,8 @@ impl Control {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         track.busy = true;
         self.inner.free_workers -= 1;
-        self.pool.give(Job { path: path.clone(), task });
+        let epoch = self.state.cursor().map(|cursor| cursor.epoch);
+        self.pool.give(Job { path: path.clone(), task, epoch });
     }
 
     /// Lets the waiting deletes go, if they are not too many.
@@ -295,7 +297,7 @@ impl Control {
         if track.remote_entry(base.as_ref()).is_some_and(|entry| entry.content == Content::Directory) {
             return true;
         }
-        let is_deleted = track.remote_view(base.as_ref()) == sync::Remote::Tombstone;
+        let is_deleted = matches!(track.remote_view(base.as_ref()), sync::Remote::Tombstone { .. });
         if is_deleted && base.is_some() && !track.busy {
             self.revive(&parent);
         }
@@ -339,10 +341,10 @@ impl Control {
             return;
         }
         if let Some(base) = self.base(path).copied() {
-            // Without a base both are versions of their own, which is a conflict. Any news of the directory is later than this.
+            // Without a base both are versions of their own, which is a conflict.
             let track = self.track(path);
             if track.remote == Remote::AsBase {
-                track.remote = Remote::Told { entry: Some(base.entry), seq: 0 };
+                track.remote = Remote::Told { entry: Some(base.entry), seq: base.seq, since: base.seq };
             }
             track.news();
             self.state.forget(path);
@@ -368,7 +370,8 @@ impl Control {
     fn parent_comes_first(&self, path: &Path) -> bool {
         let Some(parent) = path.parent() else { return false };
         let Some(track) = self.inner.tracks.get(&parent) else { return false };
-        let step = next_step(track, self.base(&parent), self.options.direction, true);
+        let was_absent = self.state.was_absent(&parent);
+        let step = next_step(track, self.base(&parent), was_absent, self.options.direction, true);
         matches!(
             step,
             Step::Know(..) | Step::Do(Task::Hash { .. } | Task::Download { .. } | Task::SetAside { .. })

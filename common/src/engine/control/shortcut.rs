@@ -11,8 +11,7 @@ use super::Control;
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Source, Task};
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote};
-use crate::protocol::{Cursor, RemoteEntry};
+use crate::engine::track::{Local, Remote, Track};
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -32,7 +31,7 @@ impl Control {
                 .source_on_server(path, entry, print)
                 .map(|from| Task::Relocate { entry: *entry, print: *print, from }),
             Task::Download { remote, expect } => self
-                .source_here(path, remote, *expect)
+                .source_here(path, &remote.entry, *expect)
                 .map(|from| Task::TakeHere { remote: *remote, expect: *expect, from }),
             _ => None,
         };
@@ -149,16 +148,11 @@ impl Control {
     }
 
     /// The server took the content over to `path`.
-    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base, cursor: Option<Cursor>) {
+    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base) {
         if from.moves {
-            self.move_bases(&from.path, path, cursor);
+            self.move_bases(&from.path, path, base.seq);
         }
-        // There was nothing at `path` before, so what was told of it is this change or a later one, never history.
-        let heard = self.inner.tracks.get(path).map(|track| track.remote);
-        self.agreed(path, base, cursor);
-        if let Some(Remote::Told { entry: Some(entry), seq }) = heard {
-            self.hear_remote(RemoteEntry { path: path.clone(), entry: Some(entry), seq, origin: None });
-        }
+        self.agreed(path, base);
         if from.moves && base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
@@ -166,13 +160,16 @@ impl Control {
     }
 
     /// What is below a directory moved with it, on the server as here.
-    fn move_bases(&mut self, from: &Path, to: &Path, cursor: Option<Cursor>) {
+    fn move_bases(&mut self, from: &Path, to: &Path, seq: u64) {
         let below = self.state.bases().range::<[u8], _>(from.descendants());
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
+            let is_deleted = |track: &Track| matches!(track.remote, Remote::Told { entry: None, .. });
+            let went_along = !self.inner.tracks.get(&old).is_some_and(is_deleted);
             self.state.forget(&old);
-            self.free(&old, cursor);
+            self.free(&old, seq, Some(new.clone()));
+            let base = Base { seq, ..base };
             if let Some(track) = self.inner.tracks.get_mut(&new) {
                 let is_base = match &track.local {
                     Local::Seen(stat) => looks_the_same(stat, &base),
@@ -185,19 +182,23 @@ impl Control {
                 self.state.remember(&new, base);
             }
             self.queue(&new);
+            if !went_along {
+                self.was_not_moved(&new);
+            }
         }
         self.state.forget(from);
-        self.free(from, cursor);
+        self.free(from, seq, None);
     }
 
     /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
-    fn free(&mut self, path: &Path, moved: Option<Cursor>) {
+    fn free(&mut self, path: &Path, moved: u64, moved_to: Option<Path>) {
+        self.note_freed(path, moved, moved_to);
         if let Some(track) = self.inner.tracks.get_mut(path) {
             if track.local == Local::Absent {
                 track.local = Local::AsBase;
             }
             if let Remote::Told { seq, .. } = track.remote
-                && moved.is_some_and(|moved| seq <= moved.seq)
+                && seq <= moved
             {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
@@ -211,7 +212,7 @@ impl Control {
         if from.moves {
             self.track(&from.path).local = Local::Absent;
         }
-        self.fetched(path, base);
+        self.agreed(path, base);
     }
 
     /// A path became absent: what was there may appear under another name.
