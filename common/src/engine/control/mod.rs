@@ -13,6 +13,7 @@
 //! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
 
 mod guard;
+mod line;
 mod list;
 mod local;
 mod outcome;
@@ -43,6 +44,7 @@ use crate::sync;
 use crate::sys::heap;
 use crate::tree::{Catalog, Path, Rules};
 use guard::Guard;
+use line::Line;
 use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
@@ -103,6 +105,9 @@ pub(super) struct Inner {
     /// Jobs that the publisher has.
     publishing: usize,
     link: Link,
+    line: Line,
+    /// Why there is no connection.
+    offline: Option<Problem>,
     /// The first full scan of the folder is complete.
     scanned: bool,
     /// The folder is not in its place.
@@ -163,6 +168,8 @@ impl Inner {
             free_workers: options.workers,
             publishing: 0,
             link: Link::Offline,
+            line: Line::default(),
+            offline: None,
             scanned: false,
             folder_gone: false,
             waiting: None,
@@ -409,7 +416,8 @@ impl Control {
             .iter()
             .filter_map(|(path, track)| Some((Some(path.clone()), track.problem.clone()?)));
         let of_folder = self.inner.folder_problems.values().map(|problem| (None, problem.clone()));
-        of_tracks.chain(of_folder).take(crate::limits::PROBLEMS_SHOWN).collect()
+        let of_link = self.inner.offline.iter().map(|problem| (None, problem.clone()));
+        of_link.chain(of_folder).chain(of_tracks).take(crate::limits::PROBLEMS_SHOWN).collect()
     }
 
     /// Hears the outcomes of the jobs that are in hand, for a few seconds.

@@ -325,7 +325,7 @@ pub struct Client {
     /// Its own name, which conflict copies bear.
     pub name: &'static str,
     directory: PathBuf,
-    /// Where it looks for the server.
+    /// Where it finds the server, or what stands before it.
     pub url: String,
     /// Where the key is; without one the environment has to give it.
     pub token_file: Option<PathBuf>,

@@ -14,6 +14,8 @@ mod ignore;
 mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
+/// What a client remembers, damaged in every way.
+mod memory;
 /// Names that Linux allows and others stumble over.
 mod names;
 /// A history that is too short, and a week of changes on both sides.
