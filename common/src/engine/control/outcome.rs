@@ -251,12 +251,7 @@ impl Control {
                 self.hear_remote(remote);
                 if is_known {
                     // A change made by hand in the box, which the server is just looking at.
-                    let failure = Failure {
-                        operation: "sync",
-                        error: "the server is busy with it".into(),
-                        kind: FailureKind::Network,
-                    };
-                    self.failed(path, failure);
+                    self.failed(path, busy_there());
                 } else {
                     // Newer news may have come while the job was on its way, and found the path busy.
                     self.queue(path);
@@ -266,11 +261,10 @@ impl Control {
                 let error = "the server answers about another path".to_owned();
                 self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
             }
+            // What it told since the request was judged stands: it had not yet looked at a change made by hand in the box.
+            None if matches!(self.track(path).remote, Remote::Told { .. }) => self.failed(path, busy_there()),
             None => {
-                let old = std::mem::replace(&mut self.track(path).remote, Remote::Unknown);
-                if let Remote::Told { seq, .. } = old {
-                    self.inner.outstanding.remove(&(seq, path.clone()));
-                }
+                self.track(path).remote = Remote::Unknown;
                 self.queue(path);
             }
         }
@@ -292,6 +286,11 @@ impl Control {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
         }
     }
+}
+
+fn busy_there() -> Failure {
+    let error = "the server is busy with it".to_owned();
+    Failure { operation: "sync", error, kind: FailureKind::Network }
 }
 
 /// Whether it is the content of the base.

@@ -159,14 +159,25 @@ impl Control {
         };
     }
 
-    /// The server lacks what the folder has, and says what it holds instead.
+    /// The server lacks what the folder has, and says what it holds instead. What an earlier connection told is older than that.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
         let track = self.track(path);
+        let old = track.remote;
+        let is_newer = matches!(old, Remote::Told { .. }) && track.told;
         track.told = true;
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote =
-                if replacing.is_some() && replacing == base { Remote::AsBase } else { Remote::Unknown };
+        if !is_newer {
+            track.remote = match replacing {
+                None => Remote::Unknown,
+                Some(_) if replacing == base => Remote::AsBase,
+                // Something was agreed on since the list was made.
+                Some(_) => old,
+            };
+            if let Remote::Told { seq, .. } = old
+                && track.remote != old
+            {
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
         }
         self.queue(path);
     }

@@ -110,12 +110,18 @@ impl User<'_> {
         self.oracle.possible(Version::File(Vec::new()));
         self.oracle.possible(Version::File(bytes.clone()));
         fs::write(temporary, &bytes)?;
-        let renamed = self.put(temporary, path);
-        match renamed {
+        let put = match fs::symlink_metadata(path) {
+            // A rename would replace what a program puts here at this moment, and nobody would have seen it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
+            }
+            _ => self.put(temporary, path),
+        };
+        match put {
             Ok(()) => self.made(Version::File(bytes), path),
             Err(_) => fs::remove_file(temporary)?,
         }
-        renamed
+        put
     }
 
     fn link(&mut self, name: &Name, target: &Content) -> io::Result<()> {
