@@ -12,6 +12,8 @@
 //!
 //! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
 
+#[cfg(test)]
+mod bench;
 mod guard;
 mod list;
 mod local;
@@ -20,6 +22,8 @@ mod remote;
 mod rules;
 mod schedule;
 mod shortcut;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +31,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
+use super::job::Done;
 use super::message::{Message, Stream};
 use super::progress::Progress;
 use super::report::{Counts, Report, Reporter};
@@ -112,6 +117,8 @@ pub(super) struct Inner {
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
     moving: Moving,
+    /// Moves of directories that the server has made, and not yet told of.
+    ahead: Vec<Done>,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -148,6 +155,7 @@ impl Inner {
             displacing: BTreeMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
+            ahead: Vec::new(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),

@@ -15,9 +15,16 @@ use crate::tree::{Entry, Path, Tag};
 
 impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
+        self.inner.free_workers += 1;
+        match self.is_ahead_of_news(&done.outcome) {
+            true => self.inner.ahead.push(done),
+            false => self.enter_outcome(done),
+        }
+    }
+
+    pub(super) fn enter_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
-        self.inner.free_workers += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }

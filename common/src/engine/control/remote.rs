@@ -51,6 +51,7 @@ impl Control {
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
         if is_forward && is_this_history {
             self.inner.received = Some(cursor);
+            self.enter_told_moves();
         }
     }
 
@@ -185,6 +186,7 @@ impl Control {
     pub(super) fn hear_loss(&mut self, loss: &Loss) {
         self.inner.link = Link::Offline;
         self.inner.losses += 1;
+        self.enter_told_moves();
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
             Loss::Unreachable(words) | Loss::Broken(words) => {

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Control;
+use super::{Control, Link};
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-use crate::engine::job::{Source, Task};
+use crate::engine::job::{Done, Outcome, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
 use crate::protocol::{Cursor, RemoteEntry};
@@ -173,7 +173,10 @@ impl Control {
             let Some(new) = old.rebase(from, to) else { continue };
             self.state.forget(&old);
             self.free(&old, cursor);
-            if let Some(track) = self.inner.tracks.get_mut(&new) {
+            let came_along = self.came_along(&new, cursor);
+            if let Some(track) = self.inner.tracks.get_mut(&new)
+                && came_along
+            {
                 let is_base = match &track.local {
                     Local::Seen(stat) => looks_the_same(stat, &base),
                     Local::Known(entry, print) => *print == base.print || entry.content == Content::Directory,
@@ -181,13 +184,42 @@ impl Control {
                 };
                 track.local = if is_base { Local::AsBase } else { track.local };
             }
-            if !self.is_ignored(&new, base.entry.content.kind()) {
+            if came_along && !self.is_ignored(&new, base.entry.content.kind()) {
                 self.state.remember(&new, base);
             }
             self.queue(&new);
         }
         self.state.forget(from);
         self.free(from, cursor);
+    }
+
+    /// Whether the server had something in a directory when it moved that: others may have taken it out shortly before.
+    fn came_along(&self, new: &Path, moved: Option<Cursor>) -> bool {
+        let (Some(track), Some(moved)) = (self.inner.tracks.get(new), moved) else { return false };
+        match track.remote {
+            // With the move, and as what others may have made of it; or it was changed again since, by whom had seen it.
+            Remote::Told { entry, seq } => moved.seq < seq || moved.seq == seq && entry.is_some(),
+            Remote::AsBase | Remote::Unknown => false,
+        }
+    }
+
+    /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
+    pub(super) fn is_ahead_of_news(&self, outcome: &Outcome) -> bool {
+        let Outcome::Relocated { from, entry, cursor: Some(moved), .. } = outcome else { return false };
+        let is_told = |received: Cursor| received.epoch == moved.epoch && moved.seq <= received.seq;
+        from.moves
+            && entry.content == Content::Directory
+            && self.inner.link == Link::Live
+            && !self.inner.received.is_some_and(is_told)
+    }
+
+    /// Enters the moves of which all is told by now.
+    pub(super) fn enter_told_moves(&mut self) {
+        let ahead = std::mem::take(&mut self.inner.ahead);
+        let (wait, told) = ahead.into_iter().partition(|done| self.is_ahead_of_news(&done.outcome));
+        self.inner.ahead = wait;
+        let told: Vec<Done> = told;
+        told.into_iter().for_each(|done| self.enter_outcome(done));
     }
 
     /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.

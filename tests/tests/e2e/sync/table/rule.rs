@@ -2,7 +2,8 @@
 //! and both are merged path by path with what they last had in common.
 //!
 //! 1. What was renamed is renamed on the server, with all that is in it by now, if it is still there and nothing has the new name. A
-//!    directory is only known again by what is in it.
+//!    directory is only known again by what is in it, and only if it is noticed before what others put into it arrives: of a directory,
+//!    both are right.
 //! 2. Who did not change a path takes what the other made of it. Content counts; metadata alone is no change, but follows the same rule
 //!    where the content agrees.
 //! 3. An edit beats a delete. Of two edits the server's keeps the name, but a directory keeps it before anything else; the other gets a
@@ -50,12 +51,19 @@ impl Rule {
         Rule { base: things(None), done: done.collect() }
     }
 
-    /// What the server holds after all clients have brought their operations, in this order.
-    pub fn outcome(&self, case: &Case, order: &[usize]) -> Lines {
+    /// What the server may hold after all clients have brought their operations, in this order.
+    pub fn outcomes(&self, case: &Case, order: &[usize]) -> Vec<Lines> {
+        [true, false].map(|directories| self.outcome(case, order, directories)).to_vec()
+    }
+
+    /// What the server holds in the end if renamed directories are known again, or are not.
+    pub fn outcome(&self, case: &Case, order: &[usize], directories: bool) -> Lines {
         let merged = order.iter().fold(self.base.clone(), |server, &place| {
             let operation = case.operations[place];
             let local = &self.done[&(operation, place)];
-            merge(server, self.base.clone(), local, operation.renames(NAMES[place]), NAMES[place])
+            let renames = operation.renames(NAMES[place]);
+            let known = renames.filter(|(old, _)| directories || !self.base[*old].is_directory());
+            merge(server, self.base.clone(), local, known, NAMES[place])
         });
         merged.into_iter().map(|(name, thing)| format!("{name}{}{}", thing.what, thing.metadata)).collect()
     }
@@ -91,6 +99,8 @@ fn merge(
         let is_there = server.get(old).is_some_and(|thing| thing.what == base[old].what);
         let is_known = !base[old].is_directory() || base.keys().any(|name| is_below(name, old));
         if is_there && is_known && !server.contains_key(&new) {
+            // What others took out of it before is not in it, under no name.
+            base.retain(|name, _| !is_below(name, old) || server.contains_key(name));
             rename(&mut server, old, &new);
             rename(&mut base, old, &new);
         }
