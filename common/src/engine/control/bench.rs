@@ -215,10 +215,10 @@ impl Bench {
         }
     }
 
-    /// Control has a turn; files are read as soon as it asks.
+    /// Control has a turn; files are read as soon as it asks. It does not look after all paths again, as it does now and then when idle:
+    /// nothing here is to need that.
     pub(super) fn turn(&mut self) {
         loop {
-            self.control.look_after_overlooked();
             self.control.look_after_all();
             self.control.keep_state();
             self.waiting.extend(self.jobs.try_iter());
