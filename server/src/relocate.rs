@@ -109,7 +109,7 @@ fn check(service: &Service, from: &Path, to: &Path, require: &Require) -> Result
     if to == from {
         return Err(Refused::IntoItself);
     }
-    if !require.is_met_by(Some(source)) {
+    if !require.is_met(&index, from) {
         return Err(Refused::Precondition(index.describe(from)));
     }
     match index.live_entry(to) {

@@ -5,15 +5,18 @@
 
 use std::io::{self, Read, Write};
 
-use super::job::{Outcome, Source};
+use super::job::{Outcome, Source, There};
 use super::local::set_meta;
-use super::transfer::{Transfer, Tried, cursor_of, decided_or, disk, network, refusal};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
+use super::state::Base;
+use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind,
+};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Mtime, Path, Tag};
+use crate::tree::{Content, Entry, Kind, Mtime, Path};
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
 
@@ -34,27 +37,27 @@ impl Transfer<'_> {
         let method = if from.moves { Method::Move } else { Method::Copy };
         let target = format!("/upload/{}", path_to_wire(&from.path));
         let fields = self
-            .change_fields(Some(Tag::from(from.base.entry.content)))
+            .change_fields(Some(from.base.seen()))
             .with("destination", format!("/upload/{}", path_to_wire(path)))
             .with("overwrite", "F");
         let response =
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = cursor_of(&response);
+                let seq = seq_of(&response, "move")?;
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);
                 let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
                 let entry = Entry { meta: from.base.entry.meta, ..entry };
-                Ok(Outcome::Relocated { from: from.clone(), entry, print, cursor })
+                Ok(Outcome::Relocated { from: from.clone(), base: Base { entry, print, seq } })
             }
             _ => decided_or(refusal(response, "move")?, Outcome::NoSource),
         }
     }
 
     /// Puts a version in its place whose content is at another path of the folder.
-    pub(super) fn take_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+    pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from),
@@ -62,7 +65,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn move_here(&mut self, path: &Path, remote: Entry, from: &Source) -> Tried {
+    fn move_here(&mut self, path: &Path, remote: &There, from: &Source) -> Tried {
         let root = &self.folder.root;
         let before = root.stat(&from.path).map_err(disk("look at"))?;
         if before.is_none_or(|stat| stat.print != from.base.print) {
@@ -80,20 +83,21 @@ impl Transfer<'_> {
             // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
             return Ok(Outcome::LocalIs(moved));
         }
-        root.set_mode(path, remote.meta.mode).map_err(disk("set metadata of"))?;
-        root.set_mtime(path, remote.meta.mtime).map_err(disk("set metadata of"))?;
+        root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
+        root.set_mtime(path, remote.entry.meta.mtime).map_err(disk("set metadata of"))?;
         match root.stat(path).map_err(disk("look at"))? {
-            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), entry: remote, print: placed.print }),
+            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), base: remote.base(placed.print) }),
             None => Ok(Outcome::LocalIs(None)),
         }
     }
 
-    fn copy_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+    fn copy_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
         let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return Ok(Outcome::NoSource);
         }
-        let (mut staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (mut staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let mut content = NewContent::of(&file);
         let (mut hasher, mut size) = (Sha256::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
         loop {
@@ -104,13 +108,14 @@ impl Transfer<'_> {
                 Err(_) => return Ok(Outcome::NoSource),
             };
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(disk("write"))?;
+            content.write_all(&buffer[..count]).map_err(disk("write"))?;
             size += count as u64;
         }
-        if remote.content != (Content::File { size, hash: hasher.finish() }) {
+        content.finish().map_err(disk("write"))?;
+        if remote.entry.content != (Content::File { size, hash: hasher.finish() }) {
             return Ok(Outcome::NoSource);
         }
-        set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
+        set_meta(&file, &remote.entry.meta).map_err(disk("set metadata of"))?;
         self.settle(&file).map_err(disk("flush"))?;
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
@@ -118,7 +123,7 @@ impl Transfer<'_> {
         match staged.publish(path, expect).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => {
                 let from = Source { moves: false, ..from.clone() };
-                Ok(Outcome::TakenHere { from, entry: remote, print: stat.print })
+                Ok(Outcome::TakenHere { from, base: remote.base(stat.print) })
             }
             DiskOutcome::Changed => {
                 Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))

@@ -109,22 +109,23 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         progress: &crew.progress,
         client_id: &crew.client_id,
         client_name: &crew.client_name,
+        epoch: job.epoch,
         durable: crew.durable,
     };
     let tried = match &job.task {
         Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),
-        Task::TakeHere { remote, expect, from } => transfer.take_here(path, *remote, *expect, from),
+        Task::TakeHere { remote, expect, from } => transfer.take_here(path, remote, *expect, from),
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
         Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
-        Task::Download { remote, expect } => transfer.download(path, *remote, *expect),
+        Task::Download { remote, expect } => transfer.download(path, remote, *expect),
         Task::DeleteLocal { expect } => local::delete(folder, path, *expect).map_err(disk("delete")),
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
             local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))
         }
-        Task::FetchAside { remote } => transfer.fetch_aside(path, *remote),
-        Task::PullMeta { entry, print } => {
-            local::pull_meta(folder, path, entry, *print).map_err(disk("set metadata of"))
+        Task::FetchAside { remote } => transfer.fetch_aside(path, remote.entry),
+        Task::PullMeta { remote, print } => {
+            local::pull_meta(folder, path, remote, *print).map_err(disk("set metadata of"))
         }
         Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
     };

@@ -85,7 +85,8 @@ impl Bench {
         let (state, _) = State::open(folder.private.try_clone().unwrap(), Flush::Never, "me").unwrap();
         let (pool, jobs) = Pool::of_a_test(WORKERS);
         let deaf = |_| ControlFlow::Continue(());
-        let observer = Observer::start(folder.root.clone(), options.mode, "bench", deaf).unwrap();
+        let observer =
+            Observer::start(folder.root.clone(), options.mode, Arc::new(|_| false), "bench", deaf).unwrap();
         let control = Control {
             rules: read_rules(&folder.root, &options.ignore).unwrap(),
             inner: Inner::new(&options, state.cursor()),
@@ -176,7 +177,7 @@ impl Bench {
     /// Somebody else made this change, and it is told.
     pub(super) fn tell(&mut self, name: &str, entry: Option<Entry>) -> u64 {
         self.seq += 1;
-        let remote = RemoteEntry { path: path(name), entry, seq: self.seq, origin: None };
+        let remote = RemoteEntry { path: path(name), entry, seq: self.seq, since: self.seq, origin: None };
         let event = if entry.is_some() { Event::Download(remote) } else { Event::Delete(remote) };
         self.hear(event, self.cursor(self.seq));
         self.seq
@@ -186,7 +187,7 @@ impl Bench {
     pub(super) fn tell_own(&mut self, name: &str, entry: Option<Entry>) -> u64 {
         self.seq += 1;
         let origin = Some(self.control.state.client_id().to_owned());
-        let remote = RemoteEntry { path: path(name), entry, seq: self.seq, origin };
+        let remote = RemoteEntry { path: path(name), entry, seq: self.seq, since: self.seq, origin };
         self.hear(Event::Stored(remote), self.cursor(self.seq));
         self.seq
     }
@@ -194,7 +195,13 @@ impl Bench {
     /// What a refusal says that the server holds.
     pub(super) fn refuse(&mut self, job: Job, current: Option<(Entry, u64)>) {
         let path = job.path.clone();
-        let current = current.map(|(entry, seq)| RemoteEntry { path, entry: Some(entry), seq, origin: None });
+        let current = current.map(|(entry, seq)| RemoteEntry {
+            path,
+            entry: Some(entry),
+            seq,
+            since: seq,
+            origin: None,
+        });
         self.done(job, Outcome::RemoteIs(current));
     }
 
@@ -244,8 +251,7 @@ impl Bench {
     /// The server has taken an upload, by a change with this number.
     pub(super) fn accept(&mut self, job: Job, seq: u64) {
         let Task::Upload { entry, print, .. } = job.task else { panic!("{job:?} is no upload") };
-        let cursor = self.cursor(seq);
-        self.done(job, Outcome::Uploaded { entry, print, cursor });
+        self.done(job, Outcome::Uploaded(Base { entry, print, seq }));
     }
 
     /// What is at a path is agreed on with the server.
@@ -255,7 +261,7 @@ impl Bench {
         let path = path(name);
         let track = self.control.inner.tracks.get(&path).unwrap_or_else(|| panic!("{name} is not seen"));
         let base = match track.local {
-            Local::Known(entry, print) => Base { entry, print },
+            Local::Known(entry, print) => Base { entry, print, seq: self.seq + 1 },
             other => panic!("{name} is {other:?}"),
         };
         match self.waiting.iter().position(|job| job.path == path) {

@@ -12,7 +12,7 @@ use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Done, Outcome, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
-use crate::protocol::{Cursor, RemoteEntry};
+use crate::protocol::Cursor;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -32,7 +32,7 @@ impl Control {
                 .source_on_server(path, entry, print)
                 .map(|from| Task::Relocate { entry: *entry, print: *print, from }),
             Task::Download { remote, expect } => self
-                .source_here(path, remote, *expect)
+                .source_here(path, &remote.entry, *expect)
                 .map(|from| Task::TakeHere { remote: *remote, expect: *expect, from }),
             _ => None,
         };
@@ -149,16 +149,11 @@ impl Control {
     }
 
     /// The server took the content over to `path`.
-    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base, cursor: Option<Cursor>) {
+    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base) {
         if from.moves {
-            self.move_bases(&from.path, path, cursor);
+            self.move_bases(&from.path, path, base.seq);
         }
-        // There was nothing at `path` before, so what was told of it is this change or a later one, never history.
-        let heard = self.inner.tracks.get(path).map(|track| track.remote);
-        self.agreed(path, base, cursor);
-        if let Some(Remote::Told { entry: Some(entry), seq }) = heard {
-            self.hear_remote(RemoteEntry { path: path.clone(), entry: Some(entry), seq, origin: None });
-        }
+        self.agreed(path, base);
         if from.moves && base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
@@ -166,14 +161,15 @@ impl Control {
     }
 
     /// What is below a directory moved with it, on the server as here.
-    fn move_bases(&mut self, from: &Path, to: &Path, cursor: Option<Cursor>) {
+    fn move_bases(&mut self, from: &Path, to: &Path, seq: u64) {
         let below = self.state.bases().range::<[u8], _>(from.descendants());
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
             self.state.forget(&old);
-            self.free(&old, cursor);
-            let came_along = self.came_along(&new, cursor);
+            self.free(&old, seq);
+            let base = Base { seq, ..base };
+            let came_along = self.came_along(&new, seq);
             if let Some(track) = self.inner.tracks.get_mut(&new)
                 && came_along
             {
@@ -190,25 +186,24 @@ impl Control {
             self.queue(&new);
         }
         self.state.forget(from);
-        self.free(from, cursor);
+        self.free(from, seq);
     }
 
     /// Whether the server had something in a directory when it moved that: others may have taken it out shortly before.
-    fn came_along(&self, new: &Path, moved: Option<Cursor>) -> bool {
-        let (Some(track), Some(moved)) = (self.inner.tracks.get(new), moved) else { return false };
-        match track.remote {
+    fn came_along(&self, new: &Path, moved: u64) -> bool {
+        match self.inner.tracks.get(new).map(|track| track.remote) {
             // With the move, and as what others may have made of it; or it was changed again since, by whom had seen it.
-            Remote::Told { entry, seq } => moved.seq < seq || moved.seq == seq && entry.is_some(),
-            Remote::AsBase | Remote::Unknown => false,
+            Some(Remote::Told { entry, seq, .. }) => moved < seq || moved == seq && entry.is_some(),
+            Some(Remote::AsBase | Remote::Unknown) | None => false,
         }
     }
 
     /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
-    pub(super) fn is_ahead_of_news(&self, outcome: &Outcome) -> bool {
-        let Outcome::Relocated { from, entry, cursor: Some(moved), .. } = outcome else { return false };
-        let is_told = |received: Cursor| received.epoch == moved.epoch && moved.seq <= received.seq;
+    pub(super) fn is_ahead_of_news(&self, done: &Done) -> bool {
+        let Outcome::Relocated { from, base } = &done.outcome else { return false };
+        let is_told = |received: Cursor| Some(received.epoch) == done.job.epoch && base.seq <= received.seq;
         from.moves
-            && entry.content == Content::Directory
+            && base.entry.content == Content::Directory
             && self.inner.link == Link::Live
             && !self.inner.received.is_some_and(is_told)
     }
@@ -216,20 +211,21 @@ impl Control {
     /// Enters the moves of which all is told by now.
     pub(super) fn enter_told_moves(&mut self) {
         let ahead = std::mem::take(&mut self.inner.ahead);
-        let (wait, told) = ahead.into_iter().partition(|done| self.is_ahead_of_news(&done.outcome));
+        let (wait, told) = ahead.into_iter().partition(|done| self.is_ahead_of_news(done));
         self.inner.ahead = wait;
         let told: Vec<Done> = told;
         told.into_iter().for_each(|done| self.enter_outcome(done));
     }
 
     /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
-    fn free(&mut self, path: &Path, moved: Option<Cursor>) {
+    fn free(&mut self, path: &Path, moved: u64) {
+        self.note_freed(path, moved);
         if let Some(track) = self.inner.tracks.get_mut(path) {
             if track.local == Local::Absent {
                 track.local = Local::AsBase;
             }
             if let Remote::Told { seq, .. } = track.remote
-                && moved.is_some_and(|moved| seq <= moved.seq)
+                && seq <= moved
             {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
@@ -243,7 +239,7 @@ impl Control {
         if from.moves {
             self.track(&from.path).local = Local::Absent;
         }
-        self.fetched(path, base);
+        self.agreed(path, base);
     }
 
     /// A path became absent: what was there may appear under another name.

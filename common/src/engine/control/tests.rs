@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
 use crate::engine::job::{Job, Outcome, Task};
+use crate::engine::state::Base;
 use crate::protocol::{Event, RemoteEntry};
 use crate::tree::Tag;
 
@@ -21,7 +22,10 @@ fn a_refusal_without_a_version_is_older_than_what_was_told_meanwhile() {
     bench.remove("c");
     bench.refuse(upload, None);
     let next = bench.job("c").task;
-    assert!(matches!(next, Task::Download { remote, .. } if remote == file("theirs", 0o644)), "{next:?}");
+    assert!(
+        matches!(next, Task::Download { remote, .. } if remote.entry == file("theirs", 0o644)),
+        "{next:?}"
+    );
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn what_is_told_of_an_upload_stands_if_it_is_not_quite_what_was_sent() {
     let seq = bench.tell("c", Some(file("same", 0o600)));
     bench.accept(upload, seq);
     let next = bench.job("c").task;
-    assert!(matches!(next, Task::PullMeta { entry, .. } if entry.meta.mode == 0o600), "{next:?}");
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
 }
 
 /// Somebody else's change of metadata came after ours.
@@ -79,11 +83,10 @@ fn metadata_that_crosses_ours_and_is_later_is_taken() {
     let push = bench.job("c");
     let Task::PushMeta { entry, print } = push.task else { panic!("{push:?}") };
     let seq = bench.tell("unrelated", None);
-    let ours = bench.cursor(seq);
     bench.tell("c", Some(file("same", 0o600)));
-    bench.done(push, Outcome::MetaAgrees { entry, print, cursor: ours });
+    bench.done(push, Outcome::MetaAgrees(Base { entry, print, seq }));
     let next = bench.job("c").task;
-    assert!(matches!(next, Task::PullMeta { entry, .. } if entry.meta.mode == 0o600), "{next:?}");
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
 }
 
 // ---- What was gone, and is back ----------------------------------------------------------------------------------------------------------
@@ -137,19 +140,22 @@ fn that_something_was_absent_is_durable_before_its_delete_is_sent() {
     assert!(bench.control.state.was_absent(&path("c")) && !bench.control.state.is_dirty());
 }
 
-/// It was never gone on the server, and that is known.
+/// Nobody can be sure that it was never gone on the server. A server that still has it says so, and keeps its own metadata.
 #[test]
-fn what_is_back_and_still_on_the_server_is_not_sent() {
+fn what_is_back_and_still_on_the_server_is_agreed_on_again() {
     let mut bench = Bench::new();
     bench.write("c", "same");
-    bench.agree("c");
+    let known = bench.agree("c");
     bench.remove("c");
     bench.turn();
     bench.write("c", "same");
-    bench.turn();
+    let upload = bench.job("c");
+    assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
+    bench.accept(upload, known.seq);
     // Only its time is another one.
     let next = bench.job("c").task;
-    assert!(matches!(next, Task::PullMeta { .. } | Task::PushMeta { .. }), "{next:?}");
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry == known.entry), "{next:?}");
+    assert!(!bench.control.state.was_absent(&path("c")));
 }
 
 #[test]
@@ -223,14 +229,17 @@ fn renamed_directory(bench: &mut Bench) -> Job {
     fs::rename(bench.at("old"), bench.at("new")).unwrap();
     bench.see("new");
     bench.turn();
-    assert!(bench.control.inner.tracks[&path("new")].retry_at.is_some(), "the other half is waited for");
+    assert!(
+        bench.control.inner.tracks.get(&path("new")).is_some_and(|track| track.retry_at.is_some()),
+        "the other half is waited for"
+    );
     bench.see("old");
     bench.job("new")
 }
 
-fn relocated(job: &Job, bench: &Bench, seq: u64) -> Outcome {
+fn relocated(job: &Job, seq: u64) -> Outcome {
     let Task::Relocate { entry, print, from } = &job.task else { panic!("{job:?}") };
-    Outcome::Relocated { from: from.clone(), entry: *entry, print: *print, cursor: bench.cursor(seq) }
+    Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
 }
 
 #[test]
@@ -245,7 +254,7 @@ fn the_other_half_of_a_directorys_rename_is_waited_for() {
 fn what_did_not_come_along_with_a_move_has_no_base() {
     let mut bench = Bench::new();
     let moving = renamed_directory(&mut bench);
-    let outcome = relocated(&moving, &bench, 5);
+    let outcome = relocated(&moving, 5);
     bench.done(moving, outcome);
     bench.turn();
     assert_eq!(bench.base("new/a"), None, "nothing is told yet");
@@ -253,7 +262,7 @@ fn what_did_not_come_along_with_a_move_has_no_base() {
     let (b, a) = (file("old/a", 0o644), directory(0o755));
     for (name, entry) in [("new", Some(a)), ("new/a", Some(b)), ("old/a", None), ("old", None)] {
         let origin = Some(bench.control.state.client_id().to_owned());
-        let remote = RemoteEntry { path: path(name), entry, seq: 5, origin };
+        let remote = RemoteEntry { path: path(name), entry, seq: 5, since: 5, origin };
         let last = (name == "old").then(|| bench.cursor(5)).flatten();
         bench.hear(Event::Stored(remote), last);
     }
