@@ -1,6 +1,6 @@
 //! What is heard of the server.
 
-use super::{Control, Freed, Link};
+use super::{Control, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
@@ -36,7 +36,7 @@ impl Control {
                 self.queue_all();
                 if let Some(cursor) = cursor {
                     // All that was before is told, or was not worth telling.
-                    self.inner.freed.retain(|_, freed| cursor.seq < freed.seq);
+                    self.inner.freed.retain(|_, seq| cursor.seq < *seq);
                 }
             }
             Event::Reset => {
@@ -59,6 +59,7 @@ impl Control {
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
         if is_forward && is_this_history {
             self.inner.received = Some(cursor);
+            self.enter_told_moves();
         }
     }
 
@@ -128,16 +129,12 @@ impl Control {
         }
         let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
-        if let Some(freed) = self.inner.freed.remove(&path) {
-            match freed.moved_to {
-                Some(moved_to) if entry.is_none() && seq < freed.seq => self.was_not_moved(&moved_to),
-                _ if seq < freed.seq => drop(self.inner.freed.insert(path.clone(), freed)),
-                _ => {}
-            }
-        }
         if is_tracked && !is_news {
             self.track(&path).told = true;
             return self.queue(&path);
+        }
+        if self.inner.freed.get(&path).is_some_and(|freed| *freed <= seq) {
+            self.inner.freed.remove(&path);
         }
         match (entry, base) {
             _ if is_tracked => {}
@@ -168,29 +165,16 @@ impl Control {
         let is_covered = self.state.base(path).is_some_and(|base| base.covers(entry.as_ref(), *seq));
         let is_overtaken = match self.inner.tracks.get(path).map(|track| &track.remote) {
             Some(Remote::Told { seq: told, .. }) => seq < told,
-            _ => self.inner.freed.get(path).is_some_and(|freed| *seq <= freed.seq),
+            _ => self.inner.freed.get(path).is_some_and(|freed| seq <= freed),
         };
         !is_covered && !is_overtaken
     }
 
     /// The server emptied a path because it was asked to; what it is yet to tell of the time before is history.
-    pub(super) fn note_freed(&mut self, path: &Path, seq: u64, moved_to: Option<Path>) {
+    pub(super) fn note_freed(&mut self, path: &Path, seq: u64) {
         if self.inner.received.is_none_or(|received| received.seq < seq) {
-            self.inner.freed.insert(path.clone(), Freed { seq, moved_to });
+            self.inner.freed.insert(path.clone(), seq);
         }
-    }
-
-    /// It was deleted on the server before the directory was moved, so it did not go along: here it is new.
-    pub(super) fn was_not_moved(&mut self, path: &Path) {
-        if self.state.base(path).is_none() {
-            return;
-        }
-        let track = self.track(path);
-        if track.remote == Remote::AsBase {
-            track.remote = Remote::Unknown;
-        }
-        self.drop_base(path);
-        self.queue(path);
     }
 
     /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.
@@ -208,14 +192,25 @@ impl Control {
         };
     }
 
-    /// The server lacks what the folder has, and says what it holds instead.
+    /// The server lacks what the folder has, and says what it holds instead. What an earlier connection told is older than that.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
         let track = self.track(path);
+        let old = track.remote;
+        let is_newer = matches!(old, Remote::Told { .. }) && track.told;
         track.told = true;
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote =
-                if replacing.is_some() && replacing == base { Remote::AsBase } else { Remote::Unknown };
+        if !is_newer {
+            track.remote = match replacing {
+                None => Remote::Unknown,
+                Some(_) if replacing == base => Remote::AsBase,
+                // Something was agreed on since the list was made.
+                Some(_) => old,
+            };
+            if let Remote::Told { seq, .. } = old
+                && track.remote != old
+            {
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
         }
         self.queue(path);
     }
@@ -223,6 +218,7 @@ impl Control {
     pub(super) fn hear_loss(&mut self, loss: &Loss) {
         self.inner.link = Link::Offline;
         self.inner.losses += 1;
+        self.enter_told_moves();
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
             Loss::Unreachable(words) | Loss::Broken(words) | Loss::Refused { words, .. } => {
