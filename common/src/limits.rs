@@ -23,6 +23,9 @@ pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer that accepts no byte for this long is gone.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A peer whose system confirms nothing of what was sent to it for this long is gone. With a heartbeat every 15 seconds, the one that is
+/// not confirmed is given up before the third is due: a machine that vanished is noticed within 45 seconds.
+pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 /// A body may take its time for this long before its rate is looked at.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
@@ -37,8 +40,13 @@ pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client waits for an answer once its request is out: as long as it may take to flush a large file to a slow disk.
-pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a client waits for an answer once its request is out, if little was sent: as long as a silent server may go unnoticed.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+/// How fast a server may be expected to bring what it was sent onto its disk, in bytes a second: a slow disk that has other work. A client
+/// waits so much longer for an answer.
+pub const FLUSH_RATE_MIN: u64 = 8 * 1024 * 1024;
+/// How long a client waits for the server to copy or move something in the box, whose size the request does not show.
+pub const COPY_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a client that expects `100 (Continue)` waits before it sends the body regardless (RFC 9110, 10.1.1).
 pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// After so many bytes of a body a client looks whether it has been answered already, so that a refusal does not cost it the rest.
@@ -186,8 +194,6 @@ pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
 
 // ---- Clients ---------------------------------------------------------------------------------------------------------------------
 
-/// Longest birthmark of a directory in bytes: a word and forty digits.
-pub const BIRTHMARK_BYTES: u64 = 64;
 /// Longest step of a file system's clock: a hundredth of a second with the slowest tick that Linux is built with.
 pub const TIMESTAMP_TICK: Duration = Duration::from_millis(10);
 /// How many names are tried for a conflict copy; each second has its own.
@@ -207,10 +213,14 @@ pub const CONTROL_QUEUE: usize = 32;
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.
 pub const STREAM_STALL: Duration = Duration::from_secs(45);
-/// First pause before connecting again; it doubles with each failure.
-pub const RECONNECT_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause before connecting again.
+/// First pause after something went wrong, be it with a path or with the server; it doubles with each failure in a row.
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before a path is tried again.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// Longest pause before the server is tried again. Shorter than that of a path, because everything waits.
 pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
+/// Longest pause that a server can ask for with `Retry-After`. A longer one would be taken for a defect by whoever waits.
+pub const RETRY_AFTER_LONGEST: Duration = Duration::from_secs(600);
 /// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
 pub const LIST_PIECE_PATHS: usize = 4096;
 /// Most problems that the status shows, each with its path.

@@ -3,6 +3,7 @@
 mod content;
 mod fidelity;
 mod journal;
+mod lock;
 mod observe;
 mod partial;
 mod records;
@@ -15,6 +16,7 @@ mod watch;
 pub use content::NewContent;
 pub use fidelity::Fidelity;
 pub use journal::{Broken, Found, Journal};
+pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};

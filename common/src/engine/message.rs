@@ -1,6 +1,7 @@
 //! Everything that the control thread can hear: one closed list.
 
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use super::job::Done;
 use super::resume::Resumed;
@@ -56,4 +57,6 @@ pub(super) enum Loss {
     NotAuthorised(String),
     /// The connection ended, or made no sense.
     Broken(String),
+    /// Something answered, and not with a stream; it may have said when to ask again.
+    Refused { words: String, after: Option<Duration> },
 }

@@ -9,6 +9,7 @@
 //! `control` decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
 //! of the [`Reporter`] that the program brings.
 
+mod backoff;
 mod control;
 mod folder;
 mod job;
@@ -40,13 +41,13 @@ use crate::disk::{Found, Mode, Observer, Partials};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
 use control::{Control, Inner};
-pub use folder::{Folder, FolderError, Place, random_u64};
+pub use folder::{Folder, FolderError, random_u64};
 use message::Message;
 pub use progress::Progress;
 pub use report::{Counts, Report, Reporter, Side, Snapshot};
 use rules::passed_by;
 pub use rules::{ReadRulesError, read_rules};
-use state::{Flush, State};
+use state::{Flush, Place, State};
 use status::StatusFile;
 pub use status::{Phase, read_status};
 use stream::StreamThread;
@@ -175,8 +176,8 @@ impl Engine {
         let flush = if options.durable { Flush::Durable(folder.root.clone()) } else { Flush::Never };
         let new_id = format!("{:016x}{:016x}", random_u64().map_err(system)?, random_u64().map_err(system)?);
         let private = folder.private.try_clone().map_err(system)?;
-        let (state, found) = State::open(private, flush, &new_id).map_err(system)?;
-        report_found(found, folder.place, reporter.as_mut());
+        let (state, found, place) = State::open(private, flush, &new_id).map_err(system)?;
+        report_found(found, place, reporter.as_mut());
         folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
         let partials =

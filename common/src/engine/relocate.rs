@@ -9,7 +9,7 @@ use super::job::{Failure, Outcome, Source, There};
 use super::local::{Labelled, label, set_meta};
 use super::publish::{Ready, Worked};
 use super::state::Base;
-use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
+use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, network, refusal};
 use crate::disk::{Expect, Fingerprint, NewContent, RenameMode, Root, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
@@ -43,7 +43,7 @@ impl Transfer<'_> {
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let seq = seq_of(&response, "move")?;
+                let seq = confirmed(&response, Some(entry.content), "move")?;
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);

@@ -12,7 +12,7 @@
 use super::job::{Failure, FailureKind};
 use super::message::Message;
 use super::report::Side;
-use super::transfer::{Transfer, disk, failure, network, receive, refusal, unexpected_content};
+use super::transfer::{Transfer, disk, from_elsewhere, names, network, receive, refusal, unexpected_content};
 use crate::disk::{Complete, FoundPartial, Partial, PartialKey, Staged};
 use crate::limits::RESUMABLE_BYTES;
 use crate::net::client::Response;
@@ -58,9 +58,11 @@ impl Transfer<'_> {
                 say_resumed(self.control, Resumed { path: path.clone(), to: Side::Server, offset, size });
                 Ok(offset)
             }
-            503 => {
-                Err(failure("upload", "the server is still at an upload that was cut", FailureKind::Network))
-            }
+            503 => Err(Failure::new(
+                "upload",
+                "the server is still at an upload that was cut",
+                FailureKind::Moment,
+            )),
             // Nothing is kept, or whoever answers keeps nothing. What else there is to refuse will be said to the upload itself.
             _ => Ok(0),
         }
@@ -110,6 +112,7 @@ impl Transfer<'_> {
             }
         };
         if partial.offset() < size {
+            self.check_room(size - partial.offset())?;
             partial = self.fetch_rest(path, remote, key, partial)?;
         }
         match partial.finish().map_err(disk("flush"))? {
@@ -136,6 +139,9 @@ impl Transfer<'_> {
         let response = self.http.send(Method::Get, &target, &fields, RequestBody::Empty);
         let response = response.map_err(network("download"))?;
         match response.head.status {
+            200 | 206 if !names(&response, remote.content) => {
+                return Err(from_elsewhere(&response, "download"));
+            }
             200 if 0 < offset => {
                 partial.remove();
                 let begun = self.partials.begin(key, size).map_err(disk("make a file for"))?;
@@ -152,14 +158,14 @@ impl Transfer<'_> {
             _ => {
                 let problem = refusal(response, "download")?;
                 let words = format!("the server says: {}", problem.detail);
-                return Err(failure("download", words, FailureKind::Path));
+                return Err(Failure::new("download", words, FailureKind::Path));
             }
         }
         let most = size - partial.offset();
         let received = receive(response.body, self.progress, most, |bytes| partial.append(bytes))?;
         match received == most {
             true => Ok(partial),
-            false => Err(failure("download", "the connection ended early", FailureKind::Network)),
+            false => Err(Failure::new("download", "the connection ended early", FailureKind::Network)),
         }
     }
 }
@@ -172,5 +178,5 @@ fn is_rest(response: &Response<'_>, offset: u64, size: u64) -> bool {
 
 /// It is removed, so the next try starts over.
 fn not_continued() -> Failure {
-    failure("download", "the server does not continue it; it starts over", FailureKind::Network)
+    Failure::new("download", "the server does not continue it; it starts over", FailureKind::Moment)
 }

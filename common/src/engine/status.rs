@@ -11,9 +11,8 @@ use std::io::{self, Read, Write};
 use std::path::Path as OsPath;
 use std::sync::Arc;
 
-use super::folder::is_in_use;
 use super::track::Problem;
-use crate::disk::{PRIVATE_DIRECTORY, RenameMode, Root};
+use crate::disk::{Lock, PRIVATE_DIRECTORY, RenameMode, Root};
 use crate::limits::JSON_VALUE_BYTES;
 use crate::protocol::{Cursor, path_to_wire};
 use crate::tree::Path;
@@ -139,7 +138,7 @@ pub fn read_status(directory: &OsPath) -> io::Result<Value> {
         true => {
             let private = root.sub_root(PRIVATE_DIRECTORY)?;
             // In this order: a client that starts in between has not written anything yet.
-            let is_running = is_in_use(&private);
+            let is_running = Lock::is_held(&private);
             (read_members(&private)?, is_running)
         }
         false => (never_synced(), false),

@@ -36,6 +36,7 @@ use crate::tree::{Content, Entry, Kind, Meta, Path, Tag};
 use crate::wire::http::digest::format_digest;
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
+use crate::wire::http::retry::retry_after;
 use crate::wire::json;
 use crate::wire::sha256::{Hash, Sha256};
 
@@ -179,7 +180,10 @@ impl Transfer<'_> {
             .send(Method::Delete, &target, &fields, RequestBody::Empty)
             .map_err(network("delete"))?;
         match response.head.status {
-            200..=299 => Ok(Outcome::DeletedRemote { seq: Some(seq_of(&response, "delete on the server")?) }),
+            200..=299 => {
+                let seq = confirmed(&response, None, "delete on the server")?;
+                Ok(Outcome::DeletedRemote { seq: Some(seq) })
+            }
             _ => match refusal(response, "delete on the server")? {
                 Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { seq: None }),
                 Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
@@ -301,6 +305,7 @@ impl Transfer<'_> {
                 let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
                     Some(complete) => complete,
                     None => {
+                        self.check_room(size)?;
                         let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
                         let mut content = NewContent::of(&file);
                         self.fetch_content(path, remote, size, hash, &mut content)?;
@@ -312,6 +317,18 @@ impl Transfer<'_> {
                 Ok((staged, Some(file)))
             }
         }
+    }
+
+    /// What can't fit is not begun.
+    pub(super) fn check_room(&self, size: u64) -> Result<(), Failure> {
+        let free = self.folder.root.free_space().map_err(disk("look for room for"))?;
+        if size <= free {
+            return Ok(());
+        }
+        let words = format!(
+            "{size} bytes are needed here, and there is room for {free}; it comes when there is more"
+        );
+        Err(Failure::new("download", words, FailureKind::NoSpace))
     }
 
     fn fetch_content(
@@ -326,9 +343,12 @@ impl Transfer<'_> {
         let fields = Fields::new().with("if-match", remote.content.etag());
         let response =
             self.http.send(Method::Get, &target, &fields, RequestBody::Empty).map_err(network("download"))?;
+        if response.head.status == 200 && !names(&response, remote.content) {
+            return Err(from_elsewhere(&response, "download"));
+        }
         if response.head.status != 200 {
             let problem = refusal(response, "download")?;
-            return Err(failure(
+            return Err(Failure::new(
                 "download",
                 format!("the server says: {}", problem.detail),
                 FailureKind::Path,
@@ -363,24 +383,32 @@ pub(super) fn receive(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 let words = format!("the connection broke: {error}");
-                return Err(failure("download", words, FailureKind::Network));
+                return Err(Failure::new("download", words, FailureKind::Network));
             }
         };
         received += count as u64;
         if most < received {
-            return Err(failure("download", "the server sends more than it announced", FailureKind::Path));
+            return Err(Failure::new(
+                "download",
+                "the server sends more than it announced",
+                FailureKind::Path,
+            ));
         }
         take(&buffer[..count]).map_err(disk("write"))?;
     }
 }
 
 pub(super) fn unexpected_content() -> Failure {
-    failure("download", "what came is not what the server announced; nothing was changed", FailureKind::Path)
+    Failure::new(
+        "download",
+        "what came is not what the server announced; nothing was changed",
+        FailureKind::Path,
+    )
 }
 
 /// What was kept there is gone, or of no use: the next try starts over.
 fn not_continued() -> Failure {
-    failure("upload", "the server can't continue it; it starts over", FailureKind::Network)
+    Failure::new("upload", "the server can't continue it; it starts over", FailureKind::Moment)
 }
 
 /// Counts what passes through, for the progress line, and breaks off when the client is to stop.
@@ -401,11 +429,18 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Where a change that was made stands in the history.
-pub(super) fn seq_of(response: &Response<'_>, operation: &'static str) -> Result<u64, Failure> {
+/// Where a change stands in the box's history, if the server says that it made it. A success that does not say so, and does not name the
+/// content that is there now, is somebody else's: nothing may follow from it.
+pub(super) fn confirmed(
+    response: &Response<'_>,
+    now: Option<Content>,
+    operation: &'static str,
+) -> Result<u64, Failure> {
     let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
-    let error = "the answer does not say where the change stands; is this the address of a filesync server?";
-    cursor.map(|cursor| cursor.seq).ok_or_else(|| failure(operation, error, FailureKind::Path))
+    match cursor {
+        Some(cursor) if now.is_none_or(|now| names(response, now)) => Ok(cursor.seq),
+        _ => Err(from_elsewhere(response, operation)),
+    }
 }
 
 /// What came of sending this version. The answer tells what the server has: it may have kept a mode that somebody else set, or all of its
@@ -417,7 +452,7 @@ fn sent(
     response: &Response<'_>,
     operation: &'static str,
 ) -> Result<Sent, Failure> {
-    let seq = seq_of(response, operation)?;
+    let seq = confirmed(response, Some(entry.content), operation)?;
     let there = Entry { meta: meta_of(response, operation)?, ..entry };
     let is_refused = !there.agrees(&entry) && there.meta.mode != entry.meta.mode;
     let mode = before.filter(|_| is_refused).unwrap_or(entry.meta.mode);
@@ -431,37 +466,58 @@ fn meta_of(response: &Response<'_>, operation: &'static str) -> Result<Meta, Fai
     let fields = &response.head.fields;
     let mtime = fields.get(MTIME_FIELD).and_then(|text| parse_mtime(text).ok());
     let mode = fields.get(MODE_FIELD).and_then(|text| parse_mode(text).ok());
-    let error = "the answer does not say what metadata is there; is this the address of a filesync server?";
     let meta = mtime.zip(mode).map(|(mtime, mode)| Meta { mtime, mode });
-    meta.ok_or_else(|| failure(operation, error, FailureKind::Path))
+    meta.ok_or_else(|| from_elsewhere(response, operation))
 }
 
-/// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.
+/// Whether an answer is about this content.
+pub(super) fn names(response: &Response<'_>, content: Content) -> bool {
+    response.head.fields.get("etag") == Some(content.etag().as_str())
+}
+
+/// For people: an answer with this status that no filesync server gives.
+pub(super) fn not_ours(status: u16) -> String {
+    let what = match status {
+        300..=399 => "the answer leads elsewhere",
+        429 | 502..=504 => "something on the way is busy or broken",
+        _ => "the answer is not that of a filesync server",
+    };
+    format!("{what} (status {status}); is the address right?")
+}
+
+/// A failure that says nothing about the path: a page of some proxy must not be taken for the server's word.
+pub(super) fn from_elsewhere(response: &Response<'_>, operation: &'static str) -> Failure {
+    let retry_after = retry_after(&response.head.fields);
+    Failure { retry_after, ..Failure::new(operation, not_ours(response.head.status), FailureKind::Network) }
+}
+
+/// What the server said when it refused. Only a document of ours counts.
 pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result<Problem, Failure> {
     let status = response.head.status;
+    let elsewhere = from_elsewhere(&response, operation);
     let mut body = Vec::new();
     let _ = response.body.take(SMALL_BODY_BYTES).read_to_end(&mut body);
-    let problem = Problem::parse(status, &body);
-    let words = problem.as_ref().map_or_else(|| format!("status {status}"), |problem| problem.detail.clone());
-    match status {
-        401 | 403 => Err(failure(operation, format!("not authorised: {words}"), FailureKind::NotAuthorised)),
-        413 | 507 => {
-            Err(failure(operation, format!("the server has no room: {words}"), FailureKind::NoSpace))
-        }
-        429 | 502..=504 => {
-            Err(failure(operation, format!("the server is busy: {words}"), FailureKind::Network))
-        }
-        _ => problem.ok_or_else(|| {
-            failure(operation, format!("the server answered with {words}"), FailureKind::Path)
-        }),
-    }
+    let Some(problem) = Problem::parse(status, &body) else {
+        // Whoever guards the way with a key of its own: trying again with the same one would not help.
+        let kind = if status == 401 { FailureKind::NotAuthorised } else { elsewhere.kind };
+        return Err(Failure { kind, ..elsewhere });
+    };
+    let (kind, words) = match problem.kind {
+        ProblemKind::Unauthorized => (FailureKind::NotAuthorised, "not authorised"),
+        ProblemKind::NoSpace => (FailureKind::NoSpace, "the server has no room"),
+        ProblemKind::Busy => (FailureKind::Moment, "the server is busy"),
+        ProblemKind::Http(408) => (FailureKind::Network, "the server waited in vain"),
+        _ => return Ok(problem),
+    };
+    let error = format!("{words}: {}", problem.detail);
+    Err(Failure { error, kind, ..elsewhere })
 }
 
 /// A refusal that tells what the server holds is news; any other is a failure.
 fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
     match problem.kind {
         ProblemKind::PreconditionFailed => Ok(Outcome::RemoteIs(problem.current)),
-        _ => Err(failure(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
+        _ => Err(Failure::new(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
     }
 }
 
@@ -469,27 +525,63 @@ fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
 pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
     match problem.kind {
         ProblemKind::Internal | ProblemKind::Busy => {
-            Err(failure("move", format!("the server says: {}", problem.detail), FailureKind::Path))
+            Err(Failure::new("move", format!("the server says: {}", problem.detail), FailureKind::Path))
         }
         _ => Ok(other_way),
     }
-}
-
-pub(super) fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
-    Failure { operation, error: error.into(), kind }
 }
 
 /// For `map_err`: an error of the local disk.
 pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
     move |error| {
         let kind = match error.raw_os_error() {
-            Some(errno::ENOSPC | errno::EDQUOT) => FailureKind::NoSpace,
+            Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => FailureKind::NoSpace,
             _ => FailureKind::Path,
         };
-        failure(operation, error.to_string(), kind)
+        Failure::new(operation, error.to_string(), kind)
     }
 }
 
 pub(super) fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
-    move |error| failure(operation, error.to_string(), FailureKind::Network)
+    move |error| Failure::new(operation, error.to_string(), FailureKind::Network)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+    use crate::tree::Meta;
+
+    /// Nobody listens where this would be sent to, so that whatever gets so far fails.
+    #[test]
+    fn a_directory_is_sent_only_with_the_mode_that_it_has() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        fs::create_dir(scratch.path().join("d")).unwrap();
+        let path = Path::new(b"d").unwrap();
+        let stat = folder.root.stat(&path).unwrap().unwrap();
+        let mut http = HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None);
+        let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
+        let (control, _messages) = sync_channel(1);
+        let mut transfer = Transfer {
+            folder: &folder,
+            partials: &partials,
+            control: &control,
+            http: &mut http,
+            progress: &Progress::default(),
+            client_id: "me",
+            client_name: "me",
+            epoch: None,
+            durable: false,
+        };
+        let mut send = |mode| {
+            let meta = Meta { mtime: stat.mtime, mode };
+            transfer.upload(&path, Entry { content: Content::Directory, meta }, stat.print, None, None)
+        };
+        assert!(matches!(send(stat.mode ^ 0o010), Ok(Outcome::LocalIs(Some(_)))), "it has another mode now");
+        assert!(matches!(send(stat.mode), Err(Failure { kind: FailureKind::Network, .. })), "it is sent");
+    }
 }

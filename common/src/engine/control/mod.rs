@@ -12,7 +12,10 @@
 //!
 //! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
 
+#[cfg(test)]
+mod bench;
 mod guard;
+mod line;
 mod list;
 mod local;
 mod outcome;
@@ -20,6 +23,8 @@ mod remote;
 mod rules;
 mod schedule;
 mod shortcut;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
+use super::job::Done;
 use super::message::{Message, Stream};
 use super::progress::Progress;
 use super::report::{Counts, Report, Reporter};
@@ -43,6 +49,7 @@ use crate::sync;
 use crate::sys::heap;
 use crate::tree::{Catalog, Path, Rules};
 use guard::Guard;
+use line::Line;
 use shortcut::Moving;
 
 /// How long control waits for a message before it looks at the time.
@@ -103,6 +110,9 @@ pub(super) struct Inner {
     /// Jobs that the publisher has.
     publishing: usize,
     link: Link,
+    line: Line,
+    /// Why there is no connection.
+    offline: Option<Problem>,
     /// The first full scan of the folder is complete.
     scanned: bool,
     /// The folder is not in its place.
@@ -118,11 +128,13 @@ pub(super) struct Inner {
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, sync::Base)>,
     /// Paths that the server emptied because it was asked to, and by which change, as long as the stream has not come that far.
-    freed: HashMap<Path, Freed>,
+    freed: HashMap<Path, u64>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
     moving: Moving,
+    /// Moves of directories that the server has made, and not yet told of.
+    ahead: Vec<Done>,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -141,14 +153,6 @@ pub(super) struct Inner {
     ended: Option<Ended>,
 }
 
-/// How a path became empty on the server.
-#[derive(Clone, Debug)]
-struct Freed {
-    seq: u64,
-    /// What was there is taken to be here now: it was in a directory that was moved.
-    moved_to: Option<Path>,
-}
-
 impl Inner {
     /// What is known at the start: how far the box's history was applied before.
     pub(super) fn new(options: &Options, received: Option<Cursor>) -> Inner {
@@ -163,6 +167,8 @@ impl Inner {
             free_workers: options.workers,
             publishing: 0,
             link: Link::Offline,
+            line: Line::default(),
+            offline: None,
             scanned: false,
             folder_gone: false,
             waiting: None,
@@ -173,6 +179,7 @@ impl Inner {
             freed: HashMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
+            ahead: Vec::new(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -409,7 +416,8 @@ impl Control {
             .iter()
             .filter_map(|(path, track)| Some((Some(path.clone()), track.problem.clone()?)));
         let of_folder = self.inner.folder_problems.values().map(|problem| (None, problem.clone()));
-        of_tracks.chain(of_folder).take(crate::limits::PROBLEMS_SHOWN).collect()
+        let of_link = self.inner.offline.iter().map(|problem| (None, problem.clone()));
+        of_link.chain(of_folder).chain(of_tracks).take(crate::limits::PROBLEMS_SHOWN).collect()
     }
 
     /// Hears the outcomes of the jobs that are in hand, for a few seconds.

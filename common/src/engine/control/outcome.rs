@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::Control;
+use super::remote::ONCE_LOSSES;
 use super::rules::COPY_IGNORED;
+use super::{Control, ONCE_FAILURES};
 use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
 use crate::engine::job::{Done, Failure, FailureKind, Outcome, Placed, Sent, Task, There};
@@ -16,9 +17,19 @@ use crate::tree::{Entry, Path};
 
 impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
+        if done.is_answer() {
+            self.inner.line.works();
+        }
+        self.inner.heard += 1;
+        match self.is_ahead_of_news(&done) {
+            true => self.inner.ahead.push(done),
+            false => self.enter_outcome(done),
+        }
+    }
+
+    pub(super) fn enter_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
-        self.inner.heard += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }
@@ -201,9 +212,7 @@ impl Control {
                 self.queue(path);
             }
             Err(error) => {
-                let failure =
-                    Failure { operation: "look at", error: error.to_string(), kind: FailureKind::Path };
-                self.failed(path, failure);
+                self.failed(path, Failure::new("look at", error.to_string(), FailureKind::Path));
             }
         }
     }
@@ -214,7 +223,7 @@ impl Control {
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
-            self.note_freed(path, seq, None);
+            self.note_freed(path, seq);
         }
         let track = self.track(path);
         track.news();
@@ -255,9 +264,7 @@ impl Control {
         // If it is what was known, then it changed there and back; a moment later it is tried again.
         let is_unsettled = self.inner.tracks.get(path).is_some_and(|track| !track.queued);
         if is_unsettled {
-            let failure =
-                Failure { operation: "read", error: "it keeps changing".into(), kind: FailureKind::Network };
-            self.failed(path, failure);
+            self.failed(path, Failure::new("read", "it keeps changing", FailureKind::Moment));
         }
     }
 
@@ -271,45 +278,60 @@ impl Control {
                 self.hear_remote(remote);
                 if is_known {
                     // A change made by hand in the box, which the server is just looking at.
-                    let failure = Failure {
-                        operation: "sync",
-                        error: "the server is busy with it".into(),
-                        kind: FailureKind::Network,
-                    };
-                    self.failed(path, failure);
+                    self.failed(path, busy_there());
                 } else {
                     // Newer news may have come while the job was on its way, and found the path busy.
                     self.queue(path);
                 }
             }
             Some(_) => {
-                let error = "the server answers about another path".to_owned();
-                self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
+                let error = "the server answers about another path";
+                self.failed(path, Failure::new("sync", error, FailureKind::Path));
             }
+            // What it told since the request was judged stands: it had not yet looked at a change made by hand in the box.
+            None if matches!(self.track(path).remote, Remote::Told { .. }) => self.failed(path, busy_there()),
             None => {
-                let old = std::mem::replace(&mut self.track(path).remote, Remote::Unknown);
-                if let Remote::Told { seq, .. } = old {
-                    self.inner.outstanding.remove(&(seq, path.clone()));
-                }
+                self.track(path).remote = Remote::Unknown;
                 self.queue(path);
             }
         }
     }
 
     pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
-        if failure.kind == FailureKind::NotAuthorised {
-            return self.end(Ended::NotAuthorised(failure.error));
+        let now = Instant::now();
+        match failure.kind {
+            FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
+            FailureKind::Network => self.line_failed(&failure, now),
+            FailureKind::NoSpace => self.inner.no_space = true,
+            FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };
-        if failure.kind != FailureKind::Network {
+        // Whatever was not tried yet comes before what failed: else a few paths that always fail could keep all others waiting.
+        let from = self.inner.line.rests_until(now).unwrap_or(now);
+        let at = self.track(path).failed(problem.clone(), from, failure.retry_after);
+        self.inner.retries.insert((at, path.clone()));
+        // What a moment may change is said when it did not.
+        let is_lasting = match failure.kind {
+            FailureKind::Moment | FailureKind::Network => self.track(path).failures == ONCE_FAILURES,
+            _ => true,
+        };
+        if is_lasting {
             self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
         }
-        self.inner.no_space |= failure.kind == FailureKind::NoSpace;
-        let now = Instant::now();
-        let at = self.track(path).failed(problem, now);
-        self.inner.retries.insert((at, path.clone()));
         if failure.kind == FailureKind::Path {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
         }
     }
+
+    /// All requests rest for a while. A single pass does not try for ever.
+    fn line_failed(&mut self, failure: &Failure, now: Instant) {
+        self.inner.line.failed(now, failure.retry_after);
+        if self.options.once && ONCE_LOSSES <= self.inner.line.failures() {
+            self.end(Ended::Unreachable(failure.error.clone()));
+        }
+    }
+}
+
+fn busy_there() -> Failure {
+    Failure::new("sync", "the server is busy with it", FailureKind::Moment)
 }

@@ -1,19 +1,23 @@
 //! What is heard of the server.
 
-use super::{Control, Freed, Link};
+use super::{Control, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote, Track};
+use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::protocol::{Cursor, Event, RemoteEntry};
 use crate::tree::{Path, Tag};
 
 /// With `--once`, the server may be unreachable so often before that is the outcome.
-const ONCE_LOSSES: u32 = 4;
+pub(super) const ONCE_LOSSES: u32 = 4;
 
 impl Control {
     pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
+        if self.inner.relisting && !matches!(event, Event::Hello(_)) {
+            // It answers a list that is not true any more. Its connection is about to end, and must not count as being in agreement.
+            return;
+        }
         match event {
             Event::Hello(cursor) => self.hear_hello(cursor),
             Event::Download(remote)
@@ -27,10 +31,12 @@ impl Control {
                 self.reporter.report(&Report::Synced { counts });
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
+                self.inner.line.works();
+                self.retry_all();
                 self.queue_all();
                 if let Some(cursor) = cursor {
                     // All that was before is told, or was not worth telling.
-                    self.inner.freed.retain(|_, freed| cursor.seq < freed.seq);
+                    self.inner.freed.retain(|_, seq| cursor.seq < *seq);
                 }
             }
             Event::Reset => {
@@ -48,19 +54,18 @@ impl Control {
     }
 
     fn hear_cursor(&mut self, cursor: Cursor) {
-        if self.inner.relisting {
-            return;
-        }
         let is_forward =
             self.inner.received.is_none_or(|old| old.epoch != cursor.epoch || old.seq < cursor.seq);
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
         if is_forward && is_this_history {
             self.inner.received = Some(cursor);
+            self.enter_told_moves();
         }
     }
 
     fn hear_hello(&mut self, now: Cursor) {
         self.inner.link = Link::Listing;
+        self.inner.offline = None;
         self.reporter.report(&Report::Connected);
         if self.inner.relisting {
             // The head of this connection's list was given away before the rules changed.
@@ -71,17 +76,17 @@ impl Control {
         }
         let begin = Some(Cursor { seq: 0, ..now });
         match self.state.cursor() {
-            None => {
-                self.state.set_cursor(begin);
-            }
-            // Another history, or an older one of the same name: what is known of it is worth nothing, and a base could delete.
-            Some(known) if known.epoch != now.epoch || now.seq < known.seq => {
+            Some(known) if known.epoch == now.epoch && known.seq <= now.seq => {}
+            None if self.state.bases().is_empty() => self.state.set_cursor(begin),
+            // Another history, or an older one of the same name, or, after some damage, nobody knows which: what is known of it is worth
+            // nothing, and a base could delete.
+            _ => {
                 self.start_over();
                 self.state.set_cursor(begin);
+                self.inner.relisting = true;
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }
-            Some(_) => {}
         }
     }
 
@@ -124,16 +129,12 @@ impl Control {
         }
         let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
-        if let Some(freed) = self.inner.freed.remove(&path) {
-            match freed.moved_to {
-                Some(moved_to) if entry.is_none() && seq < freed.seq => self.was_not_moved(&moved_to),
-                _ if seq < freed.seq => drop(self.inner.freed.insert(path.clone(), freed)),
-                _ => {}
-            }
-        }
         if is_tracked && !is_news {
             self.track(&path).told = true;
             return self.queue(&path);
+        }
+        if self.inner.freed.get(&path).is_some_and(|freed| *freed <= seq) {
+            self.inner.freed.remove(&path);
         }
         match (entry, base) {
             _ if is_tracked => {}
@@ -164,29 +165,16 @@ impl Control {
         let is_covered = self.state.base(path).is_some_and(|base| base.covers(entry.as_ref(), *seq));
         let is_overtaken = match self.inner.tracks.get(path).map(|track| &track.remote) {
             Some(Remote::Told { seq: told, .. }) => seq < told,
-            _ => self.inner.freed.get(path).is_some_and(|freed| *seq <= freed.seq),
+            _ => self.inner.freed.get(path).is_some_and(|freed| seq <= freed),
         };
         !is_covered && !is_overtaken
     }
 
     /// The server emptied a path because it was asked to; what it is yet to tell of the time before is history.
-    pub(super) fn note_freed(&mut self, path: &Path, seq: u64, moved_to: Option<Path>) {
+    pub(super) fn note_freed(&mut self, path: &Path, seq: u64) {
         if self.inner.received.is_none_or(|received| received.seq < seq) {
-            self.inner.freed.insert(path.clone(), Freed { seq, moved_to });
+            self.inner.freed.insert(path.clone(), seq);
         }
-    }
-
-    /// It was deleted on the server before the directory was moved, so it did not go along: here it is new.
-    pub(super) fn was_not_moved(&mut self, path: &Path) {
-        if self.state.base(path).is_none() {
-            return;
-        }
-        let track = self.track(path);
-        if track.remote == Remote::AsBase {
-            track.remote = Remote::Unknown;
-        }
-        self.drop_base(path);
-        self.queue(path);
     }
 
     /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.
@@ -204,14 +192,25 @@ impl Control {
         };
     }
 
-    /// The server lacks what the folder has, and says what it holds instead.
+    /// The server lacks what the folder has, and says what it holds instead. What an earlier connection told is older than that.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
         let track = self.track(path);
+        let old = track.remote;
+        let is_newer = matches!(old, Remote::Told { .. }) && track.told;
         track.told = true;
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote =
-                if replacing.is_some() && replacing == base { Remote::AsBase } else { Remote::Unknown };
+        if !is_newer {
+            track.remote = match replacing {
+                None => Remote::Unknown,
+                Some(_) if replacing == base => Remote::AsBase,
+                // Something was agreed on since the list was made.
+                Some(_) => old,
+            };
+            if let Remote::Told { seq, .. } = old
+                && track.remote != old
+            {
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
         }
         self.queue(path);
     }
@@ -219,9 +218,11 @@ impl Control {
     pub(super) fn hear_loss(&mut self, loss: &Loss) {
         self.inner.link = Link::Offline;
         self.inner.losses += 1;
+        self.enter_told_moves();
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
-            Loss::Unreachable(words) | Loss::Broken(words) => {
+            Loss::Unreachable(words) | Loss::Broken(words) | Loss::Refused { words, .. } => {
+                self.inner.offline = Some(Problem { operation: "sync", error: words.clone() });
                 self.reporter.report(&Report::Offline { reason: words, first: self.inner.losses == 1 });
                 if self.options.once && ONCE_LOSSES <= self.inner.losses {
                     self.end(Ended::Unreachable(words.clone()));

@@ -14,6 +14,8 @@ mod ignore;
 mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
+/// What a client remembers, damaged in every way.
+mod memory;
 /// Times and permission bits that are changed in several places at once.
 mod metadata;
 /// Names that Linux allows and others stumble over.
