@@ -128,6 +128,11 @@ impl Failure {
     pub(super) fn new(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
         Failure { operation, error: error.into(), kind, retry_after: None }
     }
+
+    /// A job that panicked.
+    pub(super) fn of_a_defect() -> Failure {
+        Failure::new("sync", "a defect in filesync", FailureKind::Path)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
