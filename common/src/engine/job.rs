@@ -156,21 +156,21 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
 }
 
-impl Done {
-    /// Whether only the server can have said so.
-    pub(super) fn is_answer(&self) -> bool {
-        match &self.outcome {
-            Outcome::Uploaded { .. }
-            | Outcome::Downloaded { .. }
+impl Outcome {
+    /// Whether it tells what the server holds, or by which change.
+    pub(super) fn speaks_of_server(&self) -> bool {
+        match self {
+            Outcome::Uploaded(_)
+            | Outcome::Downloaded(_)
             | Outcome::Relocated { .. }
+            | Outcome::TakenHere { .. }
             | Outcome::DeletedRemote { .. }
             | Outcome::FetchedAside { .. }
+            | Outcome::MetaAgrees(_)
             | Outcome::NotEmptyThere
             | Outcome::ParentMissing
             | Outcome::RemoteIs(_) => true,
-            Outcome::MetaAgrees(_) => self.job.task.needs_server(),
             Outcome::Hashed(..)
-            | Outcome::TakenHere { .. }
             | Outcome::NoSource
             | Outcome::DeletedLocal
             | Outcome::SetAside { .. }
@@ -178,6 +178,13 @@ impl Done {
             | Outcome::NotEmptyHere
             | Outcome::Failed(_) => false,
         }
+    }
+}
+
+impl Done {
+    /// Whether the server was asked and said so.
+    pub(super) fn is_answer(&self) -> bool {
+        self.job.task.needs_server() && self.outcome.speaks_of_server()
     }
 }
 

@@ -118,6 +118,8 @@ pub(super) struct Inner {
     outstanding: BTreeSet<(u64, Path)>,
     /// Up to where the box's changes were told.
     received: Option<Cursor>,
+    /// Paths with jobs that were given out before the history began anew.
+    overtaken: BTreeSet<Path>,
     /// The next connection has to begin with a complete list; until then the cursor stays where it is.
     relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
@@ -175,6 +177,7 @@ impl Inner {
             waiting: None,
             outstanding: BTreeSet::new(),
             received,
+            overtaken: BTreeSet::new(),
             relisting: false,
             displacing: BTreeMap::new(),
             freed: HashMap::new(),

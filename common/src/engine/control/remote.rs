@@ -44,6 +44,7 @@ impl Control {
                 let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });
                 self.state.set_cursor(begin);
                 self.inner.received = begin;
+                self.inner.relisting = true;
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }
@@ -99,6 +100,9 @@ impl Control {
         self.inner.deletes.clear();
         self.inner.going.clear();
         for (path, track) in self.inner.tracks.iter_mut() {
+            if track.busy {
+                self.inner.overtaken.insert(path.clone());
+            }
             track.remote = Remote::AsBase;
             track.displaced = None;
             track.news();
@@ -233,5 +237,128 @@ impl Control {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Mode;
+    use crate::disk::scratch::Scratch;
+    use crate::engine::job::{Done, Job, Outcome, Task};
+    use crate::engine::report::Reporter;
+    use crate::engine::status::Phase;
+    use crate::engine::{Direction, Engine, Options};
+    use crate::protocol::{Epoch, Synced};
+    use crate::sync;
+    use crate::tree::{Content, Entry, Meta, Mtime};
+    use crate::wire::sha256::Hash;
+
+    struct Nobody;
+
+    impl Reporter for Nobody {
+        fn report(&mut self, _: &Report<'_>) {}
+    }
+
+    const OLD: Epoch = Epoch(1);
+    const NEW: Epoch = Epoch(2);
+
+    /// An engine whose queue nobody empties: all that control hears is what a test tells it.
+    fn engine(scratch: &Scratch) -> Engine {
+        let options = Options {
+            directory: scratch.path().to_owned(),
+            endpoint: "http://127.0.0.1:9".parse().unwrap(),
+            token: None,
+            name: "test".into(),
+            once: false,
+            dry_run: false,
+            force: false,
+            ignore: Vec::new(),
+            direction: Direction::Both,
+            workers: 2,
+            mode: Mode::Events,
+            durable: false,
+        };
+        Engine::start(options, Box::new(Nobody)).unwrap()
+    }
+
+    fn path() -> Path {
+        Path::new(b"file").unwrap()
+    }
+
+    fn remote(seq: u64) -> RemoteEntry {
+        let content = Content::File { size: 1, hash: Hash([1; 32]) };
+        let entry = Some(Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o644 } });
+        RemoteEntry { path: path(), entry, seq, since: seq, origin: None }
+    }
+
+    fn answers(control: &mut Control, epoch: Epoch, seq: u64, events: impl IntoIterator<Item = Event>) {
+        control.hear_event(Event::Hello(Cursor { epoch, seq }), None);
+        events.into_iter().for_each(|event| control.hear_event(event, None));
+        control.hear_event(Event::Synced(Synced::default()), Some(Cursor { epoch, seq }));
+    }
+
+    /// The box holds a file, and the folder had it until a moment ago: a request to delete it is on its way when the history begins anew.
+    fn in_the_middle_of_a_delete(control: &mut Control) -> Job {
+        control.inner.scanned = true;
+        answers(control, OLD, 10, []);
+        let print = control.folder.private.stat(&Path::new(b"lock").unwrap()).unwrap().unwrap().print;
+        let base = Base { entry: remote(9).entry.unwrap(), print, seq: 9 };
+        control.state.remember(&path(), base);
+        control.observe(&path(), None);
+        control.track(&path()).busy = true;
+        control.inner.free_workers -= 1;
+        let seen = base.seen();
+        Job { path: path(), task: Task::DeleteRemote { seen }, epoch: Some(OLD) }
+    }
+
+    /// The stream was opened again with a complete list, and the answer to it names the file.
+    fn hear_of_it_again(control: &mut Control) {
+        control.inner.relisting = false;
+        answers(control, NEW, 3, [Event::Download(remote(2))]);
+        assert!(control.state.bases().is_empty());
+        let wanted = Remote::Told { entry: remote(2).entry, seq: 2, since: 2 };
+        assert_eq!(control.inner.tracks.get(&path()).map(|track| track.remote), Some(wanted));
+        control.advance_cursor();
+        assert_eq!(control.state.cursor(), Some(Cursor { epoch: NEW, seq: 1 }));
+        assert_ne!(control.phase(), Phase::Idle);
+    }
+
+    #[test]
+    fn what_was_said_to_a_job_of_another_history_means_nothing() {
+        let outcomes: [fn() -> Outcome; 5] = [
+            || Outcome::DeletedRemote { seq: Some(11) },
+            || Outcome::DeletedRemote { seq: None },
+            || Outcome::RemoteIs(Some(remote(7))),
+            || Outcome::RemoteIs(None),
+            || Outcome::NotEmptyThere,
+        ];
+        for outcome in outcomes {
+            let scratch = Scratch::new();
+            let Engine { mut control, queue, .. } = engine(&scratch);
+            let job = in_the_middle_of_a_delete(&mut control);
+            control.hear_event(Event::Hello(Cursor { epoch: NEW, seq: 3 }), None);
+            control.inner.free_workers += 1;
+            control.hear_outcome(Done { job, outcome: outcome() });
+            hear_of_it_again(&mut control);
+            drop(queue);
+        }
+    }
+
+    /// The connection that told of the new history goes on answering the list that was about the old one.
+    #[test]
+    fn what_a_stale_connection_says_means_nothing() {
+        let scratch = Scratch::new();
+        let Engine { mut control, queue, .. } = engine(&scratch);
+        let job = in_the_middle_of_a_delete(&mut control);
+        let seen = sync::Base { tag: Tag::from(remote(9).entry.unwrap().content), seq: Some(9) };
+        assert!(matches!(job.task, Task::DeleteRemote { seen: found } if found == seen));
+        answers(&mut control, NEW, 3, []);
+        control.inner.free_workers += 1;
+        control.hear_outcome(Done { job, outcome: Outcome::RemoteIs(Some(remote(2))) });
+        control.advance_cursor();
+        assert_eq!(control.state.cursor(), Some(Cursor { epoch: NEW, seq: 0 }), "nothing is applied yet");
+        hear_of_it_again(&mut control);
+        drop(queue);
     }
 }

@@ -57,6 +57,14 @@ fn a_tree(directory: &Path) {
     }
 }
 
+/// What comes of a change if a program knows nothing of its former life: it deletes nothing.
+pub const UNIONS: &[Change] = &[Change {
+    name: "delete",
+    prepare: two_files,
+    act: |places| fs::remove_file(places.a.join("f")).expect("remove a file"),
+    after: &[&[("f", "first"), ("g", "second")]],
+}];
+
 pub const CHANGES: &[Change] = &[
     Change {
         name: "new-file",
