@@ -206,6 +206,11 @@ impl Task {
         }
     }
 
+    /// Whether content goes over the network, which takes as long as it takes.
+    pub(super) fn is_transfer(&self) -> bool {
+        matches!(self, Task::Upload { .. } | Task::Download { .. } | Task::FetchAside { .. })
+    }
+
     /// What it does, in a word, for a dry run.
     pub(super) fn verb(&self) -> &'static str {
         match self {

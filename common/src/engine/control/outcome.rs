@@ -23,6 +23,7 @@ impl Control {
         let Done { job, outcome } = done;
         let path = &job.path;
         self.inner.heard += 1;
+        self.inner.transfers -= usize::from(job.task.is_transfer());
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }

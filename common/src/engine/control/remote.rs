@@ -6,8 +6,14 @@ use crate::engine::message::Loss;
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
-use crate::protocol::{Cursor, Event, RemoteEntry};
+use crate::limits::{NAME_BYTES, PROBLEMS_SHOWN};
+use crate::protocol::{Cursor, Event, ProtocolError, RemoteEntry};
 use crate::tree::{Path, Tag};
+
+/// Keys of problems with names that can't be here begin so.
+const MISNAMED: &[u8] = b"//";
+/// Key of the problem that the box names too many paths.
+const MANY_PROBLEM: &[u8] = b"/names";
 
 /// With `--once`, the server may be unreachable so often before that is the outcome.
 pub(super) const ONCE_LOSSES: u32 = 4;
@@ -27,10 +33,12 @@ impl Control {
                 self.hear_remote(remote);
             }
             Event::Upload { path, replacing } => self.hear_upload(&path, replacing),
+            Event::Misnamed { told, name, error } => self.hear_misnamed(told, &name, &error),
             Event::Synced(counts) => {
                 self.reporter.report(&Report::Synced { counts });
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
+                self.inner.folder_problems.remove(MANY_PROBLEM);
                 self.inner.line.works();
                 self.retry_all();
                 self.queue_all();
@@ -154,6 +162,9 @@ impl Control {
             }
             _ => {}
         }
+        if !is_tracked && self.inner.most_tracks <= self.inner.tracks.len() {
+            return self.refuse_names();
+        }
         let track = self.track(&path);
         let old = std::mem::replace(&mut track.remote, Remote::Told { entry, seq, since });
         track.told = true;
@@ -163,6 +174,38 @@ impl Control {
         }
         self.inner.outstanding.insert((seq, path.clone()));
         self.queue(&path);
+    }
+
+    /// The box names what can't be here: it is said, and nothing else follows from it.
+    fn hear_misnamed(&mut self, told: &str, name: &str, error: &ProtocolError) {
+        // No path begins with a slash, and no other key with two.
+        let mut key = MISNAMED.to_vec();
+        key.extend_from_slice(name.as_bytes());
+        if told == "delete" {
+            self.inner.folder_problems.remove(&key);
+            return;
+        }
+        let said = self
+            .inner
+            .folder_problems
+            .range(MISNAMED.to_vec()..)
+            .filter(|(key, _)| key.starts_with(MISNAMED));
+        if said.count() < PROBLEMS_SHOWN {
+            let name: String = name.escape_debug().take(NAME_BYTES).collect();
+            let error = format!("the box holds {name:?}, which can't be here: {error}");
+            self.folder_problem(&key, Problem { operation: "sync", error });
+        }
+    }
+
+    /// The box names more than can be kept in mind. Nothing of this connection counts any more, so that the cursor stays where it is.
+    fn refuse_names(&mut self) {
+        let error = format!(
+            "the box names more than {} paths that are not in agreement; is it the right box?",
+            self.inner.most_tracks
+        );
+        self.folder_problem(MANY_PROBLEM, Problem { operation: "sync", error });
+        self.inner.relisting = true;
+        self.stream.reconnect();
     }
 
     /// Whether what is said of a path is newer than what is known of it. The stream may be behind the answers to our own requests: what
@@ -215,6 +258,10 @@ impl Control {
     /// The server lacks what the folder has, and says what it holds instead.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
+        if base.is_none() && !self.inner.tracks.contains_key(path) {
+            // It was never listed.
+            return;
+        }
         let track = self.track(path);
         track.told = true;
         if !matches!(track.remote, Remote::Told { .. }) {
@@ -359,6 +406,48 @@ mod tests {
         control.advance_cursor();
         assert_eq!(control.state.cursor(), Some(Cursor { epoch: NEW, seq: 0 }), "nothing is applied yet");
         hear_of_it_again(&mut control);
+        drop(queue);
+    }
+
+    #[test]
+    fn names_that_can_not_be_here_are_told_and_keep_nothing_waiting() {
+        let scratch = Scratch::new();
+        let Engine { mut control, queue, .. } = engine(&scratch);
+        let misnamed = |event: &str, number: usize| {
+            let data = format!("{{\"path\":\"../{number}\",\"deleted\":true,\"seq\":4}}");
+            Event::parse(event, &data).unwrap().unwrap()
+        };
+        let events = (0..PROBLEMS_SHOWN + 50).map(|number| misnamed("download", number));
+        answers(&mut control, OLD, 5, events.chain([Event::Download(remote(2))]));
+        assert_eq!(control.inner.folder_problems.len(), PROBLEMS_SHOWN);
+        assert_eq!(control.inner.tracks.len(), 1);
+        assert_eq!(control.inner.received, Some(Cursor { epoch: OLD, seq: 5 }));
+        control.hear_event(misnamed("delete", 0), None);
+        assert_eq!(control.inner.folder_problems.len(), PROBLEMS_SHOWN - 1);
+        drop(queue);
+    }
+
+    #[test]
+    fn names_without_number_are_refused_and_the_cursor_stays() {
+        let scratch = Scratch::new();
+        let Engine { mut control, queue, .. } = engine(&scratch);
+        control.inner.most_tracks = 3;
+        let named = |number: u64| {
+            let path = Path::new(format!("file {number}").as_bytes()).unwrap();
+            Event::Download(RemoteEntry { path, ..remote(number) })
+        };
+        answers(&mut control, OLD, 9, (1..9).map(named));
+        assert_eq!(control.inner.tracks.len(), 3);
+        assert_eq!(control.inner.received, None);
+        assert!(control.inner.folder_problems.contains_key(MANY_PROBLEM));
+        let uploads = (10..20).map(|number| match named(number) {
+            Event::Download(RemoteEntry { path, .. }) => Event::Upload { path, replacing: None },
+            other => other,
+        });
+        control.inner.relisting = false;
+        answers(&mut control, OLD, 9, uploads);
+        assert_eq!(control.inner.tracks.len(), 3, "what was never listed is not asked for");
+        assert!(!control.inner.folder_problems.contains_key(MANY_PROBLEM));
         drop(queue);
     }
 }
