@@ -9,7 +9,8 @@
 //! The list is read item by item and answered item by item; neither it nor the answer is ever held. A complete list comes in the order of
 //! paths and is merged with the index, which has the same order: what the list leaves out is there to be downloaded.
 //!
-//! A listed deletion that the server agrees with gets no event: the client goes on to send `DELETE` with the base it listed.
+//! A listed deletion that the server agrees with gets no event: the client goes on to send `DELETE` with the base it listed. If the path
+//! changed since the client's cursor and is what it was again, or has other metadata, that is part of the history like any change.
 
 use std::io;
 
@@ -195,12 +196,11 @@ impl List<'_, '_> {
         // What the server never heard of is as good as deleted before its history began.
         let remote = remote.unwrap_or_else(|| unknown(&item.path));
         let seq = remote.seq;
-        let event = event(verdict, item, local, remote);
-        if event.is_some() || matches!(verdict, Verdict::DeleteRemote { .. }) {
-            self.teller.answered(&item.path, seq);
-        }
-        match event {
+        match event(verdict, item, local, remote) {
             Some(event) => {
+                if tells_all(verdict) {
+                    self.teller.answered(&item.path, seq);
+                }
                 self.count(&event);
                 self.out.push(&event.encode(None))
             }
@@ -247,6 +247,12 @@ fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: Remot
         Verdict::DeleteRemote { .. } => None,
         Verdict::Conflict => Some(Event::Conflict(remote)),
     }
+}
+
+/// Whether the answer says all that there is to know of the path. Who is to put something in the place of a directory may have to give way
+/// to what is in it, and then needs the directory's metadata.
+fn tells_all(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Upload { replacing: Some(Base { tag: Tag::Directory, .. }) })
 }
 
 impl From<io::Error> for Broken {

@@ -163,3 +163,31 @@ pub(super) fn pull_meta(
         other => Ok(Outcome::LocalIs(other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+
+    /// A directory that took the place of the one that was judged is not what was to be set aside.
+    #[test]
+    fn only_what_was_judged_is_set_aside() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        let path = Path::new(b"d").unwrap();
+        fs::create_dir(scratch.path().join("d")).unwrap();
+        let judged = folder.root.stat(&path).unwrap().unwrap().print;
+        // The other is there before the first goes, so that it has another inode.
+        fs::create_dir(scratch.path().join("other")).unwrap();
+        fs::remove_dir(scratch.path().join("d")).unwrap();
+        fs::rename(scratch.path().join("other"), scratch.path().join("d")).unwrap();
+        let outcome = set_aside(&folder, &path, "me", judged).unwrap();
+        assert!(matches!(outcome, Outcome::LocalIs(Some(_))), "{outcome:?}");
+        let now = folder.root.stat(&path).unwrap().unwrap().print;
+        fs::write(scratch.path().join("d/inside"), "moves its times").unwrap();
+        let outcome = set_aside(&folder, &path, "me", now).unwrap();
+        assert!(matches!(outcome, Outcome::SetAside { .. }), "{outcome:?}");
+    }
+}

@@ -116,6 +116,7 @@ impl Transfer<'_> {
             }
         };
         if partial.offset() < size {
+            self.check_room(size - partial.offset())?;
             partial = self.fetch_rest(path, remote, key, partial)?;
         }
         match partial.finish().map_err(disk("flush"))? {

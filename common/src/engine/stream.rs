@@ -77,6 +77,12 @@ impl StreamThread {
         Ok(StreamThread { shared, thread: Some(thread) })
     }
 
+    /// No thread, for a test that says itself what is heard.
+    #[cfg(test)]
+    pub(super) fn of_a_test() -> StreamThread {
+        StreamThread { shared: Arc::default(), thread: None }
+    }
+
     /// Ends the connection that there is; a new one follows.
     pub(super) fn reconnect(&self) {
         if let Some(transport) = lock(&self.shared.transport).take() {

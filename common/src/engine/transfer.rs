@@ -505,3 +505,43 @@ pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
 pub(super) fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
     move |error| Failure::new(operation, error.to_string(), FailureKind::Network)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+    use crate::tree::Meta;
+
+    /// Nobody listens where this would be sent to, so that whatever gets so far fails.
+    #[test]
+    fn a_directory_is_sent_only_with_the_mode_that_it_has() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        fs::create_dir(scratch.path().join("d")).unwrap();
+        let path = Path::new(b"d").unwrap();
+        let stat = folder.root.stat(&path).unwrap().unwrap();
+        let mut http = HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None);
+        let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
+        let (control, _messages) = sync_channel(1);
+        let mut transfer = Transfer {
+            folder: &folder,
+            partials: &partials,
+            control: &control,
+            http: &mut http,
+            progress: &Progress::default(),
+            client_id: "me",
+            client_name: "me",
+            epoch: None,
+            durable: false,
+        };
+        let mut send = |mode| {
+            let meta = Meta { mtime: stat.mtime, mode };
+            transfer.upload(&path, Entry { content: Content::Directory, meta }, stat.print, None)
+        };
+        assert!(matches!(send(stat.mode ^ 0o010), Ok(Outcome::LocalIs(Some(_)))), "it has another mode now");
+        assert!(matches!(send(stat.mode), Err(Failure { kind: FailureKind::Network, .. })), "it is sent");
+    }
+}

@@ -67,6 +67,13 @@ impl Pool {
         Ok(pool)
     }
 
+    /// A pool whose jobs are done by a test.
+    #[cfg(test)]
+    pub(super) fn of_a_test(count: usize) -> (Pool, Receiver<Job>) {
+        let (jobs, queue) = sync_channel(count);
+        (Pool { jobs: Some(jobs), progress: Arc::default(), threads: Vec::new(), publisher: None }, queue)
+    }
+
     /// Hands out a job. The caller counts: no more than there are workers at a time, so this never waits.
     pub(super) fn give(&self, job: Job) {
         let Some(jobs) = &self.jobs else { return };

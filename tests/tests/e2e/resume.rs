@@ -1,6 +1,6 @@
 //! Transfers that are cut, by a lost connection or by the end of either program, and what comes of what had been transferred.
 //!
-//! Each of these sends one file through a [`Gate`] that holds it up in the middle. Then something happens, everything goes on, and what
+//! Each of these sends one file through a [`Relay`] that holds it up in the middle. Then something happens, everything goes on, and what
 //! matters is how many bytes go over the wire after that, and that the result is what it should be.
 
 use std::fs::{self, File, FileTimes};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{
-    Client, Content, DEADLINE, Gate, Request, Response, Way, World, eventually, is_full, repr_digest,
+    Client, Content, DEADLINE, Relay, Request, Response, Way, World, eventually, is_full, repr_digest,
     write_file,
 };
 
@@ -74,10 +74,10 @@ fn flip_a_byte(path: &Path) {
     file.write_all_at(&[!byte[0]], 100).unwrap();
 }
 
-/// A world in which one of the clients is behind a proxy, and a file is on its way from a's folder or to b's.
+/// A world in which one of the clients is behind a relay, and a file is on its way from a's folder or to b's.
 struct Cut {
     world: World,
-    proxy: Gate,
+    relay: Relay,
     way: Way,
     /// What had gone that way when it was held up.
     before: u64,
@@ -88,34 +88,34 @@ impl Cut {
     #[track_caller]
     fn up(size: u64, held_at: u64) -> Cut {
         let mut world = World::new();
-        let proxy = Gate::new(&world.server.address);
-        world.a.url = proxy.url();
+        let relay = Relay::new(&world.server.address);
+        world.a.url = relay.url();
         write_file(&world.a.at("file"), 1, size);
-        proxy.hold_after(Way::Up, held_at);
+        relay.hold_after(Way::Up, held_at);
         world.a.start();
-        Cut::hold(world, proxy, Way::Up)
+        Cut::hold(world, relay, Way::Up)
     }
 
     /// The download of `file` by b is held up.
     #[track_caller]
     fn down(size: u64, held_at: u64) -> Cut {
         let mut world = World::new();
-        let proxy = Gate::new(&world.server.address);
-        world.b.url = proxy.url();
+        let relay = Relay::new(&world.server.address);
+        world.b.url = relay.url();
         write_file(&world.a.at("file"), 1, size);
         world.a.start();
         world.settle_within(DEADLINE * 30);
-        proxy.hold_after(Way::Down, held_at);
+        relay.hold_after(Way::Down, held_at);
         world.b.start();
-        Cut::hold(world, proxy, Way::Down)
+        Cut::hold(world, relay, Way::Down)
     }
 
     #[track_caller]
-    fn hold(world: World, proxy: Gate, way: Way) -> Cut {
-        proxy.wait_until_held(way);
-        let cut = Cut { world, proxy, way, before: 0 };
+    fn hold(world: World, relay: Relay, way: Way) -> Cut {
+        relay.wait_until_held(way);
+        let cut = Cut { world, relay, way, before: 0 };
         wait_for_mark(&cut.receiver(), DURABLE);
-        Cut { before: cut.proxy.passed(way), ..cut }
+        Cut { before: cut.relay.passed(way), ..cut }
     }
 
     /// The box or folder that the file is on its way to.
@@ -136,12 +136,12 @@ impl Cut {
     /// Waits until all agree; `file` is what a has then. Returns how many bytes went over the wire for that.
     #[track_caller]
     fn settle(&mut self) -> u64 {
-        self.proxy.open();
+        self.relay.open();
         self.world.settle_within(DEADLINE * 30);
         wait_until_nothing_is_kept(&self.receiver());
         let staging = fs::read_dir(self.receiver().join(".filesync/staging")).unwrap().count();
         assert_eq!(staging, 0, "something is left in staging");
-        self.proxy.passed(self.way) - self.before
+        self.relay.passed(self.way) - self.before
     }
 
     #[track_caller]
@@ -160,7 +160,7 @@ impl Cut {
 
     fn kill_client(&mut self) {
         self.client().kill();
-        self.proxy.cut();
+        self.relay.cut();
     }
 
     fn kill_both(&mut self) {
@@ -179,7 +179,7 @@ impl Cut {
 #[test]
 fn an_upload_goes_on_after_the_connection_was_lost() {
     let cut = Cut::up(SIZE, HELD_AT);
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.goes_on();
 }
 
@@ -187,7 +187,7 @@ fn an_upload_goes_on_after_the_connection_was_lost() {
 fn an_upload_goes_on_after_the_server_was_killed() {
     let mut cut = Cut::up(SIZE, HELD_AT);
     cut.world.server.kill();
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.world.server.start();
     cut.goes_on();
 }
@@ -212,7 +212,7 @@ fn an_upload_goes_on_after_both_were_killed() {
 fn an_upload_goes_on_after_both_were_stopped() {
     let mut cut = Cut::up(SIZE, HELD_AT);
     cut.client().stop();
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.world.server.stop();
     cut.start_both();
     cut.goes_on();
@@ -232,7 +232,7 @@ fn an_upload_of_what_was_edited_meanwhile_starts_over() {
 fn an_upload_of_what_is_edited_while_it_is_cut_starts_over() {
     let cut = Cut::up(SIZE, HELD_AT);
     flip_a_byte(&cut.world.a.at("file"));
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.starts_over();
 }
 
@@ -281,7 +281,7 @@ fn what_was_uploaded_and_not_continued_expires() {
 #[test]
 fn a_download_goes_on_after_the_connection_was_lost() {
     let cut = Cut::down(SIZE, HELD_AT);
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.goes_on();
 }
 
@@ -289,7 +289,7 @@ fn a_download_goes_on_after_the_connection_was_lost() {
 fn a_download_goes_on_after_the_server_was_killed() {
     let mut cut = Cut::down(SIZE, HELD_AT);
     cut.world.server.kill();
-    cut.proxy.cut();
+    cut.relay.cut();
     cut.world.server.start();
     cut.goes_on();
 }

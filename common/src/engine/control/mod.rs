@@ -12,6 +12,8 @@
 //!
 //! It never waits for a worker, the network or the folder; only for its queue, and for the disk when the state is flushed.
 
+#[cfg(test)]
+mod bench;
 mod guard;
 mod line;
 mod list;
@@ -21,6 +23,8 @@ mod remote;
 mod rules;
 mod schedule;
 mod shortcut;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +32,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
+use super::job::Done;
 use super::message::{Message, Stream};
 use super::progress::Progress;
 use super::report::{Counts, Report, Reporter};
@@ -129,11 +134,13 @@ pub(super) struct Inner {
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
     displacing: BTreeMap<Path, (Path, sync::Base)>,
     /// Paths that the server emptied because it was asked to, and by which change, as long as the stream has not come that far.
-    freed: HashMap<Path, Freed>,
+    freed: HashMap<Path, u64>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
     moving: Moving,
+    /// Moves of directories that the server has made, and not yet told of.
+    ahead: Vec<Done>,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -150,14 +157,6 @@ pub(super) struct Inner {
     /// Something failed for want of space.
     no_space: bool,
     ended: Option<Ended>,
-}
-
-/// How a path became empty on the server.
-#[derive(Clone, Debug)]
-struct Freed {
-    seq: u64,
-    /// What was there is taken to be here now: it was in a directory that was moved.
-    moved_to: Option<Path>,
 }
 
 impl Inner {
@@ -189,6 +188,7 @@ impl Inner {
             freed: HashMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
+            ahead: Vec::new(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),

@@ -20,10 +20,17 @@ impl Control {
         if done.is_answer() {
             self.inner.line.works();
         }
+        self.inner.heard += 1;
+        self.inner.transfers -= usize::from(done.job.task.is_transfer());
+        match self.is_ahead_of_news(&done) {
+            true => self.inner.ahead.push(done),
+            false => self.enter_outcome(done),
+        }
+    }
+
+    pub(super) fn enter_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
-        self.inner.heard += 1;
-        self.inner.transfers -= usize::from(job.task.is_transfer());
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }
@@ -206,7 +213,7 @@ impl Control {
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
-            self.note_freed(path, seq, None);
+            self.note_freed(path, seq);
         }
         let track = self.track(path);
         track.news();
@@ -261,10 +268,7 @@ impl Control {
                 self.hear_remote(remote);
                 if is_known {
                     // A change made by hand in the box, which the server is just looking at.
-                    self.failed(
-                        path,
-                        Failure::new("sync", "the server is busy with it", FailureKind::Moment),
-                    );
+                    self.failed(path, busy_there());
                 } else {
                     // Newer news may have come while the job was on its way, and found the path busy.
                     self.queue(path);
@@ -274,11 +278,10 @@ impl Control {
                 let error = "the server answers about another path";
                 self.failed(path, Failure::new("sync", error, FailureKind::Path));
             }
+            // What it told since the request was judged stands: it had not yet looked at a change made by hand in the box.
+            None if matches!(self.track(path).remote, Remote::Told { .. }) => self.failed(path, busy_there()),
             None => {
-                let old = std::mem::replace(&mut self.track(path).remote, Remote::Unknown);
-                if let Remote::Told { seq, .. } = old {
-                    self.inner.outstanding.remove(&(seq, path.clone()));
-                }
+                self.track(path).remote = Remote::Unknown;
                 self.queue(path);
             }
         }
@@ -317,4 +320,8 @@ impl Control {
             self.end(Ended::Unreachable(failure.error.clone()));
         }
     }
+}
+
+fn busy_there() -> Failure {
+    Failure::new("sync", "the server is busy with it", FailureKind::Moment)
 }

@@ -1,6 +1,6 @@
 //! What is heard of the server.
 
-use super::{Control, Freed, Link};
+use super::{Control, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
@@ -44,7 +44,7 @@ impl Control {
                 self.queue_all();
                 if let Some(cursor) = cursor {
                     // All that was before is told, or was not worth telling.
-                    self.inner.freed.retain(|_, freed| cursor.seq < freed.seq);
+                    self.inner.freed.retain(|_, seq| cursor.seq < *seq);
                 }
             }
             Event::Reset => {
@@ -68,6 +68,7 @@ impl Control {
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
         if is_forward && is_this_history {
             self.inner.received = Some(cursor);
+            self.enter_told_moves();
         }
     }
 
@@ -140,16 +141,12 @@ impl Control {
         }
         let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
-        if let Some(freed) = self.inner.freed.remove(&path) {
-            match freed.moved_to {
-                Some(moved_to) if entry.is_none() && seq < freed.seq => self.was_not_moved(&moved_to),
-                _ if seq < freed.seq => drop(self.inner.freed.insert(path.clone(), freed)),
-                _ => {}
-            }
-        }
         if is_tracked && !is_news {
             self.track(&path).told = true;
             return self.queue(&path);
+        }
+        if self.inner.freed.get(&path).is_some_and(|freed| *freed <= seq) {
+            self.inner.freed.remove(&path);
         }
         match (entry, base) {
             _ if is_tracked => {}
@@ -215,29 +212,16 @@ impl Control {
         let is_covered = self.state.base(path).is_some_and(|base| base.covers(entry.as_ref(), *seq));
         let is_overtaken = match self.inner.tracks.get(path).map(|track| &track.remote) {
             Some(Remote::Told { seq: told, .. }) => seq < told,
-            _ => self.inner.freed.get(path).is_some_and(|freed| *seq <= freed.seq),
+            _ => self.inner.freed.get(path).is_some_and(|freed| seq <= freed),
         };
         !is_covered && !is_overtaken
     }
 
     /// The server emptied a path because it was asked to; what it is yet to tell of the time before is history.
-    pub(super) fn note_freed(&mut self, path: &Path, seq: u64, moved_to: Option<Path>) {
+    pub(super) fn note_freed(&mut self, path: &Path, seq: u64) {
         if self.inner.received.is_none_or(|received| received.seq < seq) {
-            self.inner.freed.insert(path.clone(), Freed { seq, moved_to });
+            self.inner.freed.insert(path.clone(), seq);
         }
-    }
-
-    /// It was deleted on the server before the directory was moved, so it did not go along: here it is new.
-    pub(super) fn was_not_moved(&mut self, path: &Path) {
-        if self.state.base(path).is_none() {
-            return;
-        }
-        let track = self.track(path);
-        if track.remote == Remote::AsBase {
-            track.remote = Remote::Unknown;
-        }
-        self.drop_base(path);
-        self.queue(path);
     }
 
     /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.
@@ -255,7 +239,7 @@ impl Control {
         };
     }
 
-    /// The server lacks what the folder has, and says what it holds instead.
+    /// The server lacks what the folder has, and says what it holds instead. What an earlier connection told is older than that.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
         if base.is_none() && !self.inner.tracks.contains_key(path) {
@@ -263,10 +247,21 @@ impl Control {
             return;
         }
         let track = self.track(path);
+        let old = track.remote;
+        let is_newer = matches!(old, Remote::Told { .. }) && track.told;
         track.told = true;
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote =
-                if replacing.is_some() && replacing == base { Remote::AsBase } else { Remote::Unknown };
+        if !is_newer {
+            track.remote = match replacing {
+                None => Remote::Unknown,
+                Some(_) if replacing == base => Remote::AsBase,
+                // Something was agreed on since the list was made.
+                Some(_) => old,
+            };
+            if let Remote::Told { seq, .. } = old
+                && track.remote != old
+            {
+                self.inner.outstanding.remove(&(seq, path.clone()));
+            }
         }
         self.queue(path);
     }
@@ -274,6 +269,7 @@ impl Control {
     pub(super) fn hear_loss(&mut self, loss: &Loss) {
         self.inner.link = Link::Offline;
         self.inner.losses += 1;
+        self.enter_told_moves();
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
             Loss::Unreachable(words) | Loss::Broken(words) | Loss::Refused { words, .. } => {
@@ -284,170 +280,5 @@ impl Control {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::Mode;
-    use crate::disk::scratch::Scratch;
-    use crate::engine::job::{Done, Job, Outcome, Task};
-    use crate::engine::report::Reporter;
-    use crate::engine::status::Phase;
-    use crate::engine::{Direction, Engine, Options};
-    use crate::protocol::{Epoch, Synced};
-    use crate::sync;
-    use crate::tree::{Content, Entry, Meta, Mtime};
-    use crate::wire::sha256::Hash;
-
-    struct Nobody;
-
-    impl Reporter for Nobody {
-        fn report(&mut self, _: &Report<'_>) {}
-    }
-
-    const OLD: Epoch = Epoch(1);
-    const NEW: Epoch = Epoch(2);
-
-    /// An engine whose queue nobody empties: all that control hears is what a test tells it.
-    fn engine(scratch: &Scratch) -> Engine {
-        let options = Options {
-            directory: scratch.path().to_owned(),
-            endpoint: "http://127.0.0.1:9".parse().unwrap(),
-            token: None,
-            name: "test".into(),
-            once: false,
-            dry_run: false,
-            force: false,
-            ignore: Vec::new(),
-            direction: Direction::Both,
-            workers: 2,
-            mode: Mode::Events,
-            durable: false,
-        };
-        Engine::start(options, Box::new(Nobody)).unwrap()
-    }
-
-    fn path() -> Path {
-        Path::new(b"file").unwrap()
-    }
-
-    fn remote(seq: u64) -> RemoteEntry {
-        let content = Content::File { size: 1, hash: Hash([1; 32]) };
-        let entry = Some(Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o644 } });
-        RemoteEntry { path: path(), entry, seq, since: seq, origin: None }
-    }
-
-    fn answers(control: &mut Control, epoch: Epoch, seq: u64, events: impl IntoIterator<Item = Event>) {
-        control.hear_event(Event::Hello(Cursor { epoch, seq }), None);
-        events.into_iter().for_each(|event| control.hear_event(event, None));
-        control.hear_event(Event::Synced(Synced::default()), Some(Cursor { epoch, seq }));
-    }
-
-    /// The box holds a file, and the folder had it until a moment ago: a request to delete it is on its way when the history begins anew.
-    fn in_the_middle_of_a_delete(control: &mut Control) -> Job {
-        control.inner.scanned = true;
-        answers(control, OLD, 10, []);
-        let print = control.folder.private.stat(&Path::new(b"lock").unwrap()).unwrap().unwrap().print;
-        let base = Base { entry: remote(9).entry.unwrap(), print, seq: 9 };
-        control.state.remember(&path(), base);
-        control.observe(&path(), None);
-        control.track(&path()).busy = true;
-        control.inner.free_workers -= 1;
-        let seen = base.seen();
-        Job { path: path(), task: Task::DeleteRemote { seen }, epoch: Some(OLD) }
-    }
-
-    /// The stream was opened again with a complete list, and the answer to it names the file.
-    fn hear_of_it_again(control: &mut Control) {
-        control.inner.relisting = false;
-        answers(control, NEW, 3, [Event::Download(remote(2))]);
-        assert!(control.state.bases().is_empty());
-        let wanted = Remote::Told { entry: remote(2).entry, seq: 2, since: 2 };
-        assert_eq!(control.inner.tracks.get(&path()).map(|track| track.remote), Some(wanted));
-        control.advance_cursor();
-        assert_eq!(control.state.cursor(), Some(Cursor { epoch: NEW, seq: 1 }));
-        assert_ne!(control.phase(), Phase::Idle);
-    }
-
-    #[test]
-    fn what_was_said_to_a_job_of_another_history_means_nothing() {
-        let outcomes: [fn() -> Outcome; 5] = [
-            || Outcome::DeletedRemote { seq: Some(11) },
-            || Outcome::DeletedRemote { seq: None },
-            || Outcome::RemoteIs(Some(remote(7))),
-            || Outcome::RemoteIs(None),
-            || Outcome::NotEmptyThere,
-        ];
-        for outcome in outcomes {
-            let scratch = Scratch::new();
-            let Engine { mut control, queue, .. } = engine(&scratch);
-            let job = in_the_middle_of_a_delete(&mut control);
-            control.hear_event(Event::Hello(Cursor { epoch: NEW, seq: 3 }), None);
-            control.inner.free_workers += 1;
-            control.hear_outcome(Done { job, outcome: outcome() });
-            hear_of_it_again(&mut control);
-            drop(queue);
-        }
-    }
-
-    /// The connection that told of the new history goes on answering the list that was about the old one.
-    #[test]
-    fn what_a_stale_connection_says_means_nothing() {
-        let scratch = Scratch::new();
-        let Engine { mut control, queue, .. } = engine(&scratch);
-        let job = in_the_middle_of_a_delete(&mut control);
-        let seen = sync::Base { tag: Tag::from(remote(9).entry.unwrap().content), seq: Some(9) };
-        assert!(matches!(job.task, Task::DeleteRemote { seen: found } if found == seen));
-        answers(&mut control, NEW, 3, []);
-        control.inner.free_workers += 1;
-        control.hear_outcome(Done { job, outcome: Outcome::RemoteIs(Some(remote(2))) });
-        control.advance_cursor();
-        assert_eq!(control.state.cursor(), Some(Cursor { epoch: NEW, seq: 0 }), "nothing is applied yet");
-        hear_of_it_again(&mut control);
-        drop(queue);
-    }
-
-    #[test]
-    fn names_that_can_not_be_here_are_told_and_keep_nothing_waiting() {
-        let scratch = Scratch::new();
-        let Engine { mut control, queue, .. } = engine(&scratch);
-        let misnamed = |event: &str, number: usize| {
-            let data = format!("{{\"path\":\"../{number}\",\"deleted\":true,\"seq\":4}}");
-            Event::parse(event, &data).unwrap().unwrap()
-        };
-        let events = (0..PROBLEMS_SHOWN + 50).map(|number| misnamed("download", number));
-        answers(&mut control, OLD, 5, events.chain([Event::Download(remote(2))]));
-        assert_eq!(control.inner.folder_problems.len(), PROBLEMS_SHOWN);
-        assert_eq!(control.inner.tracks.len(), 1);
-        assert_eq!(control.inner.received, Some(Cursor { epoch: OLD, seq: 5 }));
-        control.hear_event(misnamed("delete", 0), None);
-        assert_eq!(control.inner.folder_problems.len(), PROBLEMS_SHOWN - 1);
-        drop(queue);
-    }
-
-    #[test]
-    fn names_without_number_are_refused_and_the_cursor_stays() {
-        let scratch = Scratch::new();
-        let Engine { mut control, queue, .. } = engine(&scratch);
-        control.inner.most_tracks = 3;
-        let named = |number: u64| {
-            let path = Path::new(format!("file {number}").as_bytes()).unwrap();
-            Event::Download(RemoteEntry { path, ..remote(number) })
-        };
-        answers(&mut control, OLD, 9, (1..9).map(named));
-        assert_eq!(control.inner.tracks.len(), 3);
-        assert_eq!(control.inner.received, None);
-        assert!(control.inner.folder_problems.contains_key(MANY_PROBLEM));
-        let uploads = (10..20).map(|number| match named(number) {
-            Event::Download(RemoteEntry { path, .. }) => Event::Upload { path, replacing: None },
-            other => other,
-        });
-        control.inner.relisting = false;
-        answers(&mut control, OLD, 9, uploads);
-        assert_eq!(control.inner.tracks.len(), 3, "what was never listed is not asked for");
-        assert!(!control.inner.folder_problems.contains_key(MANY_PROBLEM));
-        drop(queue);
     }
 }

@@ -302,6 +302,8 @@ impl Control {
         if is_deleted && base.is_some() && !track.busy {
             self.revive(&parent);
         }
+        // What follows for it may depend on what is known of this path by now.
+        self.queue(&parent);
         false
     }
 

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Control;
+use super::{Control, Link};
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-use crate::engine::job::{Source, Task};
+use crate::engine::job::{Done, Outcome, Source, Task};
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote, Track};
+use crate::engine::track::{Local, Remote};
+use crate::protocol::Cursor;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -165,12 +166,13 @@ impl Control {
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
-            let is_deleted = |track: &Track| matches!(track.remote, Remote::Told { entry: None, .. });
-            let went_along = !self.inner.tracks.get(&old).is_some_and(is_deleted);
             self.state.forget(&old);
-            self.free(&old, seq, Some(new.clone()));
+            self.free(&old, seq);
             let base = Base { seq, ..base };
-            if let Some(track) = self.inner.tracks.get_mut(&new) {
+            let came_along = self.came_along(&new, seq);
+            if let Some(track) = self.inner.tracks.get_mut(&new)
+                && came_along
+            {
                 let is_base = match &track.local {
                     Local::Seen(stat) => looks_the_same(stat, &base),
                     Local::Known(entry, print) => *print == base.print || entry.content == Content::Directory,
@@ -178,21 +180,46 @@ impl Control {
                 };
                 track.local = if is_base { Local::AsBase } else { track.local };
             }
-            if !self.is_ignored(&new, base.entry.content.kind()) {
+            if came_along && !self.is_ignored(&new, base.entry.content.kind()) {
                 self.state.remember(&new, base);
             }
             self.queue(&new);
-            if !went_along {
-                self.was_not_moved(&new);
-            }
         }
         self.state.forget(from);
-        self.free(from, seq, None);
+        self.free(from, seq);
+    }
+
+    /// Whether the server had something in a directory when it moved that: others may have taken it out shortly before.
+    fn came_along(&self, new: &Path, moved: u64) -> bool {
+        match self.inner.tracks.get(new).map(|track| track.remote) {
+            // With the move, and as what others may have made of it; or it was changed again since, by whom had seen it.
+            Some(Remote::Told { entry, seq, .. }) => moved < seq || moved == seq && entry.is_some(),
+            Some(Remote::AsBase | Remote::Unknown) | None => false,
+        }
+    }
+
+    /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
+    pub(super) fn is_ahead_of_news(&self, done: &Done) -> bool {
+        let Outcome::Relocated { from, base } = &done.outcome else { return false };
+        let is_told = |received: Cursor| Some(received.epoch) == done.job.epoch && base.seq <= received.seq;
+        from.moves
+            && base.entry.content == Content::Directory
+            && self.inner.link == Link::Live
+            && !self.inner.received.is_some_and(is_told)
+    }
+
+    /// Enters the moves of which all is told by now.
+    pub(super) fn enter_told_moves(&mut self) {
+        let ahead = std::mem::take(&mut self.inner.ahead);
+        let (wait, told) = ahead.into_iter().partition(|done| self.is_ahead_of_news(done));
+        self.inner.ahead = wait;
+        let told: Vec<Done> = told;
+        told.into_iter().for_each(|done| self.enter_outcome(done));
     }
 
     /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
-    fn free(&mut self, path: &Path, moved: u64, moved_to: Option<Path>) {
-        self.note_freed(path, moved, moved_to);
+    fn free(&mut self, path: &Path, moved: u64) {
+        self.note_freed(path, moved);
         if let Some(track) = self.inner.tracks.get_mut(path) {
             if track.local == Local::Absent {
                 track.local = Local::AsBase;

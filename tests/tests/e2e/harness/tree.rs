@@ -83,6 +83,19 @@ fn content_hash(path: &Path) -> io::Result<u64> {
     }
 }
 
+/// A tree as the box holds it: there directories always let their owner do everything, and files let him read.
+pub fn as_in_the_box(tree: &Tree) -> Tree {
+    let mut tree = tree.clone();
+    for node in tree.values_mut() {
+        match node {
+            Node::Directory { mode } => *mode |= 0o700,
+            Node::File { mode, .. } => *mode |= 0o400,
+            Node::Symlink { .. } | Node::Special => {}
+        }
+    }
+    tree
+}
+
 /// One line for each path at which two trees differ; none if they are equal.
 pub fn differences(left_name: &str, left: &Tree, right_name: &str, right: &Tree) -> Vec<String> {
     let mut lines = Vec::new();

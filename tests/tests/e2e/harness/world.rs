@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
-use super::tree::{Tree, differences, snapshot};
+use super::tree::{Tree, as_in_the_box, differences, snapshot};
 use super::wait::{DEADLINE, eventually, eventually_within};
 
 /// Differences shown when folders and box don't come to agree.
@@ -118,13 +118,18 @@ pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String
         client.check_idle_at(&cursor)?;
     }
     let box_tree = snapshot(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
+    let mut first: Option<(&str, Tree)> = None;
     for client in running {
         let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
-        let lines = differences("the box", &box_tree, client.name, &tree);
+        let mut lines = differences("the box", &as_in_the_box(&box_tree), client.name, &as_in_the_box(&tree));
+        if let Some((name, other)) = &first {
+            lines.extend(differences(name, other, client.name, &tree));
+        }
         if !lines.is_empty() {
             let shown = &lines[..lines.len().min(DIFFERENCES_SHOWN)];
             return Err(format!("{} differences:\n{}", lines.len(), shown.join("\n")));
         }
+        first.get_or_insert((client.name, tree));
     }
     match server.try_cursor()? {
         now if now == cursor => Ok(box_tree),

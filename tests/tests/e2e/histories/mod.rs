@@ -1,5 +1,5 @@
 //! Random histories of the real programs: one server, three clients, users at work in every folder and by hand in the box, and programs
-//! that are killed, stopped, frozen, started again, and lose their state.
+//! that are killed, stopped, frozen, started again, lose their state, and ignore now this and now that.
 //!
 //! After each round the disturbance ends. Then everything has to agree, byte for byte; the [oracle](oracle) must miss no version; and
 //! after the last round nothing may move any more.
@@ -127,6 +127,8 @@ impl History {
                 programs.kill(Program::Client(*client));
                 programs.lose_state(*client);
             }
+            Step::Rules(client, rules) => programs.set_rules(*client, Some(rules)),
+            Step::NoRules(client) => programs.set_rules(*client, None),
         }
         self.note(&format!("{step:?}"));
     }

@@ -20,6 +20,9 @@ const STEPS: usize = 24;
 /// Clients in a history.
 pub const CLIENTS: usize = 3;
 
+/// Ignore rules, which speak of names that users use.
+const RULES: [&str; 5] = ["d/", "*.txt", "/a\n!/a/b", "b\n100%", "*\n!d"];
+
 /// Steps up to an agreement.
 pub type Round = Vec<Step>;
 
@@ -41,6 +44,10 @@ pub enum Step {
     Thaw(Program),
     /// Its state is deleted, while it does not run.
     LoseState(usize),
+    /// A client gets these ignore rules. They go before all is to agree: then what they ignored becomes a union.
+    Rules(usize, &'static str),
+    /// A client loses its ignore rules.
+    NoRules(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +184,9 @@ impl Planner {
             20..35 => Step::Stop(program),
             35..70 => Step::Start(program),
             70..82 => Step::Freeze(program),
-            82..95 => Step::Thaw(program),
+            82..90 => Step::Thaw(program),
+            90..94 => Step::Rules(client, self.random.pick(&RULES)),
+            94..96 => Step::NoRules(client),
             _ => Step::LoseState(client),
         }
     }
@@ -206,7 +215,7 @@ impl Planner {
             }
             73..88 => Act::Rename(path, self.name()),
             88..92 => Act::Swap(path, self.name()),
-            92..96 => Act::Mode(path, self.random.pick(&[0o644, 0o600, 0o755, 0o700, 0o664])),
+            92..96 => Act::Mode(path, self.random.pick(&[0o644, 0o600, 0o755, 0o700, 0o664, 0o555, 0o000])),
             _ => Act::Touch(path, 1_000_000_000 + self.random.next() % 1_000_000_000),
         }
     }

@@ -130,6 +130,16 @@ impl Programs {
         }
     }
 
+    /// Gives a client ignore rules, or takes them away.
+    pub fn set_rules(&mut self, client: usize, rules: Option<&str>) {
+        let file = self.clients[client].folder.join(".syncignore");
+        match rules {
+            Some(rules) => fs::write(file, rules).expect("write ignore rules"),
+            None if file.exists() => fs::remove_file(file).expect("remove ignore rules"),
+            None => {}
+        }
+    }
+
     fn process(&mut self, program: Program) -> &mut Process {
         match program {
             Program::Server => self.server.process(),
@@ -137,11 +147,14 @@ impl Programs {
         }
     }
 
-    /// Everything runs, and comes to agree.
+    /// Everything runs, nothing is ignored, and all comes to agree.
     #[track_caller]
     pub fn settle(&mut self) -> Tree {
         self.start_program(Program::Server);
-        (0..CLIENTS).for_each(|client| self.start_program(Program::Client(client)));
+        for client in 0..CLIENTS {
+            self.start_program(Program::Client(client));
+            self.set_rules(client, None);
+        }
         let Programs { server, clients, .. } = self;
         eventually_within(AGREEMENT, "server and clients to agree", || agreement(server, clients.iter_mut()))
     }

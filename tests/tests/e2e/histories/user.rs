@@ -41,14 +41,19 @@ impl User<'_> {
             Act::Swap(one, other) => self.swap(&self.at(one), &self.at(other)),
             Act::Mode(path, mode) => {
                 let path = self.at(path);
-                match fs::symlink_metadata(&path)? {
-                    there if there.is_symlink() => Ok(()),
-                    there if there.is_dir() => {
-                        // The programs have to get in, as long as they don't run as root.
-                        fs::set_permissions(path, Permissions::from_mode(*mode | 0o700))
-                    }
-                    _ => fs::set_permissions(path, Permissions::from_mode(*mode)),
+                let there = fs::symlink_metadata(&path)?;
+                if there.is_symlink() {
+                    return Ok(());
                 }
+                // The programs have to get in, unless they run as root.
+                let needed = if is_root() {
+                    0
+                } else if there.is_dir() {
+                    0o700
+                } else {
+                    0o600
+                };
+                fs::set_permissions(path, Permissions::from_mode(*mode | needed))
             }
             Act::Touch(path, seconds) => {
                 let time = UNIX_EPOCH + Duration::from_secs(*seconds);
@@ -110,12 +115,18 @@ impl User<'_> {
         self.oracle.possible(Version::File(Vec::new()));
         self.oracle.possible(Version::File(bytes.clone()));
         fs::write(temporary, &bytes)?;
-        let renamed = self.put(temporary, path);
-        match renamed {
+        let put = match fs::symlink_metadata(path) {
+            // A rename would replace what a program puts here at this moment, and nobody would have seen it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary))
+            }
+            _ => self.put(temporary, path),
+        };
+        match put {
             Ok(()) => self.made(Version::File(bytes), path),
             Err(_) => fs::remove_file(temporary)?,
         }
-        renamed
+        put
     }
 
     fn link(&mut self, name: &Name, target: &Content) -> io::Result<()> {
@@ -210,6 +221,10 @@ impl User<'_> {
             }
         }
     }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// What a user sees at a path.

@@ -21,7 +21,7 @@ pub enum Way {
 }
 
 /// Takes connections and makes each go on to the server, as long as it lives.
-pub struct Gate {
+pub struct Relay {
     pub address: String,
     net: Arc<Net>,
     accepting: Option<JoinHandle<()>>,
@@ -40,10 +40,10 @@ struct State {
     closed: bool,
 }
 
-impl Gate {
+impl Relay {
     /// In front of a server at this address, which need not listen yet, nor all the time.
     #[track_caller]
-    pub fn new(target: &str) -> Gate {
+    pub fn new(target: &str) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("the address of a listener").to_string();
         let state = State { passed: [0; 2], limits: [u64::MAX; 2], streams: Vec::new(), closed: false };
@@ -53,7 +53,7 @@ impl Gate {
             let net = net.clone();
             move || net.accept(&listener)
         });
-        Gate { address, net, accepting: Some(accepting) }
+        Relay { address, net, accepting: Some(accepting) }
     }
 
     pub fn url(&self) -> String {
@@ -99,7 +99,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.net.state.lock().unwrap().closed = true;
         self.cut();

@@ -1,0 +1,430 @@
+//! News that crosses, one way at a time: each of these once left two paths waiting for each other, or a version in one place only.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
+
+use super::bench::{Bench, directory, file, path};
+use crate::engine::job::{Job, Outcome, Task};
+use crate::engine::state::Base;
+use crate::limits::PROBLEMS_SHOWN;
+use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
+use crate::tree::Tag;
+
+// ---- What the server says, and when it said it -------------------------------------------------------------------------------------------
+
+/// The box was changed by hand, and the server had not looked yet when it refused the upload: what it told meanwhile is newer.
+#[test]
+fn a_refusal_without_a_version_is_older_than_what_was_told_meanwhile() {
+    let mut bench = Bench::new();
+    bench.write("c", "mine");
+    let upload = bench.job("c");
+    bench.tell("c", Some(file("theirs", 0o644)));
+    bench.remove("c");
+    bench.refuse(upload, None);
+    let next = bench.job("c").task;
+    assert!(
+        matches!(next, Task::Download { remote, .. } if remote.entry == file("theirs", 0o644)),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn a_refusal_with_an_older_version_than_told_is_no_news() {
+    let mut bench = Bench::new();
+    bench.write("c", "mine");
+    let upload = bench.job("c");
+    bench.tell("c", Some(file("old", 0o644)));
+    bench.tell("c", Some(file("new", 0o644)));
+    bench.turn();
+    bench.refuse(upload, Some((file("old", 0o644), 1)));
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::SetAside { .. }), "{next:?}");
+}
+
+/// A directory was deleted there, and is back when the client connects again; here something else took its place.
+#[test]
+fn the_answer_to_a_list_is_newer_than_what_an_earlier_connection_told() {
+    let mut bench = Bench::new();
+    bench.make_directory("d");
+    bench.agree("d");
+    bench.tell("d", None);
+    bench.disconnect();
+    bench.remove("d");
+    bench.link("d", "elsewhere");
+    bench.turn();
+    bench.connect();
+    bench.hear(Event::Upload { path: path("d"), replacing: Some(Tag::Directory) }, None);
+    bench.tell("d/b", Some(file("theirs", 0o644)));
+    bench.synced();
+    let next = bench.job("d").task;
+    assert!(matches!(next, Task::SetAside { .. }), "{next:?}");
+}
+
+/// The server had the content already, with metadata of its own, and kept that.
+#[test]
+fn what_is_told_of_an_upload_stands_if_it_is_not_quite_what_was_sent() {
+    let mut bench = Bench::new();
+    bench.write("c", "same");
+    let upload = bench.job("c");
+    let seq = bench.tell("c", Some(file("same", 0o600)));
+    bench.accept(upload, seq);
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
+}
+
+/// Somebody else's change of metadata came after ours.
+#[test]
+fn metadata_that_crosses_ours_and_is_later_is_taken() {
+    let mut bench = Bench::new();
+    bench.write("c", "same");
+    bench.agree("c");
+    fs::set_permissions(bench.at("c"), fs::Permissions::from_mode(0o700)).unwrap();
+    bench.see("c");
+    let push = bench.job("c");
+    let Task::PushMeta { entry, print } = push.task else { panic!("{push:?}") };
+    let seq = bench.tell("unrelated", None);
+    bench.tell("c", Some(file("same", 0o600)));
+    bench.done(push, Outcome::MetaAgrees(Base { entry, print, seq }));
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
+}
+
+// ---- What was gone, and is back ----------------------------------------------------------------------------------------------------------
+
+/// Moved away and back, so that it is the very same file. The answer was lost; that the delete was our own proves nothing against the file.
+#[test]
+fn what_is_back_after_its_delete_was_sent_is_new() {
+    let mut bench = Bench::new();
+    bench.write("c", "kept");
+    bench.agree("c");
+    let away = bench.at(".filesync/away");
+    fs::rename(bench.at("c"), &away).unwrap();
+    bench.see("c");
+    let delete = bench.job("c");
+    assert!(matches!(delete.task, Task::DeleteRemote { .. }), "{delete:?}");
+    fs::rename(&away, bench.at("c")).unwrap();
+    bench.see("c");
+    bench.tell_own("c", None);
+    bench.lose(delete);
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+}
+
+/// The answer was lost, and the server tells of the delete as if it were anybody's.
+#[test]
+fn what_is_back_after_it_was_seen_absent_is_new() {
+    let mut bench = Bench::new();
+    bench.write("c", "kept");
+    bench.agree("c");
+    bench.remove("c");
+    let delete = bench.job("c");
+    bench.lose(delete);
+    bench.write("c", "kept");
+    bench.tell("c", None);
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+}
+
+#[test]
+fn that_something_was_absent_is_durable_before_its_delete_is_sent() {
+    let mut bench = Bench::new();
+    bench.write("c", "gone");
+    bench.agree("c");
+    // As long as there is other work the state is flushed only now and then.
+    bench.write("large", "takes its time");
+    bench.job("large");
+    bench.control.inner.flushed_at = Instant::now();
+    bench.remove("c");
+    let delete = bench.job("c");
+    assert!(matches!(delete.task, Task::DeleteRemote { .. }), "{delete:?}");
+    assert!(bench.control.state.was_absent(&path("c")) && !bench.control.state.is_dirty());
+}
+
+/// Nobody can be sure that it was never gone on the server. A server that still has it says so, and keeps its own metadata.
+#[test]
+fn what_is_back_and_still_on_the_server_is_agreed_on_again() {
+    let mut bench = Bench::new();
+    bench.write("c", "same");
+    let known = bench.agree("c");
+    bench.remove("c");
+    bench.turn();
+    bench.write("c", "same");
+    let upload = bench.job("c");
+    assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
+    bench.accept(upload, known.seq);
+    // Only its time is another one.
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry == known.entry), "{next:?}");
+    assert!(!bench.control.state.was_absent(&path("c")));
+}
+
+#[test]
+fn what_goes_while_it_is_sent_for_the_first_time_is_deleted_there() {
+    let mut bench = Bench::new();
+    bench.write("c", "short-lived");
+    let upload = bench.job("c");
+    bench.remove("c");
+    bench.accept(upload, 1);
+    let next = bench.job("c").task;
+    assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
+}
+
+// ---- Directories and what takes their place ------------------------------------------------------------------------------------------------
+
+/// The copy is on its way; looking at the conflict again makes no second one.
+#[test]
+fn one_conflict_makes_one_copy() {
+    let mut bench = Bench::new();
+    bench.make_directory("d");
+    bench.tell("d", Some(file("theirs", 0o644)));
+    let aside = bench.job("d");
+    assert!(matches!(aside.task, Task::FetchAside { .. }), "{aside:?}");
+    fs::write(bench.at("copy"), "theirs").unwrap();
+    let (copy, print) = (path("copy"), bench.print("copy"));
+    bench.done(aside, Outcome::FetchedAside { copy, entry: file("theirs", 0o644), print });
+    let upload = bench.job("copy");
+    bench.see("d");
+    bench.control.queue_all();
+    bench.turn();
+    assert!(bench.control.inner.free_workers == 7, "only the copy is being sent");
+    bench.accept(upload, 2);
+    let next = bench.job("d").task;
+    assert!(matches!(next, Task::Upload { replacing: Some(_), .. }), "{next:?}");
+}
+
+#[test]
+fn a_file_in_the_place_of_a_directory_gives_way_to_what_others_put_into_it() {
+    let mut bench = Bench::new();
+    bench.make_directory("d");
+    bench.agree("d");
+    bench.remove("d");
+    bench.write("d", "mine");
+    bench.tell("d/x", Some(file("theirs", 0o644)));
+    let next = bench.job("d").task;
+    assert!(matches!(next, Task::SetAside { .. }), "{next:?}");
+}
+
+/// The other way round: what was put into it here is in the way of the server's file.
+#[test]
+fn a_directory_that_something_unseen_is_in_keeps_its_name() {
+    let mut bench = Bench::new();
+    bench.make_directory("d");
+    bench.agree("d");
+    bench.write("d/x", "mine");
+    bench.tell("d", Some(file("theirs", 0o644)));
+    let next = bench.job("d").task;
+    assert!(matches!(next, Task::FetchAside { .. }), "{next:?}");
+}
+
+// ---- Moves -------------------------------------------------------------------------------------------------------------------------------
+
+/// A directory with a file in it, agreed on, and renamed; the request to move it is out.
+fn renamed_directory(bench: &mut Bench) -> Job {
+    bench.make_directory("old");
+    bench.agree("old");
+    for name in ["old/a", "old/b"] {
+        bench.write(name, name);
+        bench.agree(name);
+    }
+    fs::rename(bench.at("old"), bench.at("new")).unwrap();
+    bench.see("new");
+    bench.turn();
+    assert!(
+        bench.control.inner.tracks.get(&path("new")).is_some_and(|track| track.retry_at.is_some()),
+        "the other half is waited for"
+    );
+    bench.see("old");
+    bench.job("new")
+}
+
+fn relocated(job: &Job, seq: u64) -> Outcome {
+    let Task::Relocate { entry, print, from } = &job.task else { panic!("{job:?}") };
+    Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
+}
+
+#[test]
+fn the_other_half_of_a_directorys_rename_is_waited_for() {
+    let mut bench = Bench::new();
+    let moving = renamed_directory(&mut bench);
+    assert!(matches!(&moving.task, Task::Relocate { from, .. } if from.moves && from.path == path("old")));
+}
+
+/// Somebody took a file out of it just before. The answer to the move is faster than the news of that.
+#[test]
+fn what_did_not_come_along_with_a_move_has_no_base() {
+    let mut bench = Bench::new();
+    let moving = renamed_directory(&mut bench);
+    let outcome = relocated(&moving, 5);
+    bench.done(moving, outcome);
+    bench.turn();
+    assert_eq!(bench.base("new/a"), None, "nothing is told yet");
+    bench.tell("old/b", None);
+    let (b, a) = (file("old/a", 0o644), directory(0o755));
+    for (name, entry) in [("new", Some(a)), ("new/a", Some(b)), ("old/a", None), ("old", None)] {
+        let origin = Some(bench.control.state.client_id().to_owned());
+        let remote = RemoteEntry { path: path(name), entry, seq: 5, since: 5, origin };
+        let last = (name == "old").then(|| bench.cursor(5)).flatten();
+        bench.hear(Event::Stored(remote), last);
+    }
+    assert!(bench.base("new/a").is_some() && bench.base("new/b").is_none() && bench.base("old/b").is_none());
+    bench.see("new/a");
+    bench.see("new/b");
+    let next = bench.job("new/b").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+}
+
+/// Neither end stays held when the server could not do it.
+#[test]
+fn both_ends_of_a_move_are_let_go_if_it_came_to_nothing() {
+    let mut bench = Bench::new();
+    let moving = renamed_directory(&mut bench);
+    bench.done(moving, Outcome::NoSource);
+    let next = bench.job("new").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+    let next = bench.job("old/a").task;
+    assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
+}
+
+// ---- A history that begins anew, and names without end -----------------------------------------------------------------------------------
+
+const ANEW: Epoch = Epoch(8);
+
+/// The file that the box of the new history holds.
+fn held_anew(seq: u64) -> RemoteEntry {
+    RemoteEntry { path: path("file"), entry: Some(file("x", 0o644)), seq, since: seq, origin: None }
+}
+
+fn connect_anew(bench: &mut Bench) {
+    bench.hear(Event::Hello(Cursor { epoch: ANEW, seq: 3 }), None);
+}
+
+fn synced_anew(bench: &mut Bench) {
+    bench.hear(Event::Synced(Synced::default()), Some(Cursor { epoch: ANEW, seq: 3 }));
+}
+
+/// Of a file that was just deleted, a request to delete it is on its way while the history begins anew.
+fn deleting_while_it_begins_anew() -> (Bench, Job) {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    bench.remove("file");
+    let job = bench.job("file");
+    assert!(matches!(job.task, Task::DeleteRemote { .. }), "{job:?}");
+    connect_anew(&mut bench);
+    (bench, job)
+}
+
+/// The stream was opened again with a complete list, and the answer to it names the file.
+#[track_caller]
+fn check_it_is_wanted(mut bench: Bench) {
+    bench.control.inner.relisting = false;
+    connect_anew(&mut bench);
+    bench.hear(Event::Download(held_anew(2)), None);
+    synced_anew(&mut bench);
+    bench.control.keep_state();
+    assert_eq!(bench.control.state.cursor(), Some(Cursor { epoch: ANEW, seq: 1 }));
+    let next = bench.job("file").task;
+    assert!(matches!(next, Task::Download { remote, .. } if remote.seq == 2), "{next:?}");
+}
+
+#[test]
+fn what_was_said_to_a_job_of_another_history_means_nothing() {
+    let outcomes: [fn() -> Outcome; 5] = [
+        || Outcome::DeletedRemote { seq: Some(11) },
+        || Outcome::DeletedRemote { seq: None },
+        || Outcome::RemoteIs(Some(held_anew(7))),
+        || Outcome::RemoteIs(None),
+        || Outcome::NotEmptyThere,
+    ];
+    for outcome in outcomes {
+        let (mut bench, job) = deleting_while_it_begins_anew();
+        bench.done(job, outcome());
+        check_it_is_wanted(bench);
+    }
+}
+
+/// What a download of the old history brought is a file like any other.
+#[test]
+fn what_a_job_of_another_history_fetched_is_seen() {
+    let mut bench = Bench::new();
+    let seq = bench.tell("file", Some(file("old", 0o644)));
+    let job = bench.job("file");
+    connect_anew(&mut bench);
+    fs::write(bench.at("file"), "old").unwrap();
+    let base = Base { entry: file("old", 0o644), print: bench.print("file"), seq };
+    bench.done(job, Outcome::Downloaded(base));
+    bench.control.inner.relisting = false;
+    connect_anew(&mut bench);
+    synced_anew(&mut bench);
+    assert_eq!(bench.base("file"), None);
+    let next = bench.job("file").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+}
+
+/// The connection that told of the new history goes on answering the list that was about the old one.
+#[test]
+fn what_a_stale_connection_says_means_nothing() {
+    let (mut bench, job) = deleting_while_it_begins_anew();
+    synced_anew(&mut bench);
+    bench.done(job, Outcome::RemoteIs(Some(held_anew(2))));
+    bench.control.keep_state();
+    assert_eq!(bench.control.state.cursor(), Some(Cursor { epoch: ANEW, seq: 0 }), "nothing is applied yet");
+    check_it_is_wanted(bench);
+}
+
+#[test]
+fn names_that_can_not_be_here_are_told_and_keep_nothing_waiting() {
+    let mut bench = Bench::new();
+    let misnamed = |event: &str, number: usize| {
+        let data = format!("{{\"path\":\"../{number}\",\"deleted\":true,\"seq\":4}}");
+        Event::parse(event, &data).unwrap().unwrap()
+    };
+    for number in 0..PROBLEMS_SHOWN + 50 {
+        bench.hear(misnamed("download", number), bench.cursor(number as u64 + 1));
+    }
+    assert_eq!(bench.control.inner.folder_problems.len(), PROBLEMS_SHOWN);
+    assert!(bench.control.inner.tracks.is_empty());
+    assert_eq!(bench.control.inner.received, bench.cursor(PROBLEMS_SHOWN as u64 + 50));
+    bench.hear(misnamed("delete", 0), None);
+    assert_eq!(bench.control.inner.folder_problems.len(), PROBLEMS_SHOWN - 1);
+}
+
+#[test]
+fn names_without_number_are_refused_and_the_cursor_stays() {
+    let mut bench = Bench::new();
+    bench.control.inner.most_tracks = 3;
+    let before = bench.control.inner.received;
+    bench.disconnect();
+    bench.connect();
+    let named = |number: u64| RemoteEntry { path: path(&format!("file {number}")), ..held_anew(number) };
+    (1..9).for_each(|number| bench.hear(Event::Download(named(number)), None));
+    bench.hear(Event::Synced(Synced::default()), bench.cursor(9));
+    assert_eq!(bench.control.inner.tracks.len(), 3);
+    assert_eq!(bench.control.inner.received, before);
+    assert_eq!(bench.control.inner.folder_problems.len(), 1);
+    bench.control.inner.relisting = false;
+    bench.connect();
+    (10..20).for_each(|number| bench.hear(Event::Upload { path: named(number).path, replacing: None }, None));
+    assert_eq!(bench.control.inner.tracks.len(), 3, "what was never listed is not asked for");
+    bench.synced();
+    assert!(bench.control.inner.folder_problems.is_empty());
+}
+
+/// Transfers go on while the stream is opened again; what has to be read comes first.
+#[test]
+fn a_transfer_keeps_no_stream_waiting() {
+    let mut bench = Bench::new();
+    bench.write("long", "x");
+    let transfer = bench.job("long");
+    assert!(matches!(transfer.task, Task::Upload { .. }), "{transfer:?}");
+    bench.disconnect();
+    assert!(bench.control.is_looked_at());
+    bench.write("to-read", "y");
+    assert!(!bench.control.is_looked_at());
+    bench.turn();
+    assert!(bench.control.is_looked_at());
+    bench.accept(transfer, 1);
+    bench.turn();
+    assert!(bench.control.is_looked_at());
+}
