@@ -196,22 +196,22 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
 }
 
-impl Done {
-    /// Whether only the server can have said so.
-    pub(super) fn is_answer(&self) -> bool {
-        match &self.outcome {
-            Outcome::Uploaded { .. }
+impl Outcome {
+    /// Whether it tells what the server holds, or by which change.
+    pub(super) fn speaks_of_server(&self) -> bool {
+        match self {
+            Outcome::Uploaded(_)
             | Outcome::MetaSent(_)
-            | Outcome::Downloaded { .. }
+            | Outcome::Downloaded(_)
             | Outcome::Relocated { .. }
+            | Outcome::TakenHere { .. }
             | Outcome::DeletedRemote { .. }
             | Outcome::FetchedAside { .. }
+            | Outcome::MetaAgrees(_)
             | Outcome::NotEmptyThere
             | Outcome::ParentMissing
             | Outcome::RemoteIs(_) => true,
             Outcome::Hashed(..)
-            | Outcome::MetaAgrees(_)
-            | Outcome::TakenHere { .. }
             | Outcome::NoSource
             | Outcome::DeletedLocal
             | Outcome::SetAside { .. }
@@ -219,6 +219,13 @@ impl Done {
             | Outcome::NotEmptyHere
             | Outcome::Failed(_) => false,
         }
+    }
+}
+
+impl Done {
+    /// Whether the server was asked and said so.
+    pub(super) fn is_answer(&self) -> bool {
+        self.job.task.needs_server() && self.outcome.speaks_of_server()
     }
 }
 
@@ -238,6 +245,11 @@ impl Task {
             | Task::SetAside { .. }
             | Task::PullMeta { .. } => false,
         }
+    }
+
+    /// Whether content goes over the network, which takes as long as it takes.
+    pub(super) fn is_transfer(&self) -> bool {
+        matches!(self, Task::Upload { .. } | Task::Download { .. } | Task::FetchAside { .. })
     }
 
     /// What it does, in a word, for a dry run.

@@ -21,6 +21,7 @@ impl Control {
             self.inner.line.works();
         }
         self.inner.heard += 1;
+        self.inner.transfers -= usize::from(done.job.task.is_transfer());
         match self.is_ahead_of_news(&done) {
             true => self.inner.ahead.push(done),
             false => self.enter_outcome(done),
@@ -34,6 +35,10 @@ impl Control {
             track.busy = false;
         }
         self.release_ends(path, &job.task);
+        if self.inner.overtaken.remove(path) && outcome.speaks_of_server() {
+            self.look_again(path, &outcome);
+            return self.queue(path);
+        }
         match outcome {
             Outcome::Relocated { from, base } => {
                 self.inner.done.uploaded += 1;
@@ -99,6 +104,20 @@ impl Control {
         }
         // News that came while the job was on its way found the path busy.
         self.queue(path);
+    }
+
+    /// A job was given out before the history began anew. What the server said to it may be of the old history or of the new one, so it
+    /// means nothing; the list that follows will tell. What the job did in the folder has to be seen.
+    fn look_again(&mut self, path: &Path, outcome: &Outcome) {
+        let other_end = match outcome {
+            Outcome::Relocated { from, .. } | Outcome::TakenHere { from, .. } => Some(&from.path),
+            Outcome::FetchedAside { copy, .. } => Some(copy),
+            _ => None,
+        };
+        for path in [Some(path), other_end].into_iter().flatten() {
+            let stat = self.folder.root.stat(path);
+            self.observe_result(path, stat);
+        }
     }
 
     pub(super) fn hear_resumed(&mut self, resumed: &Resumed) {

@@ -251,6 +251,40 @@ fn a_slow_transfer_keeps_nobody_waiting() {
     assert_eq!(world.settle_within(Duration::from_secs(70)).len(), 31 + 42);
 }
 
+/// The stream is lost while a transfer crawls in each direction. It is opened again at once, and everything else goes on.
+#[test]
+fn a_stream_that_is_lost_during_a_slow_transfer() {
+    let (mut world, proxy) = world_behind_proxy();
+    let streams = AtomicU64::new(0);
+    proxy.plan(move |asked| match asked.target.as_str() {
+        "/upload/slow-up" | "/download/slow-down" => Fault::Slow(10),
+        // Enough for the greeting, and for some news.
+        "/sync" if streams.fetch_add(1, Ordering::SeqCst) == 0 => Fault::CutAnswer(4000, End::Reset),
+        _ => Fault::None,
+    });
+    proxy.hang_up();
+    wait_for_requests(&proxy, 2, |asked| asked.target == "/sync");
+    world.settle();
+    fs::write(world.a.at("slow-up"), content("slow-up")).unwrap();
+    world.server.put_new("slow-down", content("slow-down")).expect(201);
+    wait_for_requests(&proxy, 2, |asked| asked.target.contains("slow-"));
+    for number in 0..40 {
+        world.server.put_new(&format!("down-{number}"), "down").expect(201);
+    }
+    wait_for_requests(&proxy, 3, |asked| asked.target == "/sync");
+    for number in 0..40 {
+        world.a.wait_for_content(format!("down-{number}"), b"down");
+    }
+    fs::write(world.a.at("up"), "up").unwrap();
+    let there = world.server.folder.join("up");
+    eventually("an upload", || if there.exists() { Ok(()) } else { Err("not there".into()) });
+    assert!(!world.a.at("slow-down").exists() && !world.server.folder.join("slow-up").exists());
+    assert_eq!(proxy.asked(|asked| asked.target.contains("slow-")).len(), 2, "the transfers just go on");
+    proxy.behave();
+    assert_eq!(world.settle_within(Duration::from_secs(70)).len(), 31 + 43);
+    check_kept(&world);
+}
+
 /// Answers that come late, or twice, are answers all the same.
 #[test]
 fn answers_that_come_late_or_twice() {
