@@ -153,7 +153,10 @@ fn what_is_back_and_still_on_the_server_is_agreed_on_again() {
     bench.write("c", "same");
     let upload = bench.job("c");
     assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
-    bench.accept(upload, known.seq);
+    // It kept its own metadata, and says so.
+    let Task::Upload { entry, print, .. } = upload.task else { panic!("{upload:?}") };
+    let there = There { entry: known.entry, seq: known.seq };
+    bench.done(upload, Outcome::Uploaded(Sent { base: Base { entry, print, seq: known.seq }, there }));
     // Only its time is another one.
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry == known.entry), "{next:?}");
