@@ -223,7 +223,7 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
 pub const RETRY_AFTER_LONGEST: Duration = Duration::from_secs(600);
 /// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
 pub const LIST_PIECE_PATHS: usize = 4096;
-/// Most paths that are not in agreement and that a client keeps in mind because the box names them: each takes some 600 bytes, so 6 GB.
+/// Most paths that are not in agreement and that a client keeps in mind because the box names them: each takes some 450 bytes, so 4.5 GB.
 pub const TRACKS_MAX: usize = 10_000_000;
 /// A server that has a client's whole list and says nothing but heartbeats for this long will never be done with it.
 pub const LIST_ANSWER_LONGEST: Duration = Duration::from_secs(120);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{check_back_off, check_kept, page, wait_for_requests, world_behind_proxy};
-use crate::harness::{Asked, End, Fault, World, eventually, pass, snapshot};
+use super::{check_back_off, check_kept, fill, page, wait_for_requests, world_behind_proxy};
+use crate::harness::{Asked, End, Fault, Relay, Way, World, eventually, pass, snapshot};
 
 type Row = (&'static str, fn() -> Fault);
 
@@ -221,6 +222,49 @@ fn answers_that_are_lost_after_the_commit() {
     assert!(20 < lost.load(Ordering::SeqCst), "answers that were lost");
     assert_eq!(snapshot(&world.a.folder).unwrap(), tree);
     check_kept(&world);
+}
+
+/// The same over connections that are kept: what is asked for gets there on one that has served before, and its answer never comes back.
+#[test]
+fn answers_that_are_lost_on_a_connection_that_was_kept() {
+    let mut world = World::new();
+    let relay = Relay::new(&world.server.address);
+    world.a.url = relay.url();
+    fill(&world.a.folder);
+    world.a.start();
+    world.settle();
+    let seq = |world: &World| world.server.status().get("seq").number();
+    let (here, there) = (world.a.folder.clone(), world.server.folder.clone());
+    let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    let acts: [(&str, &dyn Fn(), &dyn Fn() -> bool); 5] = [
+        ("new", &|| fs::write(here.join("file"), "new").unwrap(), &|| there.join("file").exists()),
+        ("edited", &|| fs::write(here.join("file"), "edited").unwrap(), &|| {
+            fs::read(there.join("file")).is_ok_and(|content| content == b"edited")
+        }),
+        (
+            "made private",
+            &|| fs::set_permissions(here.join("file"), fs::Permissions::from_mode(0o600)).unwrap(),
+            &|| mode(&there.join("file")) == 0o600,
+        ),
+        ("moved", &|| fs::rename(here.join("file"), here.join("moved")).unwrap(), &|| {
+            there.join("moved").exists()
+        }),
+        ("deleted", &|| fs::remove_file(here.join("moved")).unwrap(), &|| !there.join("moved").exists()),
+    ];
+    for (what, act, is_done) in acts {
+        // On the connections that there are, something is asked and answered.
+        fs::write(here.join("kept/0"), format!("kept 0 before it is {what}")).unwrap();
+        world.settle();
+        let before = seq(&world);
+        relay.hold_after(Way::Down, 0);
+        act();
+        eventually(what, || if is_done() { Ok(()) } else { Err("not yet".into()) });
+        relay.cut();
+        world.settle();
+        assert_eq!(seq(&world) - before, 1, "{what}: one change, and none to repeat it");
+    }
+    assert_eq!(world.a.status().get("conflicts").number(), 0);
+    assert_eq!(world.settle().len(), 31);
 }
 
 /// One transfer in each direction crawls; all others pass it by.
