@@ -163,6 +163,12 @@ pub const LISTEN_BACKLOG: i32 = 8192;
 pub const KEY_LENGTH_MIN: usize = 16;
 /// Longest key file in bytes: more than any key that fits into a header field of use.
 pub const KEY_FILE_BYTES: u64 = 4096;
+/// Longest signed token in bytes: names of a folder deeper than anybody makes them, and far from the longest head.
+pub const TOKEN_BYTES: usize = 4096;
+/// How far the clock of whoever issued a token may be from that of whoever reads it.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// Longest life of a token: a year, and a month to think of a new one. What was revoked need not be remembered for longer.
+pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.
