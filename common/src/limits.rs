@@ -169,6 +169,18 @@ pub const TOKEN_BYTES: usize = 4096;
 pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
 /// Longest life of a token: a year, and a month to think of a new one. What was revoked need not be remembered for longer.
 pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Most tokens and clients that are remembered as revoked: more people than a server is made for lose a machine in a year.
+pub const REVOCATIONS: usize = 10_000;
+/// Longest file of what was revoked, in bytes: so many lines, each with a name of [`CLIENT_ID_BYTES`].
+pub const REVOKED_FILE_BYTES: u64 = REVOCATIONS as u64 * (CLIENT_ID_BYTES as u64 + 32);
+/// How often an open stream looks whether its token is still valid.
+pub const TOKEN_LOOK: Duration = Duration::from_secs(1);
+/// Wrong keys that one address may show in a row before it is throttled: more than a person types, or a script has lying about.
+pub const FAILURES: u32 = 10;
+/// How long it takes until an address may show one more.
+pub const FAILURE_PAUSE: Duration = Duration::from_secs(6);
+/// Addresses that are remembered because of wrong keys, some eighty bytes each.
+pub const THROTTLED_ADDRESSES: usize = 4096;
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.

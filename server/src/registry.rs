@@ -41,6 +41,7 @@ struct Taken {
 pub(crate) struct Seat {
     registry: Arc<Registry>,
     number: u64,
+    peer: IpAddr,
 }
 
 /// Why there is no seat.
@@ -70,7 +71,7 @@ impl Registry {
         table.next += 1;
         table.taken.insert(number, Taken { transport, peer, idle: false });
         *table.per_peer.entry(peer).or_default() += 1;
-        Ok(Seat { registry: self.clone(), number })
+        Ok(Seat { registry: self.clone(), number, peer })
     }
 
     /// How many are connected.
@@ -107,6 +108,11 @@ impl Seat {
     /// The connection's number.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Where the connection comes from.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// The connection once more, to write on while somebody reads.

@@ -21,19 +21,19 @@ use crate::answer::{Answer, Refusal};
 use crate::download::{changing, link_target, unreadable};
 use crate::request::Request;
 use crate::route::upload_path;
-use crate::service::Service;
 use crate::store::{Action, Copied, Refused, Replaced, Require};
 use crate::upload::{check_room, committed, refused, require_existing, stored};
+use crate::view::View;
 
 /// `MOVE` and `COPY`.
-pub(crate) fn relocate(service: &Service, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
+pub(crate) fn relocate(view: &View<'_>, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
     let to = destination(request)?;
     match request.method() {
-        Method::Copy => copy(service, request, from, &to, &require),
+        Method::Copy => copy(view, request, from, &to, &require),
         _ => {
             let action = Action::Move { to: to.clone(), require };
-            let done = service.store.submit(from.clone(), action, request.client);
+            let done = view.submit(from, action, request.client);
             done.map(committed).map_err(|reason| refuse(reason, from, &to))
         }
     }
@@ -65,26 +65,26 @@ fn destination(request: &Request<'_>) -> Result<Path, Refusal> {
 }
 
 fn copy(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     from: &Path,
     to: &Path,
     require: &Require,
 ) -> Result<Answer, Refusal> {
-    let source = match check(service, from, to, require).map_err(|reason| refuse(reason, from, to))? {
+    let source = match check(view, from, to, require).map_err(|reason| refuse(reason, from, to))? {
         Checked::Source(entry) => entry,
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
-    check_room(service, Some(source.content.size()))?;
+    check_room(view, Some(source.content.size()))?;
     let label = read_meta(request, source.meta)?.into();
     let (staged, file) = match source.content {
         Version::Directory => return Err(Refusal::bad("a directory is not copied: PUT makes one")),
         Version::Symlink { .. } => {
-            let target = link_target(service, from, &source)?;
-            (service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
+            let target = link_target(view, from, &source)?;
+            (view.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
         }
         Version::File { .. } => {
-            let copied = service.store.copy_file(from).map_err(|error| unreadable(from, &error))?;
+            let copied = view.copy_file(from).map_err(|error| unreadable(from, &error))?;
             match copied.filter(|copied| copied.content == source.content) {
                 Some(Copied { staged, file, .. }) => (staged, Some(file)),
                 None => return Err(changing(from)),
@@ -93,7 +93,7 @@ fn copy(
     };
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
     let action = Action::Put { content: source.content, label, staged, file, require, replaced };
-    let done = service.store.submit(to.clone(), action, request.client);
+    let done = view.submit(to, action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
@@ -103,13 +103,13 @@ enum Checked {
 }
 
 /// What the store would refuse after the content is copied is refused before; and a copy that is there already needs none.
-fn check(service: &Service, from: &Path, to: &Path, require: &Require) -> Result<Checked, Refused> {
-    let index = service.store.index();
+fn check(view: &View<'_>, from: &Path, to: &Path, require: &Require) -> Result<Checked, Refused> {
+    let index = view.index();
     let source = index.live_entry(from).ok_or(Refused::NotFound)?;
     if to == from {
         return Err(Refused::IntoItself);
     }
-    if !require.is_met(&index, from) {
+    if !index.meets(require, from) {
         return Err(Refused::Precondition(index.describe(from)));
     }
     match index.live_entry(to) {
@@ -171,7 +171,13 @@ mod tests {
         );
         let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
         let mut body = Body(body.as_bytes(), Fields::new());
-        let answer = match dispatch(&workshop.service, &head, request_framing(&head).unwrap(), &mut body) {
+        let answer = match dispatch(
+            &workshop.service,
+            [127, 0, 0, 1].into(),
+            &head,
+            request_framing(&head).unwrap(),
+            &mut body,
+        ) {
             Ok(Reply::Whole(answer)) => answer,
             Ok(Reply::Stream(..)) => panic!("a stream"),
             Err(refusal) => refusal.into_answer().unwrap(),

@@ -24,7 +24,7 @@ use common::sys::socket::set_backlog;
 use common::sys::wake::Wake;
 use common::threads::spawn;
 
-use crate::auth::{Auth, KeySource};
+use crate::auth::{Auth, Key, KeySource, Tokens};
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::listen::accept_all;
@@ -97,8 +97,11 @@ fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, 
     let hub = Hub::new();
     let options = Options { fsync: config.fsync, force: config.force };
     let store = Store::open(&config.box_dir, options, log, hub.clone()).map_err(unopened)?;
-    let (auth, source) = Auth::load(config.api_key.as_deref(), store.private(), loopback)
+    let (key, source) = Key::load(config.api_key.as_deref(), store.private(), loopback)
         .map_err(|error| failed(error.to_string()))?;
+    let private =
+        store.private().try_clone().map_err(|error| failed(format!("can't open the box: {error}")))?;
+    let tokens = Tokens::open(private, log).map_err(|error| failed(error.to_string()))?;
     tell_key(config, source, log);
     if !loopback {
         log.warn(format!(
@@ -108,12 +111,13 @@ fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, 
     Ok(Arc::new(Service {
         store,
         hub,
-        auth,
+        auth: Auth::new(key, tokens, log),
         log,
         registry: Arc::new(Registry::default()),
         loopback,
         started: Instant::now(),
         requests: Counter::default(),
+        denials: Counter::default(),
         panics: Counter::default(),
     }))
 }

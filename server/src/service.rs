@@ -23,6 +23,8 @@ pub(crate) struct Service {
     pub(crate) loopback: bool,
     pub(crate) started: Instant,
     pub(crate) requests: Counter,
+    /// Requests without a valid key or token.
+    pub(crate) denials: Counter,
     pub(crate) panics: Counter,
 }
 

@@ -26,6 +26,7 @@ pub mod sha256_x86;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
+pub mod user;
 pub mod wake;
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]

@@ -156,6 +156,8 @@ pub(super) struct Inner {
     done: Counts,
     /// Something failed for want of space.
     no_space: bool,
+    /// The server said that the token only lets read.
+    reads_only: bool,
     ended: Option<Ended>,
 }
 
@@ -199,6 +201,7 @@ impl Inner {
             polling: None,
             done: Counts::default(),
             no_space: false,
+            reads_only: false,
             ended: None,
         }
     }

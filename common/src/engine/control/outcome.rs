@@ -322,6 +322,11 @@ impl Control {
             FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
             FailureKind::Network => self.line_failed(&failure, now),
             FailureKind::NoSpace => self.inner.no_space = true,
+            FailureKind::ReadOnly => {
+                // From here on nothing of the kind is tried; the next step for this path follows from that.
+                self.inner.reads_only = true;
+                return self.queue(path);
+            }
             FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };

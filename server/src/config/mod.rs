@@ -1,11 +1,15 @@
 //! The command line of the server, resolved: what is to be done, with every value understood and every default filled in.
 
+mod account;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
 use common::cli::args::{Parsed, Spec, UsageError, parse, parse_choice, parse_text};
 use common::cli::log::{Format, Level};
+
+use crate::account::{NewToken, Revocation};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -14,6 +18,11 @@ Keeps a folder, the box, in sync with the folders of any number of clients.
 Usage: server [OPTIONS]
        server verify --box DIR      compare every byte of the box with what the server knows of it, and change nothing; not while
                                     a server runs on it. Prints a line for each difference, and exits with 1 if there is one
+       server token --box DIR --client NAME [--root FOLDER] [--read-only] [--expires 30d]
+                                    print a signed token for a client, which may be kept to one folder of the box, and to reading
+       server revoke --box DIR (--client NAME | --id ID)
+                                    end all tokens that a client was given so far, or one; a server that runs heeds it at once
+       server rotate --box DIR      sign with a new key from now on; tokens of the one before stay valid until the next time
 
 Options:
   --listen HOST:PORT         where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
@@ -57,6 +66,12 @@ pub(crate) enum Command {
     Serve(Config),
     /// Compare the box in this folder with its index.
     Verify(PathBuf),
+    /// Sign a token.
+    Token(NewToken),
+    /// End tokens.
+    Revoke { box_dir: PathBuf, what: Revocation },
+    /// Sign with a new key.
+    Rotate(PathBuf),
     /// Print the help.
     Help,
     /// Print the version.
@@ -93,6 +108,10 @@ pub(crate) fn read(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
+    let mut args = args.into_iter().peekable();
+    if let Some(command) = args.peek().and_then(account::command_of) {
+        return command(&mut args.skip(1), &env);
+    }
     let parsed = parse(OPTIONS, args, &env)?;
     if parsed.flag("help") {
         return Ok(Command::Help);

@@ -1,0 +1,389 @@
+//! The box as one client may see it: what handlers get instead of the store.
+//!
+//! ```text
+//!     handlers      the client's paths
+//!     ------------------------------------  View: adds the realm's folder on the way in, takes it off on the way out,
+//!     store, hub    the box's paths               and leaves out what is not below it
+//! ```
+//!
+//! This is the only place where the two meet. A handler names a path as the client does and gets back what the client may hear, so that
+//! no handler can forget about the realm, and none has to think of it. To a client that is confined, a move out of its folder is a
+//! deletion and a move into it a creation, without anybody having to say so: the index records both ends of a move path by path.
+//!
+//! The folder of a realm is not part of what is seen, so it can't be changed from within. It is made when its client first syncs, if the
+//! box never had one. Was it deleted, moved, or replaced by a file, the client is told that instead of deletions: whoever moves a folder
+//! in the box does not mean to empty others' machines.
+
+use std::io;
+use std::iter::successors;
+use std::sync::{Arc, RwLockReadGuard};
+
+use common::cli::log::Log;
+use common::disk::{FoundPartial, Partial, PartialKey, Stage};
+use common::limits::INDEX_BATCH;
+use common::protocol::{Cursor, ProblemKind, RemoteEntry};
+use common::sync::Remote;
+use common::tree::{Content, Entry, Kind, Path};
+use common::wire::jwt::Scope;
+use common::wire::sha256::Hash;
+
+use crate::answer::Refusal;
+use crate::auth::{Denied, Grant, insufficient_scope};
+use crate::hub::{Listener, Subscription};
+use crate::realm::Realm;
+use crate::service::Service;
+use crate::store::{
+    Action, Committed, Copied, Index, Label, OpenFile, Record, Refused, Replaced, Require, Step, Store,
+    usual_mode,
+};
+
+/// The box as a client sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct View<'a> {
+    service: &'a Service,
+    grant: Grant,
+}
+
+/// Its index, for reading. Changes wait meanwhile, so let go of it soon.
+#[derive(Debug)]
+pub(crate) struct IndexView<'a> {
+    index: RwLockReadGuard<'a, Index>,
+    realm: &'a Realm,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+// ---- What is allowed -----------------------------------------------------------------------------------------------------------------
+
+impl<'a> View<'a> {
+    /// What a grant opens.
+    pub(crate) fn new(service: &'a Service, grant: Grant) -> View<'a> {
+        View { service, grant }
+    }
+
+    /// Whether the client sees all of the box.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.grant.realm.root().is_none()
+    }
+
+    /// Refuses a client that may only see part of the box.
+    pub(crate) fn require_whole(&self) -> Result<(), Refusal> {
+        match self.is_whole() {
+            true => Ok(()),
+            false => Err(insufficient_scope("the token is confined to a folder").into()),
+        }
+    }
+
+    /// Refuses a client that may only read.
+    pub(crate) fn require_write(&self) -> Result<(), Refusal> {
+        match self.grant.scope {
+            Scope::Write => Ok(()),
+            Scope::Read => Err(insufficient_scope("the token only lets read").into()),
+        }
+    }
+
+    /// Whether the client may still do what it was let in for: to be asked where time went by since.
+    pub(crate) fn check_again(&self) -> Result<(), Denied> {
+        self.service.auth.check_again(&self.grant)
+    }
+
+    /// Whether the folder that the client sees is at this path of the box, or below it.
+    pub(crate) fn rests_on(&self, path: &Path) -> bool {
+        self.grant.realm.root().is_some_and(|root| root == path || root.is_below(path))
+    }
+
+    /// Whether what the client was let in for has no end.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.grant.is_lasting()
+    }
+}
+
+// ---- The folder of the realm ---------------------------------------------------------------------------------------------------------
+
+impl View<'_> {
+    /// Refuses a client whose folder is not there.
+    pub(crate) fn require_root(&self) -> Result<(), Refusal> {
+        match self.index().has_root() {
+            true => Ok(()),
+            false => Err(Refusal::new(ProblemKind::RootMissing, NO_ROOT)),
+        }
+    }
+
+    /// The same; but if the box never had anything of its name, the folder is made, with those above it.
+    pub(crate) fn found_root(&self) -> Result<(), Refusal> {
+        let Some(root) = self.grant.realm.root() else { return Ok(()) };
+        let mut missing = Vec::new();
+        {
+            let index = self.service.store.index();
+            if index.get(root).is_none() {
+                let above = successors(Some(root.clone()), Path::parent);
+                missing.extend(above.take_while(|directory| !index.is_directory(directory)));
+            }
+        }
+        for directory in missing.into_iter().rev() {
+            match make_directory(&self.service.store, directory) {
+                Err(Refused::Disk(error)) => return Err(Refusal::disk(&error)),
+                // Somebody else was faster, or something else is there: it shows in a moment.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.require_root()
+    }
+}
+
+/// What a client is told whose folder is not there.
+pub(crate) const NO_ROOT: &str = "the folder that the token is for was deleted, moved or replaced in the box; nothing happens until it is back";
+
+/// Makes a directory with the usual permission bits, unless something is there.
+fn make_directory(store: &Store, path: Path) -> Result<(), Refused> {
+    let mode = usual_mode(Kind::Directory);
+    let staged = store.stage().directory(mode).map_err(Refused::Disk)?;
+    let action = Action::Put {
+        content: Content::Directory,
+        label: Label::now(None),
+        staged,
+        file: None,
+        require: Require::Nothing,
+        replaced: Replaced::Removed,
+    };
+    match store.submit(path, action, None) {
+        Ok(_) | Err(Refused::Precondition(_)) => Ok(()),
+        Err(refused) => Err(refused),
+    }
+}
+
+// ---- Reading -------------------------------------------------------------------------------------------------------------------------
+
+impl View<'_> {
+    /// The index.
+    pub(crate) fn index(&self) -> IndexView<'_> {
+        IndexView { index: self.service.store.index(), realm: &self.grant.realm }
+    }
+
+    /// A change as the client may hear of it; `None` if it happened elsewhere.
+    pub(crate) fn see(&self, change: &RemoteEntry) -> Option<RemoteEntry> {
+        see(&self.grant.realm, change.clone())
+    }
+
+    /// As [`Store::open_file`].
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<Option<OpenFile>> {
+        match self.grant.realm.inwards(path) {
+            Ok(path) => self.service.store.open_file(&path),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// As [`Store::copy_file`].
+    pub(crate) fn copy_file(&self, path: &Path) -> io::Result<Option<Copied>> {
+        match self.grant.realm.inwards(path) {
+            Ok(path) => self.service.store.copy_file(&path),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The target of a symbolic link.
+    pub(crate) fn read_link(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = self.grant.realm.inwards(path).map_err(|_| io::ErrorKind::NotFound)?;
+        self.service.store.root().read_link(&path)
+    }
+
+    /// Begins to listen, at this seq. To be called while the index is held.
+    pub(crate) fn subscribe(&self, client: &str, name: &str, seq: u64) -> Subscription {
+        self.service.hub.subscribe(client, name, &self.grant.realm, seq)
+    }
+
+    /// Who listens, of those who see the same.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        let mut listeners = self.service.hub.listeners();
+        listeners.retain(|listener| self.is_whole() || listener.realm == self.grant.realm);
+        listeners
+    }
+
+    /// What there is. In a part of the box it is counted, batch by batch.
+    pub(crate) fn amount(&self) -> Amount {
+        if self.is_whole() {
+            let index = self.service.store.index();
+            return Amount { entries: index.live(), bytes: index.bytes() };
+        }
+        let (mut amount, mut last) = (Amount::default(), None);
+        loop {
+            let index = self.index();
+            let mut number = 0;
+            for (path, record) in index.after(last.as_ref()).take(INDEX_BATCH) {
+                if let Some(entry) = record.entry() {
+                    amount.entries += 1;
+                    amount.bytes += entry.content.size();
+                }
+                number += 1;
+                last = Some(path);
+            }
+            if number < INDEX_BATCH {
+                return amount;
+            }
+        }
+    }
+
+    /// Where to log.
+    pub(crate) fn logger(&self) -> Log {
+        self.service.log
+    }
+
+    /// Logs something about a path, by the name that it has in the box.
+    pub(crate) fn log(&self, path: &Path, words: &str) {
+        let path = self.grant.realm.inwards(path).unwrap_or_else(|_| path.clone());
+        self.service.log.info(format!("{path}: {words}"));
+    }
+}
+
+impl<'a> IndexView<'a> {
+    /// Whether the folder of the realm is there.
+    pub(crate) fn has_root(&self) -> bool {
+        self.realm.root().is_none_or(|root| self.index.is_directory(root))
+    }
+
+    /// Where the history stands.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.index.cursor()
+    }
+
+    /// As [`Index::can_continue`].
+    pub(crate) fn can_continue(&self, cursor: Cursor) -> bool {
+        self.index.can_continue(cursor)
+    }
+
+    /// What is known of a path.
+    pub(crate) fn get(&self, path: &Path) -> Option<&Record> {
+        self.index.get(&self.realm.inwards(path).ok()?)
+    }
+
+    /// What is at a path.
+    pub(crate) fn live_entry(&self, path: &Path) -> Option<&Entry> {
+        self.get(path).and_then(Record::entry)
+    }
+
+    /// As [`Index::remote`].
+    pub(crate) fn remote(&self, path: &Path) -> Remote {
+        self.realm.inwards(path).map_or(Remote::Unknown, |path| self.index.remote(&path))
+    }
+
+    /// What an event or a problem says of a path.
+    pub(crate) fn describe(&self, path: &Path) -> Option<RemoteEntry> {
+        let found = self.index.describe(&self.realm.inwards(path).ok()?)?;
+        Some(RemoteEntry { path: path.clone(), ..found })
+    }
+
+    /// Whether the directory above `path` is there.
+    pub(crate) fn has_parent(&self, path: &Path) -> bool {
+        self.realm.inwards(path).is_ok_and(|path| self.index.has_parent(&path))
+    }
+
+    /// Whether a directory is at `path`.
+    pub(crate) fn is_directory(&self, path: &Path) -> bool {
+        self.realm.inwards(path).is_ok_and(|path| self.index.is_directory(&path))
+    }
+
+    /// Whether a path meets a condition.
+    pub(crate) fn meets(&self, require: &Require, path: &Path) -> bool {
+        self.realm.inwards(path).is_ok_and(|path| require.is_met(&self.index, &path))
+    }
+
+    /// All records after `path`, in the order of paths.
+    pub(crate) fn after<'s>(
+        &'s self,
+        path: Option<&Path>,
+    ) -> impl Iterator<Item = (Path, &'s Record)> + use<'s, 'a> {
+        let after = path.map(|path| self.realm.bytes_inwards(path));
+        let records = self.index.below_after(self.realm.root(), after.as_deref());
+        records.filter_map(|(path, record)| Some((self.realm.outwards(path)?, record)))
+    }
+
+    /// As [`Index::changes_after`]: every step, with `None` where nothing is to be seen.
+    pub(crate) fn changes_after(&self, step: Step) -> impl Iterator<Item = (Step, Option<RemoteEntry>)> {
+        self.index.changes_after(step).map(|(step, change)| (step, see(self.realm, change)))
+    }
+}
+
+fn see(realm: &Realm, change: RemoteEntry) -> Option<RemoteEntry> {
+    Some(RemoteEntry { path: realm.outwards(&change.path)?, ..change })
+}
+
+// ---- Changing ------------------------------------------------------------------------------------------------------------------------
+
+impl View<'_> {
+    /// As [`Store::submit`].
+    pub(crate) fn submit(
+        &self,
+        path: &Path,
+        action: Action,
+        origin: Option<&str>,
+    ) -> Result<Committed, Refused> {
+        let inwards = |path: &Path| self.grant.realm.inwards(path).map_err(Refused::BadName);
+        let action = match action {
+            Action::Move { to, require } => Action::Move { to: inwards(&to)?, require },
+            action => action,
+        };
+        self.service.store.submit(inwards(path)?, action, origin).map_err(|refused| match refused {
+            Refused::Precondition(current) => {
+                Refused::Precondition(current.and_then(|current| see(&self.grant.realm, current)))
+            }
+            refused => refused,
+        })
+    }
+
+    /// Makes a directory with the usual permission bits, unless something is there.
+    pub(crate) fn make_directory(&self, path: &Path) -> Result<(), Refused> {
+        let path = self.grant.realm.inwards(path).map_err(Refused::BadName)?;
+        make_directory(&self.service.store, path)
+    }
+
+    /// Where new content is written before it is submitted.
+    pub(crate) fn stage(&self) -> &Arc<Stage> {
+        self.service.store.stage()
+    }
+
+    /// How many bytes there is room for.
+    pub(crate) fn free_space(&self) -> io::Result<u64> {
+        self.service.store.root().free_space()
+    }
+
+    /// Gives up what is kept of cut uploads, until so many bytes are free. Whether that was enough.
+    pub(crate) fn give_way(&self, needed: u64) -> bool {
+        self.service.store.partials().give_way(needed)
+    }
+
+    /// Begins an upload that can go on after a cut; see [`Partials::begin`](common::disk::Partials::begin).
+    pub(crate) fn begin_partial(
+        &self,
+        path: &Path,
+        client: &str,
+        content: Hash,
+        length: u64,
+    ) -> io::Result<Option<Partial>> {
+        match self.partial_key(path, client, content) {
+            Some(key) => self.service.store.partials().begin(key, length),
+            None => Ok(None),
+        }
+    }
+
+    /// What came of an upload that was cut; see [`Partials::resume`](common::disk::Partials::resume).
+    pub(crate) fn resume_partial(
+        &self,
+        path: &Path,
+        client: &str,
+        content: Hash,
+    ) -> io::Result<FoundPartial> {
+        match self.partial_key(path, client, content) {
+            Some(key) => self.service.store.partials().resume(key),
+            None => Ok(FoundPartial::Nothing),
+        }
+    }
+
+    fn partial_key(&self, path: &Path, client: &str, content: Hash) -> Option<PartialKey> {
+        self.grant.realm.inwards(path).ok().map(|path| PartialKey::new(&path, client, content))
+    }
+}
