@@ -27,7 +27,7 @@ use crate::hub::{Encoded, Frame, News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::Step;
-use crate::view::{IndexView, NO_ROOT, View};
+use crate::view::{NO_ROOT, View};
 
 /// One event to be told: a change, or one part of it.
 #[derive(Debug)]
@@ -204,9 +204,9 @@ impl<'a> Teller<'a> {
                 if !index.can_continue(self.cursor()) {
                     return Err(End::Lost);
                 }
-                require_root(&index)?;
-                (batch(&index, after), index.cursor().seq)
+                (parts(index.changes_after(after)), index.cursor().seq)
             };
+            self.require_root()?;
             let is_last = batch.len() < INDEX_BATCH;
             after = batch.last().map_or(after, |part| part.step);
             self.tell(batch, out)?;
@@ -295,7 +295,7 @@ impl<'a> Teller<'a> {
         }
         let seen = self.view.see(&change.change);
         if seen.as_ref().map_or(self.view.rests_on(&change.change.path), |seen| seen.entry.is_none()) {
-            require_root(&self.view.index())?;
+            self.require_root()?;
         }
         Ok(seen.map(|seen| Cow::Owned(event(seen, &self.client).encode(Some(self.cursor())))))
     }
@@ -311,21 +311,17 @@ impl<'a> Teller<'a> {
         out.beat_after(Duration::ZERO)
     }
 
+    /// What is gone from a folder that is gone itself was not deleted one by one, and is not told.
+    fn require_root(&self) -> Result<(), End> {
+        if self.view.has_root() { Ok(()) } else { Err(End::Reason(NO_ROOT.to_owned())) }
+    }
+
     fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.told }
     }
 }
 
-/// What is gone from a folder that is gone itself was not deleted one by one, and is not told.
-fn require_root(index: &IndexView<'_>) -> Result<(), End> {
-    if index.has_root() { Ok(()) } else { Err(End::Reason(NO_ROOT.to_owned())) }
-}
-
-/// What is to be told after a step, as much as fits under one hold of the lock.
-fn batch(index: &IndexView<'_>, after: Step) -> Vec<Part> {
-    parts(index.changes_after(after))
-}
-
+/// Of what is to be told after a step, as much as fits under one hold of the lock.
 fn parts(changes: impl Iterator<Item = (Step, Option<RemoteEntry>)>) -> Vec<Part> {
     let mut batch = Vec::new();
     let mut changes = changes.peekable();

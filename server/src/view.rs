@@ -19,7 +19,7 @@ use std::iter::successors;
 use std::sync::{Arc, RwLockReadGuard};
 
 use common::cli::log::Log;
-use common::disk::{FoundPartial, Partial, PartialKey, Stage};
+use common::disk::{FoundPartial, Partial, PartialKey, Stage, Stat, StatKind};
 use common::limits::INDEX_BATCH;
 use common::protocol::{Cursor, ProblemKind, RemoteEntry};
 use common::sync::Remote;
@@ -108,10 +108,20 @@ impl<'a> View<'a> {
 impl View<'_> {
     /// Refuses a client whose folder is not there.
     pub(crate) fn require_root(&self) -> Result<(), Refusal> {
-        match self.index().has_root() {
+        match self.has_root() {
             true => Ok(()),
             false => Err(Refusal::new(ProblemKind::RootMissing, NO_ROOT)),
         }
+    }
+
+    /// Whether the folder that the client sees is there: in the index, and on the disk, which knows it first when a folder is moved by
+    /// hand with all that is in it.
+    pub(crate) fn has_root(&self) -> bool {
+        let Some(root) = self.grant.realm.root() else { return true };
+        let store = &self.service.store;
+        let is_directory = |stat: Stat| stat.kind == StatKind::Directory;
+        store.index().is_directory(root)
+            && store.root().stat(root).is_ok_and(|stat| stat.is_some_and(is_directory))
     }
 
     /// The same; but if the box never had anything of its name, the folder is made, with those above it.
@@ -241,11 +251,6 @@ impl View<'_> {
 }
 
 impl<'a> IndexView<'a> {
-    /// Whether the folder of the realm is there.
-    pub(crate) fn has_root(&self) -> bool {
-        self.realm.root().is_none_or(|root| self.index.is_directory(root))
-    }
-
     /// Where the history stands.
     pub(crate) fn cursor(&self) -> Cursor {
         self.index.cursor()
@@ -385,5 +390,153 @@ impl View<'_> {
 
     fn partial_key(&self, path: &Path, client: &str, content: Hash) -> Option<PartialKey> {
         self.grant.realm.inwards(path).ok().map(|path| PartialKey::new(&path, client, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Grant;
+    use crate::testing::Workshop;
+    use common::limits::PATH_BYTES;
+    use common::tree::Tag;
+
+    fn path(text: &str) -> Path {
+        Path::new(text.as_bytes()).unwrap()
+    }
+
+    fn below<'a>(workshop: &'a Workshop, root: &str) -> View<'a> {
+        View::new(&workshop.service, Grant::of_a_test(Realm::below(path(root))))
+    }
+
+    /// Directories `a`, `a/d`, `b`, and a link in each, made through the whole box.
+    fn workshop() -> Workshop {
+        let workshop = Workshop::new();
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        for directory in ["a", "a/d", "b"] {
+            whole.make_directory(&path(directory)).unwrap();
+        }
+        for link in ["a/d/l", "a/l", "b/l", "l"] {
+            put(&whole, link, Require::Nothing).unwrap();
+        }
+        workshop
+    }
+
+    fn put(view: &View<'_>, link: &str, require: Require) -> Result<Committed, Refused> {
+        let target = b"somewhere";
+        let content = Content::Symlink { size: 9, hash: common::wire::sha256::sha256(target) };
+        let staged = view.stage().symlink(target).unwrap();
+        let (label, replaced) = (Label::now(None), Replaced::Removed);
+        view.submit(&path(link), Action::Put { content, label, staged, file: None, require, replaced }, None)
+    }
+
+    fn relocate(view: &View<'_>, from: &str, to: &str) -> Result<Committed, Refused> {
+        let action = Action::Move { to: path(to), require: Require::Something };
+        view.submit(&path(from), action, None)
+    }
+
+    fn told(view: &View<'_>, after: u64) -> Vec<String> {
+        let line = |(_, change): (Step, Option<RemoteEntry>)| {
+            let change = change?;
+            Some(format!("{}{}", if change.entry.is_some() { "+" } else { "-" }, change.path))
+        };
+        view.index().changes_after(Step::end_of(after)).filter_map(line).collect()
+    }
+
+    #[test]
+    fn what_is_seen_is_what_is_below() {
+        let workshop = workshop();
+        let view = below(&workshop, "a");
+        let names = |after: Option<&str>| {
+            let after = after.map(path);
+            view.index().after(after.as_ref()).map(|(path, _)| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None), ["d", "d/l", "l"]);
+        assert_eq!(names(Some("d")), ["d/l", "l"]);
+        // A name that would be too long in the box has its place all the same.
+        let long = format!("e{}", "/e".repeat(PATH_BYTES / 2 - 1));
+        assert_eq!(names(Some(&long)), ["l"]);
+        assert_eq!(view.amount(), Amount { entries: 3, bytes: 18 });
+        assert_eq!(told(&view, 0), ["+d", "+d/l", "+l"]);
+        assert_eq!(view.index().changes_after(Step::end_of(0)).count(), 7, "every step counts");
+        assert!(view.index().live_entry(&path("l")).is_some() && view.index().get(&path("b")).is_none());
+        assert!(view.index().get(&path("a")).is_none() && view.index().get(&path("a/l")).is_none());
+        assert!(view.index().has_parent(&path("new")) && !view.index().has_parent(&path("x/new")));
+        assert!(matches!(view.read_link(&path("l")), Ok(target) if target == b"somewhere"));
+        assert!(view.read_link(&path("b/l")).is_err());
+    }
+
+    #[test]
+    fn changes_stay_within_and_are_answered_by_their_names_there() {
+        let workshop = workshop();
+        let (view, whole) =
+            (below(&workshop, "a"), View::new(&workshop.service, Grant::of_a_test(Realm::default())));
+        put(&view, "new", Require::Nothing).unwrap();
+        assert!(whole.index().live_entry(&path("a/new")).is_some());
+        let other = Require::OneOf(vec![Tag::Directory]);
+        match put(&view, "d/l", Require::Nothing) {
+            Ok(committed) => assert!(!committed.created, "it is there already"),
+            Err(refused) => panic!("{refused:?}"),
+        }
+        match view.submit(&path("l"), Action::Delete { require: other }, None) {
+            Err(Refused::Precondition(Some(current))) => assert_eq!(current.path, path("l")),
+            other => panic!("{other:?}"),
+        }
+        match relocate(&view, "new", "l") {
+            Err(Refused::Precondition(Some(current))) => assert_eq!(current.path, path("l")),
+            other => panic!("{other:?}"),
+        }
+        relocate(&view, "new", "b").unwrap();
+        assert!(whole.index().live_entry(&path("a/b")).is_some(), "not what is called so in the box");
+        let long = format!("{}x", "y/".repeat(PATH_BYTES / 2));
+        assert!(matches!(put(&view, &long, Require::Nothing), Err(Refused::BadName(_))));
+    }
+
+    #[test]
+    fn a_move_over_the_border_is_a_deletion_or_a_creation() {
+        let workshop = workshop();
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let (a, b) = (below(&workshop, "a"), below(&workshop, "b"));
+        let before = whole.index().cursor().seq;
+        relocate(&whole, "a/d", "b/d").unwrap();
+        assert_eq!(told(&a, before), ["-d/l", "-d"]);
+        assert_eq!(told(&b, before), ["+d", "+d/l"]);
+        assert_eq!(told(&whole, before).len(), 4);
+    }
+
+    #[test]
+    fn the_folder_of_a_realm_is_made_once_and_never_again() {
+        let workshop = workshop();
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let new = below(&workshop, "c/d/e");
+        assert!(!new.has_root() && new.require_root().is_err());
+        new.found_root().unwrap();
+        assert!(new.has_root() && workshop.dir.join("c/d/e").is_dir());
+        new.found_root().unwrap();
+
+        relocate(&whole, "c/d", "c/elsewhere").unwrap();
+        assert!(new.found_root().is_err() && !workshop.dir.join("c/d").exists(), "it was moved");
+        relocate(&whole, "c/elsewhere", "c/d").unwrap();
+        assert!(new.found_root().is_ok());
+
+        let in_the_way = below(&workshop, "l/x");
+        assert!(in_the_way.found_root().is_err() && below(&workshop, "l").found_root().is_err());
+        std::fs::rename(workshop.dir.join("b"), workshop.dir.join("unseen")).unwrap();
+        assert!(!below(&workshop, "b").has_root(), "the disk knows first");
+    }
+
+    #[test]
+    fn a_view_has_its_own_listeners() {
+        let workshop = workshop();
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let (a, also_a, b) = (below(&workshop, "a"), below(&workshop, "a"), below(&workshop, "b"));
+        let _subscriptions = [("1", &whole), ("2", &a), ("3", &also_a), ("4", &b)]
+            .map(|(client, view)| view.subscribe(client, "", 0));
+        let heard = |view: &View<'_>| {
+            let mut clients: Vec<String> = view.listeners().into_iter().map(|who| who.client).collect();
+            clients.sort();
+            clients.concat()
+        };
+        assert_eq!([&whole, &a, &b].map(heard), ["1234", "23", "4"]);
     }
 }

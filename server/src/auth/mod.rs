@@ -171,6 +171,12 @@ fn realm(claims: &Claims) -> Result<Realm, Denied> {
 }
 
 impl Grant {
+    /// Everything in this realm, for a test.
+    #[cfg(test)]
+    pub(crate) fn of_a_test(realm: Realm) -> Grant {
+        Grant { dialect: Dialect::Filesync, realm, scope: Scope::Write, token: None }
+    }
+
     /// Whether it lasts as long as the server runs.
     pub(crate) fn is_lasting(&self) -> bool {
         self.token.is_none()

@@ -8,6 +8,8 @@
 /// What all tests stand on: processes, folders, raw HTTP, and waiting.
 mod harness;
 
+/// Tokens: who may do what, where and how long.
+mod accounts;
 /// Which module may use which: the arrows of the architecture, read from the sources.
 mod architecture;
 /// A file larger than memory should be, and many files.

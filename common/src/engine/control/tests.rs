@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
-use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
+use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::state::Base;
 use crate::limits::PROBLEMS_SHOWN;
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
@@ -431,4 +431,35 @@ fn a_transfer_keeps_no_stream_waiting() {
     bench.accept(transfer, 1);
     bench.turn();
     assert!(bench.control.is_looked_at());
+}
+
+// ---- A token that only lets read ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_reader_leaves_alone_what_it_could_not_send_and_takes_what_comes() {
+    let mut bench = Bench::new();
+    for name in ["theirs", "gone", "edited"] {
+        bench.write(name, "agreed");
+        bench.agree(name);
+    }
+    bench.write("mine", "mine");
+    let upload = bench.job("mine");
+    let refused = Failure::new("upload", "the token only lets read", FailureKind::ReadOnly);
+    bench.done(upload, Outcome::Failed(refused));
+    bench.write("other", "other");
+    bench.write("edited", "edited here");
+    bench.remove("gone");
+    bench.turn();
+    for name in ["mine", "other", "edited", "gone"] {
+        let track = bench.control.inner.tracks.get(&path(name)).unwrap();
+        assert!(track.left && !track.busy && track.problem.is_some(), "{name}: {track:?}");
+    }
+    assert!(bench.control.is_settled(), "nothing is tried again");
+    // What comes from the box goes on; who meets it with a version of its own keeps that beside it.
+    bench.tell("theirs", Some(file("new", 0o644)));
+    assert!(matches!(bench.job("theirs").task, Task::Download { .. }));
+    bench.tell("edited", Some(file("edited there", 0o644)));
+    assert!(matches!(bench.job("edited").task, Task::SetAside { .. }));
+    bench.tell("gone", Some(file("back", 0o644)));
+    assert!(matches!(bench.job("gone").task, Task::Download { .. }));
 }

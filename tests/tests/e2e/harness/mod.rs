@@ -15,7 +15,7 @@ mod world;
 
 pub use confine::Inotify;
 pub use content::{Content, write_file};
-pub use digest::{repr_digest, sha256};
+pub use digest::{repr_digest, sha256, signed_token};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, is_root, program, run, shell};
