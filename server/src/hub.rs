@@ -264,7 +264,7 @@ mod tests {
     fn nobody_waits_for_what_is_left_out() {
         for round in 0..200 {
             let hub = Hub::new();
-            let subscription = hub.subscribe("a", "laptop", 0);
+            let subscription = hub.subscribe("a", "laptop", &Realm::default(), 0);
             let waiting = AtomicBool::new(false);
             let (next, _) = std::thread::scope(|scope| {
                 let waiter = scope.spawn({

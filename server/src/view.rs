@@ -136,10 +136,9 @@ impl View<'_> {
             }
         }
         for directory in missing.into_iter().rev() {
-            match make_directory(&self.service.store, directory) {
-                Err(Refused::Disk(error)) => return Err(Refusal::disk(&error)),
-                // Somebody else was faster, or something else is there: it shows in a moment.
-                Ok(()) | Err(_) => {}
+            // Whatever else may have come of it shows in a moment: somebody else was faster, or something else is there.
+            if let Err(Refused::Disk(error)) = make_directory(&self.service.store, directory) {
+                return Err(Refusal::disk(&error));
             }
         }
         self.require_root()

@@ -164,8 +164,8 @@ impl Program {
             }
             Ended::NotAuthorised(words) => {
                 complain(format!(
-                    "not authorised: {words}; the key is in .filesync/key of the server's box: give it with --token-file, \
-                     FILESYNC_TOKEN or API_KEY"
+                    "not authorised: {words}; the key is in .filesync/key of the server's box, and `server token` makes others: give \
+                     it with --token-file, FILESYNC_TOKEN or API_KEY"
                 ));
                 Exit::NotAuthorised
             }

@@ -439,7 +439,7 @@ fn a_transfer_keeps_no_stream_waiting() {
 fn a_reader_leaves_alone_what_it_could_not_send_and_takes_what_comes() {
     let mut bench = Bench::new();
     for name in ["theirs", "gone", "edited"] {
-        bench.write(name, "agreed");
+        bench.write(name, name);
         bench.agree(name);
     }
     bench.write("mine", "mine");
