@@ -17,11 +17,12 @@ use super::wait::{DEADLINE, eventually, eventually_within};
 /// Differences shown when folders and box don't come to agree.
 const DIFFERENCES_SHOWN: usize = 10;
 
-/// A server and two clients that share a temporary directory. Everything is stopped and removed when it is dropped.
+/// A server and two clients that share a temporary directory. Everything is stopped and removed when it is dropped: the clients first, so
+/// that what they waited for when a test failed can be told.
 pub struct World {
-    pub server: Server,
     pub a: Client,
     pub b: Client,
+    pub server: Server,
     temporary: TempDir,
 }
 
@@ -35,7 +36,7 @@ impl World {
         server.start();
         let a = Client::new(Kind::A, "alpha", &server, directory);
         let b = Client::new(Kind::B, "beta", &server, directory);
-        World { server, a, b, temporary }
+        World { a, b, server, temporary }
     }
 
     /// Everything runs and is in agreement; box and folders are empty.

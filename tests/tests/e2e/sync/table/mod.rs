@@ -186,8 +186,8 @@ fn a_new_directory_with_the_inode_of_a_deleted_one_is_another() {
 
 /// A server and three clients, which have the directories of the cases.
 struct Three {
-    server: Server,
     clients: [Client; 3],
+    server: Server,
     _directory: TempDir,
 }
 
