@@ -12,7 +12,7 @@ use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
 use super::tree::{Tree, as_in_the_box, differences, snapshot};
-use super::wait::{DEADLINE, eventually, eventually_within};
+use super::wait::{eventually, eventually_by_steps, eventually_within};
 
 /// Differences shown when folders and box don't come to agree.
 const DIFFERENCES_SHOWN: usize = 10;
@@ -86,10 +86,11 @@ impl World {
     /// Returns what they hold. All three conditions are needed: a client that has not noticed a change yet still says that it is idle.
     #[track_caller]
     pub fn settle(&mut self) -> Tree {
-        self.settle_within(DEADLINE)
+        let World { server, a, b, .. } = self;
+        eventually_by_steps("server and clients to agree", || agreement(server, [&mut *a, &mut *b]))
     }
 
-    /// The same with another deadline.
+    /// The same, but all of it within a time.
     #[track_caller]
     pub fn settle_within(&mut self, limit: Duration) -> Tree {
         let World { server, a, b, .. } = self;

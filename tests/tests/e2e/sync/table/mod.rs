@@ -28,7 +28,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::harness::{Client, Kind, Server, Tree, World, agreement, eventually};
+use crate::harness::{Client, Kind, Server, Tree, World, agreement, eventually_by_steps};
 use case::{Case, Lines, NAMES, read_cases};
 use operation::Operation::{self, *};
 use pairs::ALONE;
@@ -216,7 +216,7 @@ impl Three {
     #[track_caller]
     fn settle(&mut self) -> Tree {
         let Three { server, clients, .. } = self;
-        eventually("server and clients to agree", || agreement(server, clients.iter_mut()))
+        eventually_by_steps("server and clients to agree", || agreement(server, clients.iter_mut()))
     }
 
     fn apply(&self, cases: &[Case]) {
