@@ -12,6 +12,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use common::cli::format::utc;
 use common::disk::{Lock, LockError, PRIVATE_DIRECTORY, Root};
 use common::limits::{REVOCATIONS, TOKEN_LEEWAY};
 use common::protocol::path_to_wire;
+use common::sys::user::effective_id;
 use common::tree::Path;
 use common::wire::jwt::{self, Claims, Scope};
 
@@ -170,6 +172,18 @@ fn shown(seconds: u64) -> String {
     utc(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
+/// What another user writes here, the server could not read.
+fn require_owner(private: &Root) -> Result<(), Failure> {
+    let owner = std::fs::metadata(private.path()).map_err(failed)?.uid();
+    match owner == effective_id() {
+        true => Ok(()),
+        false => Err(failed(format!(
+            "{} belongs to the user {owner}: run this as that user",
+            private.path().display()
+        ))),
+    }
+}
+
 /// The files of a box that say who may come in, for one process at a time.
 struct Desk {
     private: Root,
@@ -188,6 +202,7 @@ impl Desk {
             )));
         }
         let private = root.sub_root(PRIVATE_DIRECTORY).map_err(at)?;
+        require_owner(&private)?;
         let tokens = private.sub_root(b"tokens").map_err(at)?;
         let lock = Lock::take(&tokens).map_err(|error| match error {
             LockError::Held(holder) => Failure {

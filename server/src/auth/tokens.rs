@@ -90,10 +90,11 @@ pub(crate) struct Tokens {
     known: RwLock<Known>,
 }
 
-/// What was read, of files that looked like this.
+/// What was read.
 struct Known {
-    prints: Prints,
-    /// `None`: it can't be read, which was said.
+    /// What the files looked like; `None` if they could not be read, and have to be tried again.
+    prints: Option<Prints>,
+    /// `None`: they could not be read, which was said.
     book: Option<Book>,
 }
 
@@ -115,7 +116,7 @@ impl Tokens {
         // If they are changed in between they look different the next time.
         let prints = prints(&private).unwrap_or_default();
         let book = Book::read(&private)?;
-        Ok(Tokens { private, log, known: RwLock::new(Known { prints, book: Some(book) }) })
+        Ok(Tokens { private, log, known: RwLock::new(Known { prints: Some(prints), book: Some(book) }) })
     }
 
     /// What a token says, if it is one that is valid now.
@@ -124,19 +125,20 @@ impl Tokens {
         let prints = prints(&self.private).map_err(|_| Denied::Unknown)?;
         {
             let known = read(&self.known);
-            if known.prints == prints {
+            if known.prints == Some(prints) {
                 return known.verify(token, now);
             }
         }
         let mut known = write(&self.known);
-        known.book = match Book::read(&self.private) {
-            Ok(book) => Some(book),
+        *known = match Book::read(&self.private) {
+            Ok(book) => Known { prints: Some(prints), book: Some(book) },
             Err(error) => {
-                self.log.error(format!("{error}; until it is, no token is taken"));
-                None
+                if known.book.is_some() {
+                    self.log.error(format!("{error}; until that is mended, no token is taken"));
+                }
+                Known { prints: None, book: None }
             }
         };
-        known.prints = prints;
         known.verify(token, now)
     }
 }

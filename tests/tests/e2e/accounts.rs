@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{
-    Client, Connection, Json, Request, Response, Server, World, eventually, pass, program, run, signed_token,
+    Client, Connection, Json, Request, Response, Server, Tree, World, eventually, pass, program, run,
+    signed_token, snapshot,
 };
 
 /// A token as `server token` prints it, and what it was told beside it.
@@ -191,6 +192,69 @@ fn accounts_are_folders_and_sharing_is_a_token() {
     }
 }
 
+/// Everything that syncs with a box syncs with a folder of one.
+#[test]
+fn a_folder_syncs_as_a_box_does() {
+    let mut world = World::new();
+    let token = mint(&world.server, &["--client", "we two", "--root", "home/of both"]);
+    world.a.token_file = token.file(&world);
+    world.b.token_file = token.file(&world);
+    for number in 0..30 {
+        fs::create_dir_all(world.a.at(format!("d{}/deep", number % 5))).unwrap();
+        fs::write(world.a.at(format!("d{}/deep/file {number}", number % 5)), format!("{number}")).unwrap();
+    }
+    fs::write(world.a.at("conflict"), "a's").unwrap();
+    fs::write(world.b.at("conflict"), "b's").unwrap();
+    let folder = world.server.folder.join("home/of both");
+    let agree = |world: &World, what: &str| {
+        eventually(what, || {
+            for client in [&world.a, &world.b] {
+                let status = client.status();
+                if status.get("state").text() != "idle" {
+                    return Err(format!("{}: {status:?}", client.name));
+                }
+            }
+            let trees = [&world.a.folder, &world.b.folder, &folder].map(|folder| snapshot(folder));
+            let [Ok(a), Ok(b), Ok(both)] = trees else { return Err("they change".into()) };
+            let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+            if a == b && names(&a) == names(&both) {
+                Ok(a)
+            } else {
+                Err(format!("{} {} {}", a.len(), b.len(), both.len()))
+            }
+        })
+    };
+    world.start_clients();
+    // Thirty files, five directories with one each, and both versions of what met.
+    world.b.wait_until("d4/deep/file 29", "to be there", |path| path.exists());
+    eventually("both versions to be everywhere", || {
+        let count = agree(&world, "agreement").len();
+        if count == 42 { Ok(()) } else { Err(format!("{count}")) }
+    });
+    fs::rename(world.a.at("d0"), world.a.at("d1/moved")).unwrap();
+    fs::remove_dir_all(world.b.at("d2")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", world.a.at("link")).unwrap();
+    world.b.wait_until("d1/moved/deep/file 25", "to be there", |path| path.exists());
+    world.a.wait_for_absence("d2");
+    world.b.wait_until("link", "to be there", |path| path.is_symlink());
+    world.stop_clients();
+    fs::write(folder.join("by hand"), "by hand").unwrap();
+    fs::rename(folder.join("d3"), world.server.folder.join("taken out")).unwrap();
+    fs::write(world.a.at("d4/deep/file 4"), "edited").unwrap();
+    world.start_clients();
+    world.b.wait_for_content("by hand", b"by hand");
+    world.b.wait_for_content("d4/deep/file 4", b"edited");
+    for client in [&world.a, &world.b] {
+        client.wait_for_absence("d3");
+    }
+    assert_eq!(agree(&world, "agreement").len(), 42 - 8 - 8 + 2);
+    // A list of everything is answered out of the folder alone.
+    world.stop_clients();
+    fs::remove_file(world.b.at(".filesync/state")).unwrap();
+    world.start_clients();
+    assert_eq!(agree(&world, "agreement").len(), 42 - 8 - 8 + 2);
+}
+
 /// An account with `mine.txt` and `d/f` in `a`, beside `b/secret.txt` of somebody else.
 fn two_accounts() -> (World, Token) {
     let world = World::new();
@@ -254,9 +318,7 @@ fn nothing_leads_out_of_a_folder() {
 
     let status = token.get(server, "/status").expect(200).json();
     assert_eq!((status.get("entries").number(), status.get("connections").number()), (5, 0));
-    let outside = format!(
-        "{{\"client\":{{\"id\":\"x\"}},\"files\":[{{\"path\":\"../b/secret.txt\",\"deleted\":true,\"base\":\"dir\"}}]}}"
-    );
+    let outside = "{\"client\":{\"id\":\"x\"},\"files\":[{\"path\":\"../b/secret.txt\",\"deleted\":true}]}";
     let mut stream = server.connect();
     stream.send(token.request("POST", "/sync").body(outside).encode());
     assert_eq!(stream.head().status, 200);
