@@ -312,7 +312,7 @@ impl<'a> Teller<'a> {
     }
 
     /// What is gone from a folder that is gone itself was not deleted one by one, and is not told.
-    fn require_root(&self) -> Result<(), End> {
+    pub(crate) fn require_root(&self) -> Result<(), End> {
         if self.view.has_root() { Ok(()) } else { Err(End::Reason(NO_ROOT.to_owned())) }
     }
 

@@ -42,7 +42,13 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Rep
     })?;
     let items = Items { json, any };
     let view = view.clone();
-    let stream = move |out: &mut Outlet| end(answer(&view, &head, items, out), out);
+    let stream = move |out: &mut Outlet| {
+        let told = answer(&view, &head, items, out);
+        if let Err(End::Reason(reason)) = &told {
+            view.logger().warn(format!("{}: {reason}", who(&head)));
+        }
+        end(told, out)
+    };
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
@@ -60,11 +66,7 @@ fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet) 
     let mut teller = Teller::begin(view.clone(), &head.client_id, &head.client_name, since, out)?;
     let epoch = head.cursor.map(|cursor| cursor.epoch);
     let mut list = List { view, teller: &mut teller, out, epoch, counts: Synced::default(), last: None };
-    let answered = list.answer(items, since.is_none());
-    if let Err(End::Reason(reason)) = &answered {
-        view.logger().warn(format!("{}: {reason}", who(head)));
-    }
-    let counts = answered?;
+    let counts = list.answer(items, since.is_none())?;
     view.logger().info(format!("{}: {}", who(head), summary(&counts)));
     // With a cursor the history is part of the answer. Without one, what the list was compared with may be newer than where the stream
     // began, but only what was there then is known to be told.
@@ -170,7 +172,7 @@ impl List<'_, '_> {
         (missing, None)
     }
 
-    fn item(&mut self, item: &ListItem) -> io::Result<()> {
+    fn item(&mut self, item: &ListItem) -> Result<(), End> {
         let local = match &item.known {
             Known::Present(entry) => Some(entry),
             Known::Deleted => None,
@@ -192,8 +194,11 @@ impl List<'_, '_> {
                 if tells_all(verdict) {
                     self.teller.answered(&item.path, seq);
                 }
+                if matches!(event, Event::Delete(_)) {
+                    self.teller.require_root()?;
+                }
                 self.count(&event);
-                self.out.push(&event.encode(None))
+                Ok(self.out.push(&event.encode(None))?)
             }
             None => Ok(()),
         }

@@ -252,12 +252,12 @@ impl View<'_> {
 impl<'a> IndexView<'a> {
     /// Where the history stands.
     pub(crate) fn cursor(&self) -> Cursor {
-        self.index.cursor()
+        self.realm.cursor(self.index.cursor())
     }
 
     /// As [`Index::can_continue`].
     pub(crate) fn can_continue(&self, cursor: Cursor) -> bool {
-        self.index.can_continue(cursor)
+        self.index.can_continue(self.realm.cursor(cursor))
     }
 
     /// What is known of a path.
@@ -293,6 +293,7 @@ impl<'a> IndexView<'a> {
 
     /// Whether a path meets a condition.
     pub(crate) fn meets(&self, require: &Require, path: &Path) -> bool {
+        let require = required(self.realm, require.clone());
         self.realm.inwards(path).is_ok_and(|path| require.is_met(&self.index, &path))
     }
 
@@ -326,17 +327,15 @@ impl View<'_> {
         action: Action,
         origin: Option<&str>,
     ) -> Result<Committed, Refused> {
-        let inwards = |path: &Path| self.grant.realm.inwards(path).map_err(Refused::BadName);
-        let action = match action {
-            Action::Move { to, require } => Action::Move { to: inwards(&to)?, require },
-            action => action,
-        };
-        self.service.store.submit(inwards(path)?, action, origin).map_err(|refused| match refused {
-            Refused::Precondition(current) => {
-                Refused::Precondition(current.and_then(|current| see(&self.grant.realm, current)))
+        let realm = &self.grant.realm;
+        let path = realm.inwards(path).map_err(Refused::BadName)?;
+        match self.service.store.submit(path, inwards(realm, action)?, origin) {
+            Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
+            Err(Refused::Precondition(current)) => {
+                Err(Refused::Precondition(current.and_then(|current| see(realm, current))))
             }
-            refused => refused,
-        })
+            Err(refused) => Err(refused),
+        }
     }
 
     /// Makes a directory with the usual permission bits, unless something is there.
@@ -389,6 +388,31 @@ impl View<'_> {
 
     fn partial_key(&self, path: &Path, client: &str, content: Hash) -> Option<PartialKey> {
         self.grant.realm.inwards(path).ok().map(|path| PartialKey::new(&path, client, content))
+    }
+}
+
+/// What a client asks for, in terms of the box.
+fn inwards(realm: &Realm, action: Action) -> Result<Action, Refused> {
+    Ok(match action {
+        Action::Put { content, label, staged, file, require, replaced } => {
+            Action::Put { content, label, staged, file, require: required(realm, require), replaced }
+        }
+        Action::Delete { require } => Action::Delete { require: required(realm, require) },
+        Action::Move { to, require } => Action::Move {
+            to: realm.inwards(&to).map_err(Refused::BadName)?,
+            require: required(realm, require),
+        },
+        Action::SetMeta { mtime, mode, require } => {
+            Action::SetMeta { mtime, mode, require: required(realm, require) }
+        }
+        Action::Found { .. } | Action::Lost => action,
+    })
+}
+
+fn required(realm: &Realm, require: Require) -> Require {
+    match require {
+        Require::HeldSince(tags, at) => Require::HeldSince(tags, realm.cursor(at)),
+        require => require,
     }
 }
 
@@ -485,7 +509,16 @@ mod tests {
             Err(Refused::Precondition(Some(current))) => assert_eq!(current.path, path("l")),
             other => panic!("{other:?}"),
         }
-        relocate(&view, "new", "b").unwrap();
+        // Seqs are of the history that the client knows by its own name.
+        let (own, other) = (view.index().cursor(), whole.index().cursor());
+        for (at, wanted) in [(own, true), (other, false)] {
+            let since =
+                Require::HeldSince(vec![view.index().live_entry(&path("l")).unwrap().content.into()], at);
+            assert_eq!(view.index().meets(&since, &path("l")), wanted);
+            assert_eq!(view.index().can_continue(at), wanted);
+        }
+        let done = relocate(&view, "new", "b").unwrap();
+        assert_eq!(done.cursor, view.index().cursor());
         assert!(whole.index().live_entry(&path("a/b")).is_some(), "not what is called so in the box");
         let long = format!("{}x", "y/".repeat(PATH_BYTES / 2));
         assert!(matches!(put(&view, &long, Require::Nothing), Err(Refused::BadName(_))));

@@ -255,6 +255,29 @@ fn a_folder_syncs_as_a_box_does() {
     assert_eq!(agree(&world, "agreement").len(), 42 - 8 - 8 + 2);
 }
 
+/// What a folder has in common with one account is no word about another.
+#[test]
+fn another_account_is_another_history() {
+    let mut world = World::new();
+    let (alice, bob) = (
+        mint(&world.server, &["--client", "alice", "--root", "alice"]),
+        mint(&world.server, &["--client", "bob", "--root", "bob"]),
+    );
+    world.a.token_file = alice.file(&world);
+    fs::write(world.a.at("kept"), "alice's").unwrap();
+    fs::write(world.a.at("same"), "alice's").unwrap();
+    world.a.once(&[]).expect_code(0);
+    bob.listen(&world.server);
+    bob.put_new(&world.server, "same", "bob's").expect(201);
+    world.a.token_file = bob.file(&world);
+    world.a.once(&[]).expect_code(0);
+    let in_box = |path: &str| fs::read_to_string(world.server.folder.join(path)).unwrap();
+    assert_eq!([in_box("bob/kept"), in_box("alice/kept")], ["alice's"; 2]);
+    assert_eq!([in_box("bob/same"), in_box("alice/same")], ["bob's", "alice's"]);
+    let copies = snapshot(&world.a.folder).unwrap();
+    assert!(copies.keys().any(|name| name.starts_with(b"same (conflict")), "{copies:?}");
+}
+
 /// An account with `mine.txt` and `d/f` in `a`, beside `b/secret.txt` of somebody else.
 fn two_accounts() -> (World, Token) {
     let world = World::new();
@@ -345,7 +368,10 @@ fn a_stream_tells_of_its_folder_alone() {
         );
     }
     let event = stream.event();
-    assert_eq!((event.name.as_str(), event.id), ("passed", server.cursor()));
+    let status = token.get(server, "/status").json();
+    let cursor = format!("{}-{}", status.get("epoch").text(), status.get("seq").number());
+    assert_eq!((event.name.as_str(), event.id), ("passed", cursor));
+    assert_ne!(status.get("epoch"), server.status().get("epoch"), "another folder has another history");
 
     // The list of a client is held against the folder, and so is the history.
     let list =
