@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{
@@ -391,6 +392,29 @@ fn a_stream_tells_of_its_folder_alone() {
     let missing =
         ["b", "b/secret.txt", "b/unseen", "d", "d/f", "mine.txt"].map(|path| format!("download {path}"));
     assert_eq!(told, [&missing[..], &["upload secret.txt".to_owned(), "download seen".to_owned()]].concat());
+}
+
+/// A heartbeat is due after 15 seconds, however busy others are meanwhile, and brings the cursor along.
+#[test]
+fn a_stream_is_alive_while_everything_happens_elsewhere() {
+    let (world, token) = two_accounts();
+    let server = &world.server;
+    let mut stream = token.listen(server);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                server.put_new(&format!("b/{number}"), "x").expect(201);
+                pass(Duration::from_millis(100));
+            }
+        });
+        let event = stream.event();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(event.name, "passed");
+    });
 }
 
 #[test]
