@@ -577,6 +577,52 @@ fn a_list_is_answered() {
     assert_eq!(stream.event_named("download").json().get("path").text(), "another.txt");
 }
 
+/// The names and paths of what a list is answered with, up to `synced`.
+fn answer_to(world: &World, cursor: &str, item: &str) -> Vec<String> {
+    let list = format!(
+        r#"{{"client":{{"id":"0123456789abcdef","name":"by hand"}},"cursor":"{cursor}","complete":false,"files":[{item}]}}"#
+    );
+    let mut stream = listen(world, &world.server.request("POST", "/sync").body(list));
+    stream.event_named("hello");
+    let told = std::iter::from_fn(|| {
+        let event = stream.event();
+        (event.name != "synced").then(|| format!("{} {}", event.name, event.json().get("path").text()))
+    });
+    told.collect()
+}
+
+/// An answer to an item stands for the history of that path only if it says all that there is to know.
+#[test]
+fn what_the_answer_to_a_list_does_not_say_is_told_as_history() {
+    let world = World::new();
+    let server = &world.server;
+    server.put_new("file", "same").expect(201);
+    let directory =
+        server.request("PUT", "/upload/dir").field("If-None-Match", "*").field("File-Kind", "dir");
+    server.ask(&directory).expect(201);
+    let (agreed, seq) = (server.cursor(), server.seq());
+    // Metadata alone: it is no other version.
+    for path in ["file", "dir"] {
+        let patch = server
+            .request("PATCH", &format!("/upload/{path}"))
+            .field("If-Match", "*")
+            .body(r#"{"mode":"700"}"#);
+        server.ask(&patch.field("Content-Type", "application/merge-patch+json")).expect(204);
+    }
+    let (same, mine) = (sha256(b"same"), sha256(b"mine"));
+    let sent = format!(r#""kind":"file","size":4,"mtime":1,"mode":"644","hash":"{mine}""#);
+
+    // It was deleted here, and the server agrees, which is no answer.
+    let deleted = format!(r#"{{"path":"file","deleted":true,"base":"{same}","base_seq":{seq}}}"#);
+    assert_eq!(answer_to(&world, &agreed, &deleted), ["download file", "download dir"]);
+    // Something is to take a directory's place, and may have to give way to what is in it.
+    let over = format!(r#"{{"path":"dir",{sent},"base":"dir","base_seq":{seq}}}"#);
+    assert_eq!(answer_to(&world, &agreed, &over), ["upload dir", "download file", "download dir"]);
+    // Here all is said: who is to send it is not told to fetch what it replaces.
+    let changed = format!(r#"{{"path":"file",{sent},"base":"{same}","base_seq":{seq}}}"#);
+    assert_eq!(answer_to(&world, &agreed, &changed), ["upload file", "download dir"]);
+}
+
 #[test]
 fn lists_that_are_refused() {
     let world = World::new();
