@@ -130,10 +130,12 @@ impl Committer {
             }
             return;
         }
+        self.shared.making.begin(&group);
         let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(change)).collect();
         let jobs = self.write_down(jobs);
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
+        self.shared.making.end();
         self.keep_short();
     }
 

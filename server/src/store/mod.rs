@@ -15,6 +15,7 @@ mod change;
 mod commit;
 mod index;
 mod look;
+mod making;
 mod pick;
 mod place;
 mod records;
@@ -47,6 +48,7 @@ use common::threads::{lock, read, spawn};
 use common::tree::{Content, Entry, Kind, Path};
 
 use self::commit::{Committer, Message};
+use self::making::Making;
 use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
@@ -145,6 +147,7 @@ impl Store {
             hub,
             log,
             looker: OnceLock::new(),
+            making: Making::default(),
             reads: AtomicU64::new(0),
         });
         let (changes, messages) = sync_channel(COMMIT_QUEUE);

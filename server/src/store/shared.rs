@@ -11,6 +11,7 @@ use common::tree::Path;
 
 use super::index::Index;
 use super::look::{self, Reading};
+use super::making::Making;
 use crate::hub::Hub;
 
 /// Shared by the committer, the watcher and whoever reads.
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Set when observing has begun; before that everything is going to be looked at anyway.
     pub(crate) looker: OnceLock<Looker>,
+    /// What the committer is at.
+    pub(crate) making: Making,
     /// Files read as a whole because they looked changed.
     pub(crate) reads: AtomicU64,
 }

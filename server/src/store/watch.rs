@@ -2,7 +2,8 @@
 //!
 //! What an observation says is compared with the index. What looks the same is the same; what looks changed is read, unless it was only
 //! renamed (renamed.rs), and becomes a version if it is one. What is absent is lost, with all below it, from below. Changes are sent without waiting for their outcome, so
-//! that a thousand of them are a few commit groups; the queue is bounded, and slows the scan down when the disk is slower.
+//! that a thousand of them are a few commit groups; the queue is bounded, and slows the scan down when the disk is slower. What the
+//! committer is at right now (making.rs) is waited for first: the index does not have it yet.
 //!
 //! The first scan is special in two ways. Whoever opens the store waits for it, so that nobody connects before what happened while the
 //! server was down is history. And what it finds lost is held back until its end: if that is most of the box, a wrong disk is more
@@ -104,6 +105,7 @@ impl Watcher {
     /// Takes the next observation; breaks when the store is stopping.
     pub(crate) fn take(&mut self, observation: Observation) -> Flow {
         self.renamed.forget_old();
+        self.let_committer_finish(&observation)?;
         match observation {
             Observation::Listing { directory, entries, unsettled } => {
                 self.listing(directory.as_ref(), entries, &unsettled)
@@ -252,6 +254,18 @@ impl Watcher {
         GO_ON
     }
 
+    /// If the committer is at what was seen, the index does not say yet what was there when it looked: what was seen since could be taken
+    /// for no news.
+    fn let_committer_finish(&self, observation: &Observation) -> Flow {
+        let making = &self.shared.making;
+        let is_being_made = match observation {
+            Observation::Listing { directory, .. } => making.concerns_what_is_in(directory.as_ref()),
+            Observation::Look { path, .. } => making.concerns(path),
+            _ => false,
+        };
+        if is_being_made { self.barrier() } else { GO_ON }
+    }
+
     /// Waits until all that was sent is committed.
     fn barrier(&self) -> Flow {
         let (reached, reach) = sync_channel(1);
@@ -322,5 +336,76 @@ fn is_unchanged(record: &Record, stat: &Stat) -> bool {
         (Kind::Directory, StatKind::Directory) => has_mode(stat, known),
         (Kind::File, StatKind::File) | (Kind::Symlink, StatKind::Symlink) => *print == Some(stat.print),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use common::disk::Fingerprint;
+    use common::threads::write;
+    use common::tree::{Content, Meta, Mtime};
+
+    use super::super::change::Require;
+    use super::super::index::{Origin, Step};
+    use super::super::making::Making;
+    use super::*;
+    use crate::testing::Workshop;
+
+    fn found(path: &Path) -> Change {
+        let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(1), mode: 0o755 } };
+        let print = Fingerprint { ino: 1, size: 0, mtime: Mtime(1), ctime: Mtime(1) };
+        Change { path: path.clone(), action: Action::Found { entry, print }, origin: None, reply: None }
+    }
+
+    /// The committer has looked at it and not entered it when it goes: the index knows of nothing that could be lost.
+    #[test]
+    fn what_goes_while_it_is_being_entered_is_lost() {
+        let path = Path::new(b"dir/short-lived").unwrap();
+        let seen_absent = [
+            Observation::Look { path: path.clone(), stat: None },
+            Observation::Look { path: path.parent().unwrap(), stat: None },
+            Observation::Listing { directory: path.parent(), entries: Vec::new(), unsettled: Vec::new() },
+        ];
+        for observation in seen_absent {
+            let shop = Workshop::new();
+            let shared = shop.service.store.shared.clone();
+            let ((changes, messages), (opened, _)) = (sync_channel(8), sync_channel(1));
+            let mut watcher = Watcher::new(shared.clone(), changes, true, opened);
+            watcher.first = None;
+            let making = [found(&path)];
+            shared.making.begin(&making);
+            let name = format!("{observation:?}");
+            thread::scope(|scope| {
+                // It ends, and the queue with it.
+                scope.spawn(move || watcher.take(observation));
+                let Ok(Message::Barrier(reached)) = messages.recv() else { panic!("not waited for: {name}") };
+                let Action::Found { entry, .. } = making[0].action else { panic!("{making:?}") };
+                let record = Record::new(Step { seq: 1, part: 0 }, Origin::BOX, State::Live(entry, None));
+                write(&shared.index).apply(path.clone(), record);
+                shared.making.end();
+                reached.send(()).unwrap();
+                let lost = messages.recv();
+                let is_lost = |message: &Message| matches!(message, Message::Change(change) if change.path == path && matches!(change.action, Action::Lost));
+                assert!(lost.as_ref().is_ok_and(is_lost), "{lost:?} of {name}");
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_being_made_elsewhere_is_not_waited_for() {
+        let making = Making::default();
+        let at = |name: &str| Path::new(name.as_bytes()).unwrap();
+        making.begin(&[found(&at("a/b"))]);
+        assert!(making.concerns(&at("a/b")) && making.concerns(&at("a")) && making.concerns_what_is_in(None));
+        // A directory that was just entered is listed while it is entered: nothing in it is.
+        assert!(!making.concerns(&at("a/b/c")) && !making.concerns_what_is_in(Some(&at("a/b"))));
+        assert!(!making.concerns(&at("a/bc")) && !making.concerns_what_is_in(Some(&at("b"))));
+        making.end();
+        let action = Action::Move { to: at("z"), require: Require::Anything };
+        making.begin(&[Change { action, ..found(&at("a")) }]);
+        assert!(["a/b/c", "z/b", "z"].into_iter().all(|path| making.concerns(&at(path))));
+        assert!(making.concerns_what_is_in(Some(&at("z"))) && !making.concerns(&at("y")));
     }
 }

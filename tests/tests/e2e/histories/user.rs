@@ -3,6 +3,11 @@
 //! The programs work in the same tree at the same time. So a file is read through the very descriptor that is then written to, and
 //! after each step it is made sure that the step did to the file that was read. Where a program was faster, what it put there meanwhile
 //! counts as seen, too: at that moment nobody can tell, and it is rare.
+//!
+//! A program may be so fast that nothing of the file that was read is left: it swaps in a version of its own between the look and the
+//! rename or removal, and removes what it swapped out. Then the user's step does to a version that no user has seen, and no program could
+//! prevent it. What a program was about to put there is in its staging directory before; so that is looked at first, and what has no
+//! name any more after the step counts as seen.
 
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -170,9 +175,9 @@ impl User<'_> {
 
     /// Renames. What had the name was seen, and is gone.
     fn put(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let there = Seen::at(to)?;
+        let (coming, there) = (self.coming()?, Seen::at(to)?);
         fs::rename(from, to)?;
-        self.gone(&there, to);
+        self.gone(&there, &coming, to);
         Ok(())
     }
 
@@ -201,16 +206,28 @@ impl User<'_> {
             }
             return fs::remove_dir(path);
         }
-        let there = Seen::at(path)?;
+        let (coming, there) = (self.coming()?, Seen::at(path)?);
         fs::remove_file(path)?;
-        self.gone(&there, path);
+        self.gone(&there, &coming, path);
         Ok(())
     }
 
-    /// It was replaced or deleted just now.
-    fn gone(&mut self, seen: &Seen, path: &Path) {
-        if let Some(version) = &seen.version {
-            self.oracle.spent(version.clone());
+    /// What a program may be about to put into the tree.
+    fn coming(&self) -> io::Result<Vec<Coming>> {
+        let mut coming = Vec::new();
+        for entry in fs::read_dir(self.root.join(".filesync/staging"))? {
+            let path = entry?.path();
+            // It may be in its place by now, or may never get there.
+            coming.extend(Seen::at(&path).ok().map(|seen| Coming { path, seen }));
+        }
+        Ok(coming)
+    }
+
+    /// It was replaced or deleted just now; so may have been what came in its stead.
+    fn gone(&mut self, seen: &Seen, coming: &[Coming], path: &Path) {
+        let lost = coming.iter().filter(|coming| coming.is_nowhere()).map(|coming| &coming.seen);
+        for version in [seen].into_iter().chain(lost).filter_map(Seen::last_version) {
+            self.oracle.spent(version);
         }
         if !seen.is_unlinked() {
             let relative = path.strip_prefix(self.root).unwrap_or(path);
@@ -255,8 +272,31 @@ impl Seen {
         Ok(Seen { version: Some(Version::File(content)), file: Some(file) })
     }
 
+    /// The version; of a file what it holds by now, because a program may have been at it still.
+    fn last_version(&self) -> Option<Version> {
+        let Some(mut file) = self.file.as_ref() else { return self.version.clone() };
+        let mut content = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut content));
+        read.ok().map(|_| Version::File(content))
+    }
+
     /// Whether the file has no name any more, as it should if it was the one that was replaced or deleted.
     fn is_unlinked(&self) -> bool {
         self.file.as_ref().is_none_or(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0))
+    }
+}
+
+/// What was in a staging directory.
+struct Coming {
+    path: PathBuf,
+    seen: Seen,
+}
+
+impl Coming {
+    fn is_nowhere(&self) -> bool {
+        match self.seen.file {
+            Some(_) => self.seen.is_unlinked(),
+            None => self.seen.version.is_some() && fs::symlink_metadata(&self.path).is_err(),
+        }
     }
 }
