@@ -162,6 +162,9 @@ pub const OPEN_TRIES: u32 = 20;
 pub const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// Most that is read of the note on directories whose mode is another one for a moment, in bytes: every directory above the longest path
+/// has room in it.
+pub const OPENED_BYTES: u64 = 16 * 1024 * 1024;
 /// Log lines about paths that do not sync that are remembered, so that not every scan says them again.
 pub const REMEMBERED_NOTICES: usize = 1024;
 /// Most names in one directory. Listing one takes a few hundred bytes a name, so this is where it would begin to hurt.

@@ -8,6 +8,7 @@
 //!     DIR/.filesync/lock        held by the kernel for the process that syncs the folder; freed when it dies, however it dies
 //!     DIR/.filesync/state       journal of what client and server have in common
 //!     DIR/.filesync/staging/    downloads on their way
+//!     DIR/.filesync/opened      directories whose mode is another one for a moment
 //!     DIR/.filesync/versions/   what was found in the way and could not be put back
 //!     DIR/.filesync/status      what `client_a status` and `client_b status` show
 //! ```
@@ -19,6 +20,7 @@ use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::doors::Doors;
 use crate::disk::{PRIVATE_DIRECTORY, Root, Stage};
 use crate::limits::BIRTHMARK_BYTES;
 use crate::tree::Path;
@@ -36,6 +38,8 @@ pub struct Folder {
     pub recovered: Vec<Path>,
     /// Whether the state was made here.
     pub place: Place,
+    /// Directories that are not to be changed.
+    pub(super) doors: Doors,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -119,7 +123,8 @@ impl Folder {
         let run = random_u64().map_err(failed("get random bytes for"))?;
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
         let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
-        Ok(Folder { root, private, stage, recovered, place, _lock: lock })
+        let doors = Doors::new(&root, &private).map_err(failed("set modes back in"))?;
+        Ok(Folder { root, private, stage, recovered, place, doors, _lock: lock })
     }
 }
 

@@ -84,6 +84,7 @@ fn system_time(mtime: Mtime) -> SystemTime {
 
 /// Deletes what is expected there.
 pub(super) fn delete(folder: &Folder, path: &Path, expect: Expect) -> io::Result<Outcome> {
+    let _open = folder.open_doors(&[path])?;
     match (folder.stage.remove(path, expect)?, expect) {
         (DiskOutcome::Done(()), _) => Ok(Outcome::DeletedLocal),
         (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmptyHere),
@@ -98,6 +99,7 @@ pub(super) fn set_aside(
     client: &str,
     print: Fingerprint,
 ) -> io::Result<Outcome> {
+    let _open = folder.open_doors(&[path])?;
     let before = folder.root.stat(path)?;
     // A directory's times change with what is in it; that makes it no other directory.
     let is_seen = |stat: &Stat| match stat.kind {
@@ -143,6 +145,7 @@ pub(super) fn pull_meta(
     print: Fingerprint,
 ) -> io::Result<Outcome> {
     let entry = &remote.entry;
+    let _closed = folder.keep_doors_closed();
     let before = folder.root.stat(path)?;
     let is_directory = entry.content.kind() == Kind::Directory;
     let is_seen =

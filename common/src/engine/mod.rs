@@ -10,6 +10,7 @@
 //! of the [`Reporter`] that the program brings.
 
 mod control;
+mod doors;
 mod folder;
 mod job;
 mod local;

@@ -58,6 +58,8 @@ impl Transfer<'_> {
 
     /// Puts a version in its place whose content is at another path of the folder.
     pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
+        let _open =
+            self.folder.open_doors(&[path, &from.path]).map_err(disk("open the directories above"))?;
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from),

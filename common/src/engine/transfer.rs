@@ -47,6 +47,9 @@ pub(super) struct Transfer<'a> {
     pub(super) durable: bool,
 }
 
+/// All that an owner may do.
+const OWNERS: u16 = 0o700;
+
 /// Either what came of a job, or why it failed.
 pub(super) type Tried = Result<Outcome, Failure>;
 
@@ -66,7 +69,7 @@ impl Transfer<'_> {
             Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             _ => stat.print == print,
         };
-        let before = self.folder.root.stat(path).map_err(disk("look at"))?;
+        let before = self.folder.stat_closed(path).map_err(disk("look at"))?;
         if !before.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(before));
         }
@@ -162,7 +165,7 @@ impl Transfer<'_> {
             true => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             false => stat.print == print,
         };
-        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        let here = self.folder.stat_closed(path).map_err(disk("look at"))?;
         if !here.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(here));
         }
@@ -193,8 +196,13 @@ impl Transfer<'_> {
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
+        let _open = self.folder.open_doors(&[path]).map_err(disk("open the directories above"))?;
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match staged.publish(path, expect).map_err(disk("put in place"))? {
+            DiskOutcome::Done(stat) if is_closed(&remote.entry) => {
+                self.folder.root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
+                Ok(Outcome::Downloaded(remote.base(stat.print)))
+            }
             DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
                 Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
@@ -215,6 +223,7 @@ impl Transfer<'_> {
                 continue;
             }
             let staged = self.fetch(path, &remote)?;
+            let _open = self.folder.open_doors(&[&copy]).map_err(disk("open the directories above"))?;
             if let DiskOutcome::Done(stat) =
                 staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
             {
@@ -227,7 +236,10 @@ impl Transfer<'_> {
     /// The server's version, complete, checked, flushed, in the staging directory.
     fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<Staged, Failure> {
         match remote.content {
-            Content::Directory => self.folder.stage.directory(remote.meta.mode).map_err(disk("make")),
+            // One that its owner can't change could not be put in its place; it gets its mode there.
+            Content::Directory => {
+                self.folder.stage.directory(remote.meta.mode | OWNERS).map_err(disk("make"))
+            }
             Content::Symlink { size, hash } => {
                 let mut target = Vec::new();
                 self.fetch_content(path, remote, size.min(LINK_BYTES as u64), hash, &mut target)?;
@@ -310,6 +322,11 @@ impl Transfer<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether it is a directory that its owner is kept out of.
+fn is_closed(entry: &Entry) -> bool {
+    entry.content == Content::Directory && entry.meta.mode & OWNERS != OWNERS
 }
 
 /// Counts what passes through, for the progress line, and breaks off when the client is to stop.

@@ -26,6 +26,7 @@ mod shortcut;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::iter::successors;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -366,10 +367,20 @@ impl Control {
             && !self.inner.folder_problems.contains_key(STATE_PROBLEM)
     }
 
-    /// Whether all that can be done is done. In a single pass, what failed often enough counts as done.
+    /// Whether all that can be done is done. In a single pass, what failed often enough counts as done, and what waits for such.
     fn is_settled(&self) -> bool {
-        let is_over = |track: &Track| track.left || self.options.once && ONCE_FAILURES <= track.failures;
-        self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.values().all(is_over)
+        let has_failed = |track: &Track| ONCE_FAILURES <= track.failures;
+        let waits_in_vain = |path: &Path| {
+            let mut above = successors(path.parent(), Path::parent);
+            let mut below = self.inner.tracks.range::<[u8], _>(path.descendants());
+            above.any(|above| self.inner.tracks.get(&above).is_some_and(has_failed))
+                || below.any(|(_, track)| has_failed(track))
+        };
+        let is_over = |(path, track): (&Path, &Track)| {
+            let is_given_up = has_failed(track) || track.retry_at.is_none() && waits_in_vain(path);
+            track.left || self.options.once && is_given_up
+        };
+        self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.iter().all(is_over)
     }
 
     fn pending(&self) -> usize {

@@ -14,6 +14,8 @@ mod ignore;
 mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
+/// Directories that may not be changed, for whom modes bind.
+mod modes;
 /// Names that Linux allows and others stumble over.
 mod names;
 /// A history that is too short, and a week of changes on both sides.
