@@ -162,6 +162,12 @@ pub const OPEN_TRIES: u32 = 20;
 pub const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// How long versions that had to make way are kept in `.filesync/versions`.
+pub const VERSIONS_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Most that all of them take together, in bytes, beyond the newest: what a disk can spare, and more than a month of them should be.
+pub const VERSIONS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// So many are kept between two looks at which have to go.
+pub const VERSIONS_BETWEEN: u64 = 64;
 /// Most that is read of the note on directories whose mode is another one for a moment, in bytes: every directory above the longest path
 /// has room in it.
 pub const OPENED_BYTES: u64 = 16 * 1024 * 1024;

@@ -8,6 +8,7 @@ mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod stage;
+mod versions;
 mod watch;
 
 pub use content::NewContent;

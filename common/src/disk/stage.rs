@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
-use crate::limits::NAME_BYTES;
+use super::versions;
+use crate::limits::{NAME_BYTES, VERSIONS_BETWEEN};
 use crate::sys::errno;
 use crate::tree::{Kind, Meta, Path};
-use crate::wire::http::date::civil_from_unix;
 
 /// Name of the staging directory inside the private directory.
 pub const STAGING: &[u8] = b"staging";
@@ -43,6 +43,8 @@ pub struct Stage {
     /// `.filesync/versions`.
     versions: Root,
     next: AtomicU64,
+    /// Versions kept by this run.
+    kept: AtomicU64,
     /// Tells the names of this run from those that an earlier one left.
     run: u64,
 }
@@ -90,7 +92,14 @@ impl Stage {
     /// What the file system says.
     pub fn open(root: Arc<Root>, private: &Root, run: u64) -> io::Result<Arc<Stage>> {
         let (staging, versions) = (private.sub_root(STAGING)?, private.sub_root(VERSIONS)?);
-        Ok(Arc::new(Stage { root, staging, versions, next: AtomicU64::new(0), run }))
+        let stage = Stage { root, staging, versions, next: AtomicU64::new(0), kept: AtomicU64::new(0), run };
+        stage.prune();
+        Ok(Arc::new(stage))
+    }
+
+    /// Nothing depends on it; the next time it is tried again.
+    fn prune(&self) {
+        let _ = versions::prune(&self.versions, seconds_since_1970());
     }
 
     /// Clears what an earlier run left: what was taken from its place, and maybe not looked at before a crash, is kept as a version of
@@ -412,14 +421,12 @@ impl Staged {
 
     /// Moves it to the versions, as one of `path`.
     fn keep_version(&self, path: &Path) -> io::Result<Path> {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = civil_from_unix(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+        if self.stage.kept.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERSIONS_BETWEEN) {
+            self.stage.prune();
+        }
+        let stamp = versions::stamp(seconds_since_1970());
         for number in 0..VERSIONS_PER_SECOND {
-            let mut name = format!(
-                "{:04}{:02}{:02}T{:02}{:02}{:02}Z-{number}-",
-                now.year, now.month, now.day, now.hour, now.minute, now.second
-            )
-            .into_bytes();
+            let mut name = format!("{stamp}-{number}-").into_bytes();
             name.extend_from_slice(path.name());
             name.truncate(NAME_BYTES);
             let name = Path::new(&name).map_err(io::Error::other)?;
@@ -447,6 +454,11 @@ impl Drop for Staged {
             }
         }
     }
+}
+
+fn seconds_since_1970() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
