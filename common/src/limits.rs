@@ -23,6 +23,9 @@ pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer that accepts no byte for this long is gone.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A peer whose system confirms nothing of what was sent to it for this long is gone. With a heartbeat every 15 seconds, the one that is
+/// not confirmed is given up before the third is due: a machine that vanished is noticed within 45 seconds.
+pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 /// A body may take its time for this long before its rate is looked at.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
@@ -37,8 +40,13 @@ pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client waits for an answer once its request is out: as long as it may take to flush a large file to a slow disk.
-pub const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a client waits for an answer once its request is out, if little was sent: as long as a silent server may go unnoticed.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+/// How fast a server may be expected to bring what it was sent onto its disk, in bytes a second: a slow disk that has other work. A client
+/// waits so much longer for an answer.
+pub const FLUSH_RATE_MIN: u64 = 8 * 1024 * 1024;
+/// How long a client waits for the server to copy or move something in the box, whose size the request does not show.
+pub const COPY_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a client that expects `100 (Continue)` waits before it sends the body regardless (RFC 9110, 10.1.1).
 pub const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// After so many bytes of a body a client looks whether it has been answered already, so that a refusal does not cost it the rest.
@@ -100,6 +108,19 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// From this size on, in bytes, what came of a transfer that was cut is kept to be continued. Anything smaller is sent again in seconds,
+/// which is less trouble than keeping it.
+pub const RESUMABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// So often, in bytes, a resumable transfer is made durable while it goes on: what a crash may cost, and with the disk so slow that this
+/// does not come often enough, a little more.
+pub const MARK_BYTES: u64 = 8 * 1024 * 1024;
+/// How long what came of a transfer that was cut is kept: a long weekend.
+pub const PARTIAL_AGE: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Most partial files that are kept in one box or folder, those being transferred aside.
+pub const PARTIALS: usize = 64;
+/// Most bytes of them, if there is more than one. They also give way when something else needs the room.
+pub const PARTIAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
 /// After so many paths that were listed or changed, the allocator is asked to give back what it keeps, as soon as there is nothing to do:
 /// less is not worth the call.
 pub const GIVE_BACK_PATHS: usize = 10_000;
@@ -148,10 +169,10 @@ pub const CLIENT_ID_BYTES: usize = 128;
 pub const STREAM_FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
 /// Most files that one list of an original's client may have to upload: they are held until its end, some hundred bytes each.
 pub const UPLOADS_AT_ONCE: usize = 250_000;
-/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
+/// Up to so many staged files, in a box or a folder, are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
 /// much as one of the journal, while a flush of the file system also waits for what other programs have written.
 pub const FLUSHED_ONE_BY_ONE: usize = 4;
-/// What was found by hand in the box, but could not be committed, is looked at again after this long.
+/// What was found by hand in the box, but could not be committed, and what could not be looked at, is looked at again after this long.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Files that were deleted in the box by hand and are remembered for some seconds, should they appear under other names: a hundred bytes
 /// each. What is beyond is read again if it does.
@@ -182,8 +203,6 @@ pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
 
 // ---- Clients ---------------------------------------------------------------------------------------------------------------------
 
-/// Longest birthmark of a directory in bytes: a word and forty digits.
-pub const BIRTHMARK_BYTES: u64 = 64;
 /// Longest step of a file system's clock: a hundredth of a second with the slowest tick that Linux is built with.
 pub const TIMESTAMP_TICK: Duration = Duration::from_millis(10);
 /// How many names are tried for a conflict copy; each second has its own.
@@ -194,6 +213,8 @@ pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 pub const WORKERS: usize = 8;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
+/// Files that may wait to be published, before workers wait. So many at most share one flush, and so many are open.
+pub const PUBLISH_QUEUE: usize = 128;
 /// Messages that may wait for the control thread before those who bring them wait too. One may be the listing of a directory, so they
 /// are few.
 pub const CONTROL_QUEUE: usize = 32;
@@ -201,10 +222,14 @@ pub const CONTROL_QUEUE: usize = 32;
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.
 pub const STREAM_STALL: Duration = Duration::from_secs(45);
-/// First pause before connecting again; it doubles with each failure.
-pub const RECONNECT_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause before connecting again.
+/// First pause after something went wrong, be it with a path or with the server; it doubles with each failure in a row.
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before a path is tried again.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// Longest pause before the server is tried again. Shorter than that of a path, because everything waits.
 pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
+/// Longest pause that a server can ask for with `Retry-After`. A longer one would be taken for a defect by whoever waits.
+pub const RETRY_AFTER_LONGEST: Duration = Duration::from_secs(600);
 /// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
 pub const LIST_PIECE_PATHS: usize = 4096;
 /// Most problems that the status shows, each with its path.

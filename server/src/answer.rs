@@ -130,7 +130,7 @@ impl Refusal {
     /// What the disk said. Full is the client's to know; anything else is ours to look after.
     pub(crate) fn disk(error: &io::Error) -> Refusal {
         match error.raw_os_error() {
-            Some(errno::ENOSPC | errno::EDQUOT) => {
+            Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => {
                 Refusal::new(ProblemKind::NoSpace, format!("the box can't take more: {error}"))
             }
             _ => Refusal::new(ProblemKind::Internal, format!("the box can't be read or written: {error}")),

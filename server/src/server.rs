@@ -120,7 +120,7 @@ fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, 
 
 fn unopened(error: OpenError) -> Failure {
     let exit = match error {
-        OpenError::InUse(_) => Exit::FolderInUse,
+        OpenError::InUse(..) => Exit::FolderInUse,
         OpenError::Held { .. } => Exit::Held,
         OpenError::Gone(_) | OpenError::Disk { .. } => Exit::Failed,
     };

@@ -30,7 +30,7 @@ pub(crate) fn run(dir: &Path) -> Exit {
         }
         Err(error) => {
             let _ = writeln!(io::stderr(), "server: {error}");
-            if matches!(error, OpenError::InUse(_)) { Exit::FolderInUse } else { Exit::Failed }
+            if matches!(error, OpenError::InUse(..)) { Exit::FolderInUse } else { Exit::Failed }
         }
     }
 }

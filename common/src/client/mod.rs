@@ -136,7 +136,7 @@ impl Program {
         let log = Log::new(Level::chosen(parsed.count("quiet"), parsed.count("verbose")), Format::Text);
         let engine = Engine::start(options, (self.reporter)(parsed, log)).map_err(|error| {
             let exit = match &error {
-                StartError::Folder(FolderError::InUse(_)) => Exit::FolderInUse,
+                StartError::Folder(FolderError::InUse(..)) => Exit::FolderInUse,
                 StartError::Folder(FolderError::Missing(_) | FolderError::NotADirectory(_)) => Exit::Usage,
                 _ => Exit::Failed,
             };

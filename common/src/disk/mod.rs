@@ -2,7 +2,9 @@
 
 mod content;
 mod journal;
+mod lock;
 mod observe;
+mod partial;
 mod records;
 mod root;
 #[cfg(test)]
@@ -13,7 +15,9 @@ mod watch;
 
 pub use content::NewContent;
 pub use journal::{Broken, Found, Journal};
+pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};
+pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};

@@ -1,5 +1,7 @@
 //! What workers are asked to do, and what comes of it: the vocabulary between the control thread and the pool.
 
+use std::time::Duration;
+
 use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Epoch, RemoteEntry};
@@ -118,13 +120,28 @@ pub(super) struct Failure {
     pub(super) error: String,
     /// What follows from it.
     pub(super) kind: FailureKind,
+    /// How long the server wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
+        Failure { operation, error: error.into(), kind, retry_after: None }
+    }
+
+    /// A job that panicked.
+    pub(super) fn of_a_defect() -> Failure {
+        Failure::new("sync", "a defect in filesync", FailureKind::Path)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// This path, this time.
     Path,
-    /// The connection: says nothing about the path.
+    /// Something that a moment will change: nobody has to hear of it.
+    Moment,
+    /// The way to the server: says nothing about the path.
     Network,
     /// The key or token is not accepted.
     NotAuthorised,
@@ -139,7 +156,49 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
 }
 
+impl Done {
+    /// Whether only the server can have said so.
+    pub(super) fn is_answer(&self) -> bool {
+        match &self.outcome {
+            Outcome::Uploaded { .. }
+            | Outcome::Downloaded { .. }
+            | Outcome::Relocated { .. }
+            | Outcome::DeletedRemote { .. }
+            | Outcome::FetchedAside { .. }
+            | Outcome::NotEmptyThere
+            | Outcome::ParentMissing
+            | Outcome::RemoteIs(_) => true,
+            Outcome::MetaAgrees(_) => self.job.task.needs_server(),
+            Outcome::Hashed(..)
+            | Outcome::TakenHere { .. }
+            | Outcome::NoSource
+            | Outcome::DeletedLocal
+            | Outcome::SetAside { .. }
+            | Outcome::LocalIs(_)
+            | Outcome::NotEmptyHere
+            | Outcome::Failed(_) => false,
+        }
+    }
+}
+
 impl Task {
+    /// Whether the server has to be asked.
+    pub(super) fn needs_server(&self) -> bool {
+        match self {
+            Task::Upload { .. }
+            | Task::Download { .. }
+            | Task::Relocate { .. }
+            | Task::DeleteRemote { .. }
+            | Task::FetchAside { .. }
+            | Task::PushMeta { .. } => true,
+            Task::Hash { .. }
+            | Task::TakeHere { .. }
+            | Task::DeleteLocal { .. }
+            | Task::SetAside { .. }
+            | Task::PullMeta { .. } => false,
+        }
+    }
+
     /// What it does, in a word, for a dry run.
     pub(super) fn verb(&self) -> &'static str {
         match self {

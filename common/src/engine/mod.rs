@@ -9,6 +9,7 @@
 //! `control` decides and owns all state; the others know nothing and do one thing. How it looks to a person or a script is the business
 //! of the [`Reporter`] that the program brings.
 
+mod backoff;
 mod control;
 mod doors;
 mod folder;
@@ -17,8 +18,10 @@ mod local;
 mod message;
 mod plan;
 mod progress;
+mod publish;
 mod relocate;
 mod report;
+mod resume;
 mod rules;
 mod state;
 mod status;
@@ -35,17 +38,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::disk::{Found, Mode, Observer};
+use crate::disk::{Found, Mode, Observer, Partials};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
 use control::{Control, Inner};
-pub use folder::{Folder, FolderError, Place, random_u64};
+pub use folder::{Folder, FolderError, random_u64};
 use message::Message;
 pub use progress::Progress;
 pub use report::{Counts, Report, Reporter, Side, Snapshot};
 use rules::passed_by;
 pub use rules::{ReadRulesError, read_rules};
-use state::{Flush, State};
+use state::{Flush, Place, State};
 use status::StatusFile;
 pub use status::{Phase, read_status};
 use stream::StreamThread;
@@ -174,9 +177,12 @@ impl Engine {
         let flush = if options.durable { Flush::Durable(folder.root.clone()) } else { Flush::Never };
         let new_id = format!("{:016x}{:016x}", random_u64().map_err(system)?, random_u64().map_err(system)?);
         let private = folder.private.try_clone().map_err(system)?;
-        let (state, found) = State::open(private, flush, &new_id).map_err(system)?;
-        report_found(found, folder.place, reporter.as_mut());
+        let (state, found, place) = State::open(private, flush, &new_id).map_err(system)?;
+        report_found(found, place, reporter.as_mut());
         folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
+
+        let partials =
+            Partials::open(&folder.private, folder.stage.clone(), options.durable).map_err(system)?;
 
         let (sender, queue) = sync_channel(CONTROL_QUEUE);
         let progress = Arc::new(Progress::default());
@@ -187,6 +193,7 @@ impl Engine {
             client_id: state.client_id().to_owned(),
             client_name: options.name.clone(),
             durable: options.durable,
+            partials: partials.clone(),
             progress: progress.clone(),
         };
         let pool = Pool::start(crew, options.workers, &sender).map_err(system)?;
@@ -214,6 +221,7 @@ impl Engine {
             progress,
             reporter,
             status,
+            partials,
             inner,
         };
         Ok(Engine { control, queue, observer, stopper: Stopper(sender) })

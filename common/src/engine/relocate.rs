@@ -5,13 +5,12 @@
 
 use std::io::{self, Read, Write};
 
-use super::job::{Outcome, Source, There};
+use super::job::{Failure, Outcome, Source, There};
 use super::local::set_meta;
+use super::publish::{Ready, Worked};
 use super::state::Base;
-use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
-use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind,
-};
+use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, network, refusal};
+use crate::disk::{Expect, Fingerprint, NewContent, RenameMode, Root, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
@@ -44,7 +43,7 @@ impl Transfer<'_> {
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let seq = seq_of(&response, "move")?;
+                let seq = confirmed(&response, Some(entry.content), "move")?;
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);
@@ -57,13 +56,19 @@ impl Transfer<'_> {
     }
 
     /// Puts a version in its place whose content is at another path of the folder.
-    pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
+    pub(super) fn take_here(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+        from: &Source,
+    ) -> Result<Worked, Failure> {
         let _open =
             self.folder.open_doors(&[path, &from.path]).map_err(disk("open the directories above"))?;
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
-            true => self.move_here(path, remote, from),
-            false => self.copy_here(path, remote, expect, from),
+            true => self.move_here(path, remote, from).map(Worked::Done),
+            false => self.copy_here(remote, expect, from),
         }
     }
 
@@ -93,12 +98,13 @@ impl Transfer<'_> {
         }
     }
 
-    fn copy_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
-        let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
+    fn copy_here(&mut self, remote: &There, expect: Expect, from: &Source) -> Result<Worked, Failure> {
+        let no_source = Ok(Worked::Done(Outcome::NoSource));
+        let Ok(mut source) = self.folder.root.open_file(&from.path) else { return no_source };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
-            return Ok(Outcome::NoSource);
+            return no_source;
         }
-        let (mut staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
         let mut content = NewContent::of(&file);
         let (mut hasher, mut size) = (Sha256::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
@@ -107,7 +113,7 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(Outcome::NoSource),
+                Err(_) => return no_source,
             };
             hasher.update(&buffer[..count]);
             content.write_all(&buffer[..count]).map_err(disk("write"))?;
@@ -115,21 +121,10 @@ impl Transfer<'_> {
         }
         content.finish().map_err(disk("write"))?;
         if remote.entry.content != (Content::File { size, hash: hasher.finish() }) {
-            return Ok(Outcome::NoSource);
+            return no_source;
         }
         set_meta(&file, &remote.entry.meta).map_err(disk("set metadata of"))?;
-        self.settle(&file).map_err(disk("flush"))?;
-        if expect != Expect::Absent {
-            staged.mark_as_taken().map_err(disk("rename"))?;
-        }
-        match staged.publish(path, expect).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => {
-                let from = Source { moves: false, ..from.clone() };
-                Ok(Outcome::TakenHere { from, base: remote.base(stat.print) })
-            }
-            DiskOutcome::Changed => {
-                Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
-            }
-        }
+        let from = Some(Source { moves: false, ..from.clone() });
+        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, from }, file))
     }
 }

@@ -5,6 +5,10 @@
 //! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
 //! durable after the file it speaks of ([`State::flush`] flushes the file system first and the records afterwards).
 //!
+//! A folder that was copied, or restored from a backup, has a state that speaks of another folder: of files that may not have come along,
+//! in the name of a client that may be running. So the state holds the birthmark of the directory that it was made in, which no copy has,
+//! and means nothing elsewhere. A folder that was renamed is the same folder.
+//!
 //! A folder may have a million paths, so what one takes counts: at most 120 bytes for its base and the handle of its path, 4 to 6 for each
 //! of two orders (by path, and by content or inode), and on the heap the path's bytes with 16 of counters and some 16 of the allocator's.
 //! 165, then, beyond the name.
@@ -14,7 +18,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use super::folder::STATE;
 use crate::disk::{
     Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
 };
@@ -34,6 +37,7 @@ const FORGET: u8 = 3;
 const CURSOR: u8 = 4;
 const RULES: u8 = 5;
 const ABSENT: u8 = 6;
+const HOME: u8 = 7;
 
 /// The version of a path that client and server last had in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,8 @@ impl Base {
 #[derive(Debug)]
 pub(super) struct State {
     client_id: String,
+    /// The birthmark of the private directory that this was written in.
+    home: String,
     bases: Catalog<Base>,
     /// Bases of paths that were seen absent since: evidence for a delete there, but not against the same content if it is back here.
     absent: BTreeSet<Path>,
@@ -81,6 +87,15 @@ pub(super) struct State {
     flush: Flush,
 }
 
+/// Where a state was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Here, or there was none.
+    Original,
+    /// In another folder, of which this one is a copy.
+    Copy,
+}
+
 /// Whether to wait for the disk.
 #[derive(Clone, Debug)]
 pub(super) enum Flush {
@@ -91,14 +106,21 @@ pub(super) enum Flush {
 }
 
 impl State {
-    /// Reads the state of a folder, or begins a new one. Says what was found; after damage the state is empty.
+    /// Reads the state of a folder, or begins a new one. Says what was found, and where it was made; after damage, and in a copy, the state
+    /// is empty.
     ///
     /// # Errors
     /// What the file system says.
-    pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
+    pub(super) fn open(
+        private: Root,
+        flush: Flush,
+        new_client_id: &str,
+    ) -> io::Result<(State, Found, Place)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, Catalog::new(), None, None);
         let mut absent = BTreeSet::new();
-        let name = Path::new(STATE).expect("a plain name is a path");
+        let here = private.birthmark()?;
+        let mut home = None;
+        let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
                 client_id = Some(id);
@@ -126,9 +148,15 @@ impl State {
                 rules = Some(digest);
                 Ok(())
             }
+            Record::Home(birthmark) => {
+                home = Some(birthmark);
+                Ok(())
+            }
         })?;
-        // Without its first record a state means nothing, not even the bases in it.
-        if matches!(found, Found::Damaged(_)) || client_id.is_none() {
+        let place =
+            if home.as_ref().is_some_and(|home| *home != here) { Place::Copy } else { Place::Original };
+        // Without its first records a state means nothing, not even the bases in it.
+        if matches!(found, Found::Damaged(_)) || home.as_ref() != Some(&here) {
             (client_id, bases, cursor, rules) = (None, Catalog::new(), None, None);
             absent.clear();
         }
@@ -138,6 +166,7 @@ impl State {
         let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
         let mut state = State {
             client_id,
+            home: here,
             bases,
             absent,
             cursor,
@@ -154,7 +183,7 @@ impl State {
         if is_new {
             state.rewrite()?;
         }
-        Ok((state, found))
+        Ok((state, found, place))
     }
 
     /// Random id of this folder as a client, made once.
@@ -356,7 +385,7 @@ impl State {
         if let Flush::Durable(root) = &self.flush {
             root.sync_all()?;
         }
-        let client = std::iter::once(Record::Client(self.client_id.clone()));
+        let client = [Record::Client(self.client_id.clone()), Record::Home(self.home.clone())].into_iter();
         let bases = self.bases.iter().map(|(path, base)| Record::Base(path.clone(), *base));
         let cursor = std::iter::once(Record::Cursor(self.cursor));
         let rules = self.rules.into_iter().map(Record::Rules);
@@ -391,6 +420,11 @@ enum Record {
     Absent(Path),
     Cursor(Option<Cursor>),
     Rules(Hash),
+    Home(String),
+}
+
+fn text(from: &mut Unpacker<'_>) -> Result<String, PackError> {
+    String::from_utf8(from.bytes()?.to_vec()).map_err(|_| PackError)
 }
 
 impl Record {
@@ -431,13 +465,18 @@ impl Record {
                 out.bytes(&digest.0);
                 out
             }
+            Record::Home(birthmark) => {
+                let mut out = Packer::new(HOME);
+                out.bytes(birthmark.as_bytes());
+                out
+            }
         }
     }
 
     fn decode(bytes: &[u8]) -> Result<Record, PackError> {
         let (tag, mut from) = Unpacker::new(bytes)?;
         let record = match tag {
-            CLIENT => Record::Client(String::from_utf8(from.bytes()?.to_vec()).map_err(|_| PackError)?),
+            CLIENT => Record::Client(text(&mut from)?),
             BASE => Record::Base(
                 unpack_path(&mut from)?,
                 Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)?, seq: from.u64()? },
@@ -447,6 +486,7 @@ impl Record {
             CURSOR if from.is_empty() => Record::Cursor(None),
             CURSOR => Record::Cursor(Some(Cursor { epoch: Epoch(from.u64()?), seq: from.u64()? })),
             RULES => Record::Rules(Hash(from.bytes()?.try_into().map_err(|_| PackError)?)),
+            HOME => Record::Home(text(&mut from)?),
             _ => return Err(PackError),
         };
         from.end()?;
@@ -462,7 +502,9 @@ mod tests {
 
     fn open(scratch: &Scratch) -> (State, Found) {
         let root = Root::open(scratch.path()).unwrap();
-        State::open(root, Flush::Never, "new-id").unwrap()
+        let (state, found, place) = State::open(root, Flush::Never, "new-id").unwrap();
+        assert_eq!(place, Place::Original);
+        (state, found)
     }
 
     fn base(size: u64) -> Base {
@@ -498,7 +540,7 @@ mod tests {
             assert!(!state.is_dirty());
         }
         let root = Root::open(scratch.path()).unwrap();
-        let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
+        let (state, found, _) = State::open(root, Flush::Never, "another-id").unwrap();
         assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
         assert!(state.bases().iter().eq([(&path("b"), &base(2))]));
         assert!(state.was_absent(&path("b")) && !state.was_absent(&path("a")));
@@ -573,6 +615,38 @@ mod tests {
         }
         std::fs::write(&file, b"").unwrap();
         assert!(matches!(open(&scratch).1, Found::Damaged(0)));
+    }
+
+    #[test]
+    fn a_copy_is_somebody_else_who_knows_nothing() {
+        let scratch = Scratch::new();
+        let birthmark = |scratch: &Scratch| Root::open(scratch.path()).unwrap().birthmark().unwrap();
+        // Directories that are made within one tick of the clock are born at the same time.
+        let mut copies = std::iter::repeat_with(Scratch::new);
+        let copy = copies.find(|copy| birthmark(copy) != birthmark(&scratch)).unwrap();
+        let open_as = |scratch: &Scratch, id: &str| {
+            let (state, _, place) =
+                State::open(Root::open(scratch.path()).unwrap(), Flush::Never, id).unwrap();
+            (state, place)
+        };
+        {
+            let (mut state, _) = open_as(&scratch, "original");
+            state.remember(&path("a"), base(1));
+            state.set_cursor(Some(Cursor { epoch: Epoch(7), seq: 1 }));
+            state.set_rules(Hash([3; 32]));
+            state.mark_absent(&path("a"));
+            state.flush().unwrap();
+        }
+        std::fs::copy(scratch.path().join("state"), copy.path().join("state")).unwrap();
+        let (original, place) = open_as(&scratch, "new");
+        assert_eq!((original.client_id(), original.bases().len(), place), ("original", 1, Place::Original));
+        // The first time may be followed by a crash before anything is flushed.
+        for (id, expected) in [("copy", Place::Copy), ("another", Place::Original)] {
+            let (state, place) = open_as(&copy, id);
+            assert_eq!((state.client_id(), place), ("copy", expected));
+            assert_eq!((state.bases().len(), state.cursor(), state.rules()), (0, None, None));
+            assert!(!state.was_absent(&path("a")));
+        }
     }
 
     #[test]

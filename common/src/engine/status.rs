@@ -11,9 +11,8 @@ use std::io::{self, Read, Write};
 use std::path::Path as OsPath;
 use std::sync::Arc;
 
-use super::folder::is_in_use;
 use super::track::Problem;
-use crate::disk::{PRIVATE_DIRECTORY, RenameMode, Root};
+use crate::disk::{Lock, PRIVATE_DIRECTORY, RenameMode, Root};
 use crate::limits::JSON_VALUE_BYTES;
 use crate::protocol::{Cursor, path_to_wire};
 use crate::tree::Path;
@@ -59,7 +58,8 @@ impl StatusFile {
         StatusFile { private, shown: Vec::new() }
     }
 
-    /// Writes the status, if it says something else than before. That it can't be written keeps nobody from syncing.
+    /// Writes the status, if it says something else than before. That it can't be written keeps nobody from syncing; but then the old one
+    /// has to go, as it may say `idle`.
     pub(super) fn show(
         &mut self,
         phase: Phase,
@@ -70,9 +70,15 @@ impl StatusFile {
         polling: Option<&str>,
     ) {
         let document = document(phase, cursor, pending, conflicts, problems, polling);
-        if document != self.shown && self.write(&document).is_ok() {
-            self.shown = document;
+        if document == self.shown {
+            return;
         }
+        let written = self.write(&document).or_else(|_| {
+            // On a full disk this makes room as well.
+            self.private.remove_file(&file_name("status"))?;
+            self.write(&document)
+        });
+        self.shown = if written.is_ok() { document } else { Vec::new() };
     }
 
     fn write(&self, document: &[u8]) -> io::Result<()> {
@@ -132,7 +138,7 @@ pub fn read_status(directory: &OsPath) -> io::Result<Value> {
         true => {
             let private = root.sub_root(PRIVATE_DIRECTORY)?;
             // In this order: a client that starts in between has not written anything yet.
-            let is_running = is_in_use(&private);
+            let is_running = Lock::is_held(&private);
             (read_members(&private)?, is_running)
         }
         false => (never_synced(), false),
@@ -154,10 +160,8 @@ fn read_members(private: &Root) -> io::Result<Vec<(String, Value)>> {
     file.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
     match json::parse(&text) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the status file is damaged; a client that runs makes a new one",
-        )),
+        // It is not flushed, so a power cut may leave it empty. A client that runs makes a new one.
+        _ => Ok(never_synced()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!     ask control for the head of the list -> connect -> POST /sync ---- list pieces ---->  (a thread of its own, while it lasts)
 //!                                                            <---- events ----------------
-//!     lost: tell control, pause (twice as long each time, with jitter), again
+//!     lost: tell control, rest (longer each time, or as long as was asked for), again
 //! ```
 //!
 //! List and events flow at the same time: the server answers items as they come, so whoever sends a long list without reading would end
@@ -17,17 +17,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::folder::random_u64;
+use super::backoff::pause;
 use super::message::{Loss, Message, Stream};
-use crate::limits::{
-    ANSWER_DEADLINE, CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL,
-    THREAD_PATIENCE,
-};
+use super::transfer::not_ours;
+use crate::limits::{CONNECT_TIMEOUT, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE};
 use crate::net::body::{Body, Pace};
 use crate::net::client::open;
 use crate::net::conn::Conn;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::error::NetError;
 use crate::net::transport::Transport;
 use crate::protocol::{Cursor, Event, ListHead, Problem, VERSION_NAME, encode_list_head, encode_list_tail};
 use crate::threads::{join_until, lock, spawn};
@@ -35,6 +34,7 @@ use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::response_framing;
 use crate::wire::http::head::{Method, ResponseHead, encode_request, parse_response};
+use crate::wire::http::retry::retry_after;
 use crate::wire::sse;
 
 /// The running thread; dropped, it ends.
@@ -104,19 +104,19 @@ impl Drop for StreamThread {
 
 impl Caller {
     fn run(&self) {
-        let mut pause = RECONNECT_FIRST;
+        let mut losses = 0;
         while !self.is_stopped() {
             let Some(head) = self.ask_for_head() else { return };
             let began = Instant::now();
             let loss = self.session(&head);
+            let asked = if let Loss::Refused { after, .. } = &loss { *after } else { None };
             self.forget_transport();
             if self.is_stopped() || self.control.send(Message::Stream(Stream::Lost(loss))).is_err() {
                 return;
             }
             // A session that lasted was not a failure to connect.
-            pause = if RECONNECT_LONGEST < began.elapsed() { RECONNECT_FIRST } else { pause };
-            self.pause(jitter(pause));
-            pause = (pause * 2).min(RECONNECT_LONGEST);
+            losses = if RECONNECT_LONGEST < began.elapsed() { 1 } else { losses + 1 };
+            self.rest(pause(losses, RECONNECT_LONGEST, asked));
         }
     }
 
@@ -134,7 +134,7 @@ impl Caller {
         *lock(&self.shared.transport) = None;
     }
 
-    fn pause(&self, time: Duration) {
+    fn rest(&self, time: Duration) {
         let guard = lock(&self.shared.pausing);
         let stopped = |_: &mut ()| !self.is_stopped();
         drop(
@@ -215,10 +215,10 @@ impl Caller {
     }
 
     fn listen(&self, conn: &mut Conn) -> Loss {
-        let head = match conn.read_head(parse_response, Deadline::after(ANSWER_DEADLINE)) {
+        let head = match conn.read_head(parse_response, Deadline::after(STREAM_STALL)) {
             Ok(Some(head)) => head,
-            Ok(None) => return Loss::Broken("the server closed the connection".into()),
-            Err(error) => return Loss::Broken(error.to_string()),
+            Ok(None) => return Loss::Broken(NetError::Closed.to_string()),
+            Err(error) => return Loss::Broken(NetError::from(error).to_string()),
         };
         let framing = match response_framing(Method::Post, &head) {
             Ok(framing) => framing,
@@ -285,21 +285,14 @@ fn refusal(head: &ResponseHead, body: &mut Body<'_>) -> Option<Loss> {
     }
     let mut text = Vec::new();
     let _ = body.take(SMALL_BODY_BYTES).read_to_end(&mut text);
-    let words = match Problem::parse(head.status, &text) {
-        Some(problem) => problem.detail,
-        None => format!("status {}", head.status),
-    };
-    Some(match head.status {
-        401 | 403 => Loss::NotAuthorised(words),
-        200 => {
-            Loss::Broken("the answer is no event stream; is this the address of a filesync server?".into())
-        }
-        _ => Loss::Broken(format!("the server refused to sync: {words}")),
+    let problem = Problem::parse(head.status, &text);
+    Some(match (head.status, problem) {
+        (401, Some(problem)) => Loss::NotAuthorised(problem.detail),
+        (401, None) => Loss::NotAuthorised("status 401".into()),
+        (_, Some(problem)) => Loss::Refused {
+            words: format!("the server refused to sync: {}", problem.detail),
+            after: retry_after(&head.fields),
+        },
+        (_, None) => Loss::Refused { words: not_ours(head.status), after: retry_after(&head.fields) },
     })
-}
-
-/// Between half of `time` and all of it, so that clients that lost the same server do not all come back in the same instant.
-fn jitter(time: Duration) -> Duration {
-    let random = random_u64().unwrap_or(0);
-    time / 2 + (time / 2).mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64)
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::backoff::pause;
 use super::job::There;
 use super::state::Base;
 use crate::disk::{Fingerprint, Stat};
+use crate::limits::RETRY_LONGEST;
 use crate::sync;
 use crate::tree::{Entry, Tag};
 
@@ -138,16 +140,12 @@ impl Track {
         self.plainly = false;
     }
 
-    /// It failed: when to try again. Twice as long after each failure, up to a minute.
-    pub(super) fn failed(&mut self, problem: Problem, now: Instant) -> Instant {
-        let pause = RETRY_FIRST.saturating_mul(1 << self.failures.min(12)).min(RETRY_LONGEST);
-        self.failures += 1;
+    /// It failed: when to try again, counted `from` then, and at the earliest after the time that was `asked` for.
+    pub(super) fn failed(&mut self, problem: Problem, from: Instant, asked: Option<Duration>) -> Instant {
+        self.failures = self.failures.saturating_add(1);
         self.problem = Some(problem);
-        let at = now + pause;
+        let at = from + pause(self.failures, RETRY_LONGEST, asked);
         self.retry_at = Some(at);
         at
     }
 }
-
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LONGEST: Duration = Duration::from_secs(60);

@@ -2,18 +2,24 @@
 //!
 //! Every change carries the version it was decided on as `If-Match` or `If-None-Match`, so a decision based on old news changes nothing:
 //! the server answers 412 with what it holds, and the path is decided anew. Content that was fetched is checked against the hash it was
-//! promised with, and flushed, before it takes its place.
+//! promised with before the publisher gets it.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
 use super::job::{Failure, FailureKind, Outcome, There};
 use super::local::set_meta;
+use super::message::Message;
 use super::progress::Progress;
+use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
-use crate::disk::{Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind,
+};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -24,12 +30,13 @@ use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
     ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::{self, conflict_path};
+use crate::sync::{self, conflict_original, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
+use crate::wire::http::retry::retry_after;
 use crate::wire::json;
 use crate::wire::sha256::{Hash, Sha256};
 
@@ -43,12 +50,16 @@ pub(super) struct Transfer<'a> {
     pub(super) client_name: &'a str,
     /// The history that seqs belong to.
     pub(super) epoch: Option<Epoch>,
-    /// Whether downloads are flushed before they are published.
+    /// What came of downloads that were cut.
+    pub(super) partials: &'a Arc<Partials>,
+    /// Hears that a transfer goes on which was cut.
+    pub(super) control: &'a SyncSender<Message>,
+    /// Whether content is flushed before it is published.
     pub(super) durable: bool,
 }
 
 /// All that an owner may do.
-const OWNERS: u16 = 0o700;
+pub(super) const OWNERS: u16 = 0o700;
 
 /// Either what came of a job, or why it failed.
 pub(super) type Tried = Result<Outcome, Failure>;
@@ -62,7 +73,6 @@ impl Transfer<'_> {
         print: Fingerprint,
         replacing: Option<sync::Base>,
     ) -> Tried {
-        let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
             // What is in it moves its times; its mode is what is sent.
@@ -73,6 +83,8 @@ impl Transfer<'_> {
         if !before.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(before));
         }
+        let offset = self.kept_there(path, &entry)?;
+        let fields = self.upload_fields(&entry, replacing, offset);
         let response = match entry.content {
             Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
             Content::Symlink { .. } => {
@@ -80,15 +92,13 @@ impl Transfer<'_> {
                 self.http.send(Method::Put, &target, &fields, RequestBody::Bytes(&link))
             }
             Content::File { size, .. } => {
-                let file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                let mut file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                file.seek(SeekFrom::Start(offset)).map_err(disk("read"))?;
                 let mut source =
                     Counted { inner: file, count: &self.progress.sent, stopping: &self.progress.stopping };
-                self.http.send(
-                    Method::Put,
-                    &target,
-                    &fields,
-                    RequestBody::Stream { length: size, source: &mut source },
-                )
+                let body = RequestBody::Stream { length: size - offset, source: &mut source };
+                let method = if offset == 0 { Method::Put } else { Method::Patch };
+                self.http.send(method, &target, &fields, body)
             }
         };
         let response = match response {
@@ -100,11 +110,20 @@ impl Transfer<'_> {
             other => other.map_err(network("upload"))?,
         };
         match response.head.status {
-            200..=299 => Ok(Outcome::Uploaded(Base { entry, print, seq: seq_of(&response, "upload")? })),
+            200..=299 => {
+                let seq = confirmed(&response, Some(entry.content), "upload")?;
+                Ok(Outcome::Uploaded(Base { entry, print, seq }))
+            }
             _ => match refusal(response, "upload")? {
-                // What was sent is not what was announced: the file changed in between.
+                // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
-                    Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+                    match self.folder.root.stat(path).map_err(disk("look at"))? {
+                        now if 0 < offset && now == before => Err(not_continued()),
+                        now => Ok(Outcome::LocalIs(now)),
+                    }
+                }
+                Problem { kind: ProblemKind::OffsetMismatch | ProblemKind::NotFound, .. } if 0 < offset => {
+                    Err(not_continued())
                 }
                 Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
                 problem => decided_elsewhere(problem, "upload"),
@@ -112,8 +131,12 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>) -> Fields {
+    /// The fields of an upload that begins at a byte: the first, or where one was cut.
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>, offset: u64) -> Fields {
         let mut fields = self.change_fields(replacing);
+        if 0 < offset {
+            fields = Transfer::rest_fields(fields, offset);
+        }
         fields.push(KIND_FIELD, entry.content.kind().word());
         fields.push(MODE_FIELD, mode_text(entry.meta.mode));
         fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
@@ -128,13 +151,18 @@ impl Transfer<'_> {
 
     /// The fields of every request that changes something: who asks, and what must be there, since when.
     pub(super) fn change_fields(&self, replacing: Option<sync::Base>) -> Fields {
-        let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
+        let fields = self.client_fields();
         let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
         let fields = fields.with("if-match", format!("\"{tag}\""));
         match (self.epoch, seq) {
             (Some(epoch), Some(seq)) => fields.with(BASE_FIELD, Cursor { epoch, seq }.to_string()),
             _ => fields,
         }
+    }
+
+    /// The field that says who asks.
+    pub(super) fn client_fields(&self) -> Fields {
+        Fields::new().with(CLIENT_FIELD, self.client_id)
     }
 
     /// Deletes on the server what is still absent here.
@@ -149,7 +177,10 @@ impl Transfer<'_> {
             .send(Method::Delete, &target, &fields, RequestBody::Empty)
             .map_err(network("delete"))?;
         match response.head.status {
-            200..=299 => Ok(Outcome::DeletedRemote { seq: Some(seq_of(&response, "delete on the server")?) }),
+            200..=299 => {
+                let seq = confirmed(&response, None, "delete on the server")?;
+                Ok(Outcome::DeletedRemote { seq: Some(seq) })
+            }
             _ => match refusal(response, "delete on the server")? {
                 Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { seq: None }),
                 Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
@@ -183,38 +214,33 @@ impl Transfer<'_> {
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
             200..=299 => {
-                let seq = seq_of(&response, "set metadata of")?;
+                let seq = confirmed(&response, Some(entry.content), "set metadata of")?;
                 Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
             }
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
 
-    /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: &There, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote.entry)?;
-        if expect != Expect::Absent {
-            staged.mark_as_taken().map_err(disk("rename"))?;
-        }
-        let _open = self.folder.open_doors(&[path]).map_err(disk("open the directories above"))?;
-        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
-        match staged.publish(path, expect).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) if is_closed(&remote.entry) => {
-                self.folder.root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
-                Ok(Outcome::Downloaded(remote.base(stat.print)))
-            }
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
-            DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
-                Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
-                    Ok(Outcome::NotEmptyHere)
-                }
-                now => Ok(Outcome::LocalIs(now)),
-            },
+    /// Fetches the server's version, to be put in the place of what is expected there.
+    pub(super) fn download(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+    ) -> Result<Worked, Failure> {
+        let (staged, file) = self.fetch(path, &remote.entry)?;
+        let ready = Ready { staged, expect, remote: *remote, from: None };
+        match file {
+            Some(file) => Ok(Worked::Staged(ready, file)),
+            None => put_in_place(self.folder, path, ready).map(Worked::Done),
         }
     }
 
-    /// Fetches the server's version under a conflict name.
+    /// Fetches the server's version under a conflict name, unless there is such a copy already.
     pub(super) fn fetch_aside(&mut self, path: &Path, remote: Entry) -> Tried {
+        if let Some(fetched) = self.earlier_copy(path, &remote).map_err(disk("look for copies of"))? {
+            return Ok(fetched);
+        }
         let time = super::local::now_for_names();
         for attempt in 1..=CONFLICT_ATTEMPTS {
             let copy = conflict_path(path, self.client_name, &time, attempt)
@@ -222,7 +248,10 @@ impl Transfer<'_> {
             if self.folder.root.stat(&copy).map_err(disk("look at"))?.is_some() {
                 continue;
             }
-            let staged = self.fetch(path, &remote)?;
+            let (staged, file) = self.fetch(path, &remote)?;
+            if let Some(file) = file.filter(|_| self.durable) {
+                file.sync_data().map_err(disk("flush"))?;
+            }
             let _open = self.folder.open_doors(&[&copy]).map_err(disk("open the directories above"))?;
             if let DiskOutcome::Done(stat) =
                 staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
@@ -233,32 +262,65 @@ impl Transfer<'_> {
         Err(disk("name a copy of")(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The server's version, complete, checked, flushed, in the staging directory.
-    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<Staged, Failure> {
+    /// A conflict copy of `path` that holds the server's version: it may have been fetched just before a crash, and every start would
+    /// leave another one otherwise.
+    fn earlier_copy(&self, path: &Path, remote: &Entry) -> io::Result<Option<Outcome>> {
+        let root = &self.folder.root;
+        for (name, stat) in root.list(path.parent().as_ref())? {
+            let Ok(copy) = Path::child(path.parent().as_ref(), &name) else { continue };
+            if conflict_original(&copy).as_ref() != Some(path) || stat.size != remote.content.size() {
+                continue;
+            }
+            if let Outcome::Hashed(found, print) = super::local::hash(root, &copy, &stat)?
+                && found.content == remote.content
+            {
+                return Ok(Some(Outcome::FetchedAside { copy, entry: found, print }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The server's version, complete and checked, in the staging directory; if it is a file, the descriptor to flush it by.
+    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<(Staged, Option<File>), Failure> {
         match remote.content {
             // One that its owner can't change could not be put in its place; it gets its mode there.
             Content::Directory => {
-                self.folder.stage.directory(remote.meta.mode | OWNERS).map_err(disk("make"))
+                let staged = self.folder.stage.directory(remote.meta.mode | OWNERS).map_err(disk("make"))?;
+                Ok((staged, None))
             }
             Content::Symlink { size, hash } => {
                 let mut target = Vec::new();
                 self.fetch_content(path, remote, size.min(LINK_BYTES as u64), hash, &mut target)?;
-                self.folder.stage.symlink(&target).map_err(disk("make"))
+                Ok((self.folder.stage.symlink(&target).map_err(disk("make"))?, None))
             }
             Content::File { size, hash } => {
-                let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                let mut content = NewContent::of(&file);
-                self.fetch_content(path, remote, size, hash, &mut content)?;
-                content.finish().map_err(disk("write"))?;
+                let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
+                    Some(complete) => complete,
+                    None => {
+                        self.check_room(size)?;
+                        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                        let mut content = NewContent::of(&file);
+                        self.fetch_content(path, remote, size, hash, &mut content)?;
+                        content.finish().map_err(disk("write"))?;
+                        (staged, file)
+                    }
+                };
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
-                self.settle(&file).map_err(disk("flush"))?;
-                Ok(staged)
+                Ok((staged, Some(file)))
             }
         }
     }
 
-    pub(super) fn settle(&self, file: &File) -> io::Result<()> {
-        if self.durable { file.sync_data() } else { Ok(()) }
+    /// What can't fit is not begun.
+    pub(super) fn check_room(&self, size: u64) -> Result<(), Failure> {
+        let free = self.folder.root.free_space().map_err(disk("look for room for"))?;
+        if size <= free {
+            return Ok(());
+        }
+        let words = format!(
+            "{size} bytes are needed here, and there is room for {free}; it comes when there is more"
+        );
+        Err(Failure::new("download", words, FailureKind::NoSpace))
     }
 
     fn fetch_content(
@@ -273,60 +335,72 @@ impl Transfer<'_> {
         let fields = Fields::new().with("if-match", remote.content.etag());
         let response =
             self.http.send(Method::Get, &target, &fields, RequestBody::Empty).map_err(network("download"))?;
+        if response.head.status == 200 && !names(&response, remote.content) {
+            return Err(from_elsewhere(&response, "download"));
+        }
         if response.head.status != 200 {
             let problem = refusal(response, "download")?;
-            return Err(failure(
+            return Err(Failure::new(
                 "download",
                 format!("the server says: {}", problem.detail),
                 FailureKind::Path,
             ));
         }
-        let mut source = Counted {
-            inner: response.body,
-            count: &self.progress.received,
-            stopping: &self.progress.stopping,
-        };
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
-        let mut received = 0;
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(failure(
-                        "download",
-                        format!("the connection broke: {error}"),
-                        FailureKind::Network,
-                    ));
-                }
-            };
-            received += count as u64;
-            if size < received {
-                return Err(failure(
-                    "download",
-                    "the server sends more than it announced",
-                    FailureKind::Path,
-                ));
-            }
-            hasher.update(&buffer[..count]);
-            out.write_all(&buffer[..count]).map_err(disk("write"))?;
-        }
+        let received = receive(response.body, self.progress, size, |bytes| {
+            hasher.update(bytes);
+            out.write_all(bytes)
+        })?;
         if received != size || hasher.finish() != hash {
-            return Err(failure(
-                "download",
-                "what came is not what the server announced; nothing was changed",
-                FailureKind::Path,
-            ));
+            return Err(unexpected_content());
         }
         Ok(())
     }
 }
 
-/// Whether it is a directory that its owner is kept out of.
-fn is_closed(entry: &Entry) -> bool {
-    entry.content == Content::Directory && entry.meta.mode & OWNERS != OWNERS
+/// Reads a body to its end, at most so many bytes, and hands it on piece by piece. How many there were.
+pub(super) fn receive(
+    body: impl Read,
+    progress: &Progress,
+    most: u64,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, Failure> {
+    let mut source = Counted { inner: body, count: &progress.received, stopping: &progress.stopping };
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut received = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok(received),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let words = format!("the connection broke: {error}");
+                return Err(Failure::new("download", words, FailureKind::Network));
+            }
+        };
+        received += count as u64;
+        if most < received {
+            return Err(Failure::new(
+                "download",
+                "the server sends more than it announced",
+                FailureKind::Path,
+            ));
+        }
+        take(&buffer[..count]).map_err(disk("write"))?;
+    }
+}
+
+pub(super) fn unexpected_content() -> Failure {
+    Failure::new(
+        "download",
+        "what came is not what the server announced; nothing was changed",
+        FailureKind::Path,
+    )
+}
+
+/// What was kept there is gone, or of no use: the next try starts over.
+fn not_continued() -> Failure {
+    Failure::new("upload", "the server can't continue it; it starts over", FailureKind::Moment)
 }
 
 /// Counts what passes through, for the progress line, and breaks off when the client is to stop.
@@ -347,39 +421,68 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Where a change that was made stands in the history.
-pub(super) fn seq_of(response: &Response<'_>, operation: &'static str) -> Result<u64, Failure> {
+/// Where a change stands in the box's history, if the server says that it made it. A success that does not say so, and does not name the
+/// content that is there now, is somebody else's: nothing may follow from it.
+pub(super) fn confirmed(
+    response: &Response<'_>,
+    now: Option<Content>,
+    operation: &'static str,
+) -> Result<u64, Failure> {
     let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
-    let error = "the answer does not say where the change stands; is this the address of a filesync server?";
-    cursor.map(|cursor| cursor.seq).ok_or_else(|| failure(operation, error, FailureKind::Path))
+    match cursor {
+        Some(cursor) if now.is_none_or(|now| names(response, now)) => Ok(cursor.seq),
+        _ => Err(from_elsewhere(response, operation)),
+    }
 }
 
-/// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.
+/// Whether an answer is about this content.
+pub(super) fn names(response: &Response<'_>, content: Content) -> bool {
+    response.head.fields.get("etag") == Some(content.etag().as_str())
+}
+
+/// For people: an answer with this status that no filesync server gives.
+pub(super) fn not_ours(status: u16) -> String {
+    let what = match status {
+        300..=399 => "the answer leads elsewhere",
+        429 | 502..=504 => "something on the way is busy or broken",
+        _ => "the answer is not that of a filesync server",
+    };
+    format!("{what} (status {status}); is the address right?")
+}
+
+/// A failure that says nothing about the path: a page of some proxy must not be taken for the server's word.
+pub(super) fn from_elsewhere(response: &Response<'_>, operation: &'static str) -> Failure {
+    let retry_after = retry_after(&response.head.fields);
+    Failure { retry_after, ..Failure::new(operation, not_ours(response.head.status), FailureKind::Network) }
+}
+
+/// What the server said when it refused. Only a document of ours counts.
 pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result<Problem, Failure> {
     let status = response.head.status;
+    let elsewhere = from_elsewhere(&response, operation);
     let mut body = Vec::new();
     let _ = response.body.take(SMALL_BODY_BYTES).read_to_end(&mut body);
-    let problem = Problem::parse(status, &body);
-    let words = problem.as_ref().map_or_else(|| format!("status {status}"), |problem| problem.detail.clone());
-    match status {
-        401 | 403 => Err(failure(operation, format!("not authorised: {words}"), FailureKind::NotAuthorised)),
-        413 | 507 => {
-            Err(failure(operation, format!("the server has no room: {words}"), FailureKind::NoSpace))
-        }
-        429 | 502..=504 => {
-            Err(failure(operation, format!("the server is busy: {words}"), FailureKind::Network))
-        }
-        _ => problem.ok_or_else(|| {
-            failure(operation, format!("the server answered with {words}"), FailureKind::Path)
-        }),
-    }
+    let Some(problem) = Problem::parse(status, &body) else {
+        // Whoever guards the way with a key of its own: trying again with the same one would not help.
+        let kind = if status == 401 { FailureKind::NotAuthorised } else { elsewhere.kind };
+        return Err(Failure { kind, ..elsewhere });
+    };
+    let (kind, words) = match problem.kind {
+        ProblemKind::Unauthorized => (FailureKind::NotAuthorised, "not authorised"),
+        ProblemKind::NoSpace => (FailureKind::NoSpace, "the server has no room"),
+        ProblemKind::Busy => (FailureKind::Moment, "the server is busy"),
+        ProblemKind::Http(408) => (FailureKind::Network, "the server waited in vain"),
+        _ => return Ok(problem),
+    };
+    let error = format!("{words}: {}", problem.detail);
+    Err(Failure { error, kind, ..elsewhere })
 }
 
 /// A refusal that tells what the server holds is news; any other is a failure.
 fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
     match problem.kind {
         ProblemKind::PreconditionFailed => Ok(Outcome::RemoteIs(problem.current)),
-        _ => Err(failure(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
+        _ => Err(Failure::new(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
     }
 }
 
@@ -387,34 +490,31 @@ fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
 pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
     match problem.kind {
         ProblemKind::Internal | ProblemKind::Busy => {
-            Err(failure("move", format!("the server says: {}", problem.detail), FailureKind::Path))
+            Err(Failure::new("move", format!("the server says: {}", problem.detail), FailureKind::Path))
         }
         _ => Ok(other_way),
     }
-}
-
-fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
-    Failure { operation, error: error.into(), kind }
 }
 
 /// For `map_err`: an error of the local disk.
 pub(super) fn disk(operation: &'static str) -> impl Fn(io::Error) -> Failure {
     move |error| {
         let kind = match error.raw_os_error() {
-            Some(errno::ENOSPC | errno::EDQUOT) => FailureKind::NoSpace,
+            Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => FailureKind::NoSpace,
             _ => FailureKind::Path,
         };
-        failure(operation, error.to_string(), kind)
+        Failure::new(operation, error.to_string(), kind)
     }
 }
 
 pub(super) fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
-    move |error| failure(operation, error.to_string(), FailureKind::Network)
+    move |error| Failure::new(operation, error.to_string(), FailureKind::Network)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::mpsc::sync_channel;
 
     use super::*;
     use crate::disk::scratch::Scratch;
@@ -429,8 +529,12 @@ mod tests {
         let path = Path::new(b"d").unwrap();
         let stat = folder.root.stat(&path).unwrap().unwrap();
         let mut http = HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None);
+        let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
+        let (control, _messages) = sync_channel(1);
         let mut transfer = Transfer {
             folder: &folder,
+            partials: &partials,
+            control: &control,
             http: &mut http,
             progress: &Progress::default(),
             client_id: "me",

@@ -13,7 +13,7 @@
 
 use super::deadline::Deadline;
 use super::transport::{Link, Transport, is_timeout};
-use crate::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, WRITE_STALL};
+use crate::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, UNCONFIRMED_LONGEST, WRITE_STALL};
 use crate::wire::http::head::HeadError;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -106,6 +106,7 @@ impl Conn {
         let link = Link::new(transport.into());
         link.transport.set_prompt()?;
         link.transport.set_write_timeout(WRITE_STALL)?;
+        link.transport.set_unconfirmed_timeout(UNCONFIRMED_LONGEST)?;
         let buffer = vec![0; CONN_BUFFER_BYTES].into_boxed_slice();
         Ok(Conn { link, buffer, start: 0, end: 0, position: Position::BetweenMessages })
     }

@@ -13,13 +13,17 @@ use super::conn::Conn;
 use super::deadline::Deadline;
 use super::error::NetError;
 use super::transport::is_timeout;
-use crate::limits::{ANSWER_DEADLINE, CONTINUE_WAIT, COPY_BUFFER_BYTES, DRAIN_TIME, EARLY_ANSWER_BYTES};
+use crate::limits::{
+    ANSWER_DEADLINE, CONTINUE_WAIT, COPY_BUFFER_BYTES, COPY_DEADLINE, DRAIN_TIME, EARLY_ANSWER_BYTES,
+    FLUSH_RATE_MIN,
+};
 use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::{Framing, response_framing};
 use crate::wire::http::head::{HeadError, Method, ResponseHead, parse_response};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read};
+use std::time::Duration;
 
 /// For an answer that switches protocols.
 const NOT_ASKED_FOR: HeadError = HeadError::BadField { name: "upgrade", reason: "nobody asked for one" };
@@ -82,13 +86,15 @@ pub(super) struct Live {
     pub(super) conn: Conn,
     /// Requests written whose answers weren't read.
     in_flight: usize,
+    /// Bytes written since an answer was last waited for.
+    unanswered: u64,
     /// Whether nothing can be sent any more: one side has said so, or a request was left incomplete.
     closing: bool,
 }
 
 impl Live {
     pub(super) fn new(conn: Conn) -> Live {
-        Live { conn, in_flight: 0, closing: false }
+        Live { conn, in_flight: 0, unanswered: 0, closing: false }
     }
 
     /// Whether another request may be sent. Also looks for an end that came while the connection was idle.
@@ -185,7 +191,7 @@ impl Live {
         if !self.conn.is_between_messages() {
             return Err(NetError::Closed);
         }
-        let deadline = Deadline::after(ANSWER_DEADLINE);
+        let deadline = Deadline::after(patience(method, std::mem::take(&mut self.unanswered)));
         let head = loop {
             let head = self.conn.read_head(parse_response, deadline)?.ok_or(NetError::Closed)?;
             match head.status {
@@ -276,6 +282,7 @@ impl Upload<'_> {
         }
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         self.unwatched += bytes as u64;
+        self.live.unanswered += bytes as u64;
         match self.live.conn.write_parts(parts) {
             Ok(()) => Ok(Flow::GoOn),
             Err(error) if self.watching => self.live.answer_despite(error),
@@ -304,11 +311,32 @@ impl Upload<'_> {
     }
 }
 
+/// How long an answer may take: the server answers when what it was sent is on its disk.
+fn patience(method: Method, sent: u64) -> Duration {
+    let least = if matches!(method, Method::Copy | Method::Move) { COPY_DEADLINE } else { ANSWER_DEADLINE };
+    least + Duration::from_secs(sent / FLUSH_RATE_MIN)
+}
+
 fn read_some<R: Read + ?Sized>(source: &mut R, buffer: &mut [u8]) -> Result<usize, NetError> {
     loop {
         match source.read(buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result.map_err(NetError::Source),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_noticed_and_a_slow_disk_is_waited_for() {
+        let silent = Duration::from_secs(45);
+        for method in [Method::Get, Method::Put, Method::Delete, Method::Patch] {
+            assert_eq!(patience(method, 1000), silent);
+        }
+        assert_eq!(patience(Method::Put, 100 * FLUSH_RATE_MIN), silent + Duration::from_secs(100));
+        assert!(silent < patience(Method::Copy, 0));
     }
 }

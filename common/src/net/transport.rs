@@ -9,8 +9,10 @@
 //! - A read that times out says `WouldBlock` on Unix and `TimedOut` elsewhere. To callers both are `TimedOut`.
 
 use super::deadline::Deadline;
+use crate::sys::socket::set_user_timeout;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A stream of bytes in both directions.
@@ -53,6 +55,13 @@ impl Transport {
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Transport::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+        }
+    }
+
+    /// How long what was written may wait for the peer's system to confirm it, before the connection counts as broken.
+    pub fn set_unconfirmed_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => set_user_timeout(stream.as_fd(), timeout),
         }
     }
 

@@ -181,7 +181,10 @@ pub(super) fn remote_members(json: &mut Writer, remote: &RemoteEntry) {
 /// Reads what [`remote_members`] writes.
 pub(super) fn remote(object: &Value) -> Result<RemoteEntry, ProtocolError> {
     let deleted = object.get("deleted").and_then(Value::as_bool).unwrap_or(false);
-    let Some(change) = seq(object, "seq")? else { return broken("seq is missing") };
+    // The history begins after 0.
+    let Some(change) = seq(object, "seq")?.filter(|seq| 0 < *seq) else {
+        return broken("seq is missing, or no number from 1 on");
+    };
     let since = seq(object, "since")?.unwrap_or(change);
     if change < since {
         return broken("since is later than seq");
@@ -284,6 +287,7 @@ mod tests {
                 format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":1.5,\"hash\":\"{hash}\",\"seq\":1}}"),
             ),
             ("download", "{\"path\":\"a\",\"deleted\":true,\"seq\":1}".into()),
+            ("delete", "{\"path\":\"a\",\"deleted\":true,\"seq\":0}".into()),
             ("delete", "{\"path\":\"a\",\"deleted\":true,\"seq\":1,\"since\":2}".into()),
             ("delete", "{\"path\":\"a\",\"kind\":\"dir\",\"seq\":1}".into()),
             ("delete", "{\"path\":\".filesync/key\",\"deleted\":true,\"seq\":1}".into()),

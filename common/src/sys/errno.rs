@@ -23,6 +23,8 @@ pub const EINVAL: i32 = 22;
 pub const ENFILE: i32 = 23;
 /// The process has no file descriptor left, or the user no inotify instance.
 pub const EMFILE: i32 = 24;
+/// The file would be larger than the file system, or this process, may make it.
+pub const EFBIG: i32 = 27;
 /// The device is full; from inotify: the user may have no more watches.
 pub const ENOSPC: i32 = 28;
 /// The file system is mounted read-only.

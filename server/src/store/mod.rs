@@ -30,7 +30,7 @@ mod verify;
 mod watch;
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -41,7 +41,10 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Root, Stage, Staged, Stat};
+use common::disk::{
+    Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials, Root, Stage, Staged,
+    Stat,
+};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
@@ -75,7 +78,7 @@ pub(crate) struct Store {
     changes: SyncSender<Message>,
     threads: Mutex<Threads>,
     /// Held as long as the store is there.
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug, Default)]
@@ -87,8 +90,8 @@ struct Threads {
 /// Why a box can't be opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// Another server is at work in it.
-    InUse(PathBuf),
+    /// This process is at work in it.
+    InUse(PathBuf, Holder),
     /// So many of so many entries are missing.
     Held { path: PathBuf, lost: usize, entries: usize },
     /// It was moved or unmounted while it was being opened.
@@ -133,17 +136,20 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(at("cannot make the box"))?;
         let root = Arc::new(Root::open(dir).map_err(at("cannot open the box"))?);
         let private = root.sub_root(PRIVATE_DIRECTORY).map_err(at("cannot open .filesync in the box"))?;
-        let lock = lock_box(&private)?;
+        let lock = Lock::take(&private).map_err(|error| not_locked(&private, error))?;
         let run = recover::random().map_err(at("cannot get random numbers for the box"))?;
         let stage =
             Stage::open(root.clone(), &private, run).map_err(at("cannot open the staging of the box"))?;
         let (book, index) =
             recover::recover(&root, &private, &stage, log).map_err(at("cannot recover the box"))?;
+        let partials = Partials::open(&private, stage.clone(), options.fsync)
+            .map_err(at("cannot open what is kept of uploads to the box"))?;
         let shared = Arc::new(Shared {
             index: RwLock::new(index),
             root,
             private,
             stage,
+            partials,
             hub,
             log,
             looker: OnceLock::new(),
@@ -193,6 +199,11 @@ impl Store {
     /// Where new content is written before it is submitted.
     pub(crate) fn stage(&self) -> &Arc<Stage> {
         &self.shared.stage
+    }
+
+    /// What came of uploads that were cut.
+    pub(crate) fn partials(&self) -> &Arc<Partials> {
+        &self.shared.partials
     }
 
     /// The folder.
@@ -309,44 +320,19 @@ impl Drop for Store {
     }
 }
 
-/// The kernel frees the lock when the process ends, however it ends.
-fn lock_box(private: &Root) -> Result<File, OpenError> {
-    let name = lock_name();
-    let file = match private.open_write(&name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => private.create_new(&name, 0o600),
-        result => result,
-    };
-    lock_file(private, file)
-}
-
-/// The same, but writes nothing: a box that no server has ever locked is in use by none.
-fn lock_existing(private: &Root) -> Result<Option<File>, OpenError> {
-    match private.open_file(&lock_name()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => lock_file(private, file).map(Some),
-    }
-}
-
-fn lock_name() -> Path {
-    Path::new(b"lock").expect("a plain name is a path")
-}
-
-fn lock_file(private: &Root, file: io::Result<File>) -> Result<File, OpenError> {
+fn not_locked(private: &Root, error: LockError) -> OpenError {
     let path = private.path().to_owned();
-    let disk = |error| OpenError::Disk { what: format!("cannot lock {}", path.display()), error };
-    let file = file.map_err(disk)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path)),
-        Err(TryLockError::Error(error)) => Err(disk(error)),
+    match error {
+        LockError::Held(holder) => OpenError::InUse(path, holder),
+        LockError::Io(error) => OpenError::Disk { what: format!("cannot lock {}", path.display()), error },
     }
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::InUse(path) => {
-                write!(f, "another server is at work in {}; stop it, or choose another --box", path.display())
+            OpenError::InUse(path, holder) => {
+                write!(f, "{holder} is at work in {}; stop it, or choose another --box", path.display())
             }
             OpenError::Held { path, lost, entries } => write!(
                 f,

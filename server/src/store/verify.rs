@@ -5,14 +5,14 @@
 
 use std::io;
 
-use common::disk::{Found, Journal, PRIVATE_DIRECTORY, Root, Stat, StatKind};
+use common::disk::{Found, Journal, Lock, PRIVATE_DIRECTORY, Root, Stat, StatKind};
 use common::tree::{Entry, Kind, Path};
 
 use super::index::Index;
 use super::look::{self, Reading, has_mode};
 use super::records::MAGIC;
 use super::replay::{Redo, Replay, Replayed};
-use super::{OpenError, lock_existing};
+use super::{OpenError, not_locked};
 
 /// How a path differs.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(crate) fn verify(
         return Err(at("find a box in")(error));
     }
     let private = root.sub_root(PRIVATE_DIRECTORY).map_err(at("open .filesync in"))?;
-    let _lock = lock_existing(&private)?;
+    let _lock = Lock::take_existing(&private).map_err(|error| not_locked(&private, error))?;
     let Replayed { index, open, moves, .. } = replay(&private).map_err(at("read the journal of"))?;
     // That a delete was finished is written nowhere; one that was not leaves something that is unknown.
     let puts = open.values().filter(|open| matches!(open.redo, Redo::Put(_))).count();

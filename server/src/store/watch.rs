@@ -235,6 +235,7 @@ impl Watcher {
 
     fn scanned(&mut self) -> Flow {
         self.renamed.forget_table();
+        self.shared.partials.expire();
         let Some(first) = self.first.take() else { return GO_ON };
         let (lost, entries) = (first.lost.len(), read(&self.shared.index).live() as usize);
         if is_mass_deletion(lost, entries) && !first.force {

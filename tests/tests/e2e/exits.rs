@@ -86,7 +86,8 @@ fn a_folder_in_use() {
             .args(["--server", &world.server.url(), "--once"])
             .arg("--token-file")
             .arg(world.server.key_file());
-        run(command.arg(&world.b.folder)).expect_code(8).expect_words(&["beta"]);
+        let holder = format!("process {} ({})", world.b.process().pid(), world.b.kind.program());
+        run(command.arg(&world.b.folder)).expect_code(8).expect_words(&["beta", &holder]);
     }
     // Whoever is killed leaves nothing behind that would keep the next one out.
     world.b.kill();
@@ -196,7 +197,11 @@ fn a_box_in_use() {
     let mut world = World::new();
     let mut second = program("server");
     second.args(["--listen", "127.0.0.1:0", "--box"]).arg(&world.server.folder);
-    run(&mut second).expect_code(8).expect_words(&["box"]);
+    let holder = format!("process {} (server)", world.server.process().pid());
+    run(&mut second).expect_code(8).expect_words(&["box", &holder]);
+    run(program("server").arg("verify").arg("--box").arg(&world.server.folder))
+        .expect_code(8)
+        .expect_words(&[&holder]);
     world.server.kill();
     world.server.start();
 }
@@ -241,6 +246,12 @@ fn status_for_people_and_programs() {
     world.b.wait_for_state("idle");
     world.b.kill();
     assert_eq!(world.b.status().get("state").text(), "stopped", "even a client that was killed");
+    fs::write(world.b.at(".filesync/status"), "").unwrap();
+    assert_eq!(
+        world.b.status().get("state").text(),
+        "stopped",
+        "even after a power cut, which leaves nothing"
+    );
 }
 
 #[test]

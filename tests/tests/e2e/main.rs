@@ -3,7 +3,7 @@
 //! One binary with a module for each concern. Try not to add more binaries: each would be linked, and would start its own set of threads.
 //!
 //! The programs are looked for in `FILESYNC_BIN_DIR`, or else where `cargo build --offline` at the top of the repository puts them.
-//! With `FILESYNC_FULL=1` the tests of module `big` work with the sizes that filesync is made for instead of modest ones.
+//! With `FILESYNC_FULL=1` the tests work with the sizes and the times that filesync is made for instead of modest ones.
 
 /// What all tests stand on: processes, folders, raw HTTP, and waiting.
 mod harness;
@@ -14,13 +14,19 @@ mod architecture;
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
+/// Programs that are killed at any system call, or whose calls fail, and power cuts.
+mod faults;
 /// Random histories: users, faults, and an oracle that knows what may not be lost.
 mod histories;
 /// The server as any HTTP client sees it, well-meaning or not.
 mod http;
+/// Networks and servers that misbehave, between a real client and what it talks to.
+mod network;
 /// The dialect of the clients that filesync follows, byte for byte.
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// Transfers that are cut, and go on.
+mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Control, Inner, Link};
 use crate::disk::scratch::Scratch;
-use crate::disk::{Fingerprint, Mode, Observation, Observer};
+use crate::disk::{Fingerprint, Mode, Observation, Observer, Partials};
 use crate::engine::folder::Folder;
 use crate::engine::job::{Done, Failure, FailureKind, Job, Outcome, Task};
 use crate::engine::local;
@@ -82,7 +82,8 @@ impl Bench {
             durable: false,
         };
         let folder = Arc::new(Folder::open(&options.directory).unwrap());
-        let (state, _) = State::open(folder.private.try_clone().unwrap(), Flush::Never, "me").unwrap();
+        let (state, ..) = State::open(folder.private.try_clone().unwrap(), Flush::Never, "me").unwrap();
+        let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
         let (pool, jobs) = Pool::of_a_test(WORKERS);
         let deaf = |_| ControlFlow::Continue(());
         let observer =
@@ -99,6 +100,7 @@ impl Bench {
             folder,
             state,
             pool,
+            partials,
         };
         let mut bench = Bench { control, jobs, waiting: Vec::new(), seq: 0, _observer: observer, scratch };
         bench.control.apply_rules();
@@ -244,8 +246,7 @@ impl Bench {
 
     /// The request was sent, and its answer never came.
     pub(super) fn lose(&mut self, job: Job) {
-        let (operation, error) = ("send", "no answer".to_owned());
-        self.done(job, Outcome::Failed(Failure { operation, error, kind: FailureKind::Network }));
+        self.done(job, Outcome::Failed(Failure::new("send", "no answer", FailureKind::Network)));
     }
 
     /// The server has taken an upload, by a change with this number.

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use super::Control;
+use super::remote::ONCE_LOSSES;
 use super::rules::COPY_IGNORED;
+use super::{Control, ONCE_FAILURES};
 use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
 use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
 use crate::engine::report::{Report, Side};
+use crate::engine::resume::Resumed;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote};
 use crate::protocol::RemoteEntry;
@@ -15,7 +17,9 @@ use crate::tree::{Entry, Path};
 
 impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
-        self.inner.free_workers += 1;
+        if done.is_answer() {
+            self.inner.line.works();
+        }
         self.inner.heard += 1;
         match self.is_ahead_of_news(&done) {
             true => self.inner.ahead.push(done),
@@ -97,6 +101,11 @@ impl Control {
         self.queue(path);
     }
 
+    pub(super) fn hear_resumed(&mut self, resumed: &Resumed) {
+        let Resumed { path, to, offset, size } = resumed;
+        self.reporter.report(&Report::Resumed { path, to: *to, offset: *offset, size: *size });
+    }
+
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {
         let base = self.base(path).copied();
         let is_back = self.state.was_absent(path);
@@ -174,9 +183,7 @@ impl Control {
                 self.queue(path);
             }
             Err(error) => {
-                let failure =
-                    Failure { operation: "look at", error: error.to_string(), kind: FailureKind::Path };
-                self.failed(path, failure);
+                self.failed(path, Failure::new("look at", error.to_string(), FailureKind::Path));
             }
         }
     }
@@ -228,9 +235,7 @@ impl Control {
         // If it is what was known, then it changed there and back; a moment later it is tried again.
         let is_unsettled = self.inner.tracks.get(path).is_some_and(|track| !track.queued);
         if is_unsettled {
-            let failure =
-                Failure { operation: "read", error: "it keeps changing".into(), kind: FailureKind::Network };
-            self.failed(path, failure);
+            self.failed(path, Failure::new("read", "it keeps changing", FailureKind::Moment));
         }
     }
 
@@ -251,8 +256,8 @@ impl Control {
                 }
             }
             Some(_) => {
-                let error = "the server answers about another path".to_owned();
-                self.failed(path, Failure { operation: "sync", error, kind: FailureKind::Path });
+                let error = "the server answers about another path";
+                self.failed(path, Failure::new("sync", error, FailureKind::Path));
             }
             // What it told since the request was judged stands: it had not yet looked at a change made by hand in the box.
             None if matches!(self.track(path).remote, Remote::Told { .. }) => self.failed(path, busy_there()),
@@ -264,24 +269,40 @@ impl Control {
     }
 
     pub(super) fn failed(&mut self, path: &Path, failure: Failure) {
-        if failure.kind == FailureKind::NotAuthorised {
-            return self.end(Ended::NotAuthorised(failure.error));
+        let now = Instant::now();
+        match failure.kind {
+            FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
+            FailureKind::Network => self.line_failed(&failure, now),
+            FailureKind::NoSpace => self.inner.no_space = true,
+            FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };
-        if failure.kind != FailureKind::Network {
+        // Whatever was not tried yet comes before what failed: else a few paths that always fail could keep all others waiting.
+        let from = self.inner.line.rests_until(now).unwrap_or(now);
+        let at = self.track(path).failed(problem.clone(), from, failure.retry_after);
+        self.inner.retries.insert((at, path.clone()));
+        // What a moment may change is said when it did not.
+        let is_lasting = match failure.kind {
+            FailureKind::Moment | FailureKind::Network => self.track(path).failures == ONCE_FAILURES,
+            _ => true,
+        };
+        if is_lasting {
             self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
         }
-        self.inner.no_space |= failure.kind == FailureKind::NoSpace;
-        let now = Instant::now();
-        let at = self.track(path).failed(problem, now);
-        self.inner.retries.insert((at, path.clone()));
         if failure.kind == FailureKind::Path {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
+        }
+    }
+
+    /// All requests rest for a while. A single pass does not try for ever.
+    fn line_failed(&mut self, failure: &Failure, now: Instant) {
+        self.inner.line.failed(now, failure.retry_after);
+        if self.options.once && ONCE_LOSSES <= self.inner.line.failures() {
+            self.end(Ended::Unreachable(failure.error.clone()));
         }
     }
 }
 
 fn busy_there() -> Failure {
-    let error = "the server is busy with it".to_owned();
-    Failure { operation: "sync", error, kind: FailureKind::Network }
+    Failure::new("sync", "the server is busy with it", FailureKind::Moment)
 }

@@ -5,15 +5,19 @@ use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote, Track};
+use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::protocol::{Cursor, Event, RemoteEntry};
 use crate::tree::{Path, Tag};
 
 /// With `--once`, the server may be unreachable so often before that is the outcome.
-const ONCE_LOSSES: u32 = 4;
+pub(super) const ONCE_LOSSES: u32 = 4;
 
 impl Control {
     pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
+        if self.inner.relisting && !matches!(event, Event::Hello(_)) {
+            // It answers a list that is not true any more. Its connection is about to end, and must not count as being in agreement.
+            return;
+        }
         match event {
             Event::Hello(cursor) => self.hear_hello(cursor),
             Event::Download(remote)
@@ -27,6 +31,8 @@ impl Control {
                 self.reporter.report(&Report::Synced { counts });
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
+                self.inner.line.works();
+                self.retry_all();
                 self.queue_all();
                 if let Some(cursor) = cursor {
                     // All that was before is told, or was not worth telling.
@@ -48,9 +54,6 @@ impl Control {
     }
 
     fn hear_cursor(&mut self, cursor: Cursor) {
-        if self.inner.relisting {
-            return;
-        }
         let is_forward =
             self.inner.received.is_none_or(|old| old.epoch != cursor.epoch || old.seq < cursor.seq);
         let is_this_history = self.state.cursor().is_none_or(|known| known.epoch == cursor.epoch);
@@ -62,6 +65,7 @@ impl Control {
 
     fn hear_hello(&mut self, now: Cursor) {
         self.inner.link = Link::Listing;
+        self.inner.offline = None;
         self.reporter.report(&Report::Connected);
         if self.inner.relisting {
             // The head of this connection's list was given away before the rules changed.
@@ -72,17 +76,17 @@ impl Control {
         }
         let begin = Some(Cursor { seq: 0, ..now });
         match self.state.cursor() {
-            None => {
-                self.state.set_cursor(begin);
-            }
-            // Another history, or an older one of the same name: what is known of it is worth nothing, and a base could delete.
-            Some(known) if known.epoch != now.epoch || now.seq < known.seq => {
+            Some(known) if known.epoch == now.epoch && known.seq <= now.seq => {}
+            None if self.state.bases().is_empty() => self.state.set_cursor(begin),
+            // Another history, or an older one of the same name, or, after some damage, nobody knows which: what is known of it is worth
+            // nothing, and a base could delete.
+            _ => {
                 self.start_over();
                 self.state.set_cursor(begin);
+                self.inner.relisting = true;
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }
-            Some(_) => {}
         }
     }
 
@@ -217,7 +221,8 @@ impl Control {
         self.enter_told_moves();
         match loss {
             Loss::NotAuthorised(words) => self.end(Ended::NotAuthorised(words.clone())),
-            Loss::Unreachable(words) | Loss::Broken(words) => {
+            Loss::Unreachable(words) | Loss::Broken(words) | Loss::Refused { words, .. } => {
+                self.inner.offline = Some(Problem { operation: "sync", error: words.clone() });
                 self.reporter.report(&Report::Offline { reason: words, first: self.inner.losses == 1 });
                 if self.options.once && ONCE_LOSSES <= self.inner.losses {
                     self.end(Ended::Unreachable(words.clone()));

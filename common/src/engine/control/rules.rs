@@ -144,7 +144,7 @@ impl Control {
             return self.leave(path, None);
         }
         let error = "the box holds something in it".to_owned();
-        self.failed(path, Failure { operation: "delete on the server", error, kind: FailureKind::Network });
+        self.failed(path, Failure::new("delete on the server", error, FailureKind::Moment));
     }
 
     /// The server lacks the directory above what was sent: it was kept here for what is ignored in it, or deleted there just now.
@@ -156,7 +156,7 @@ impl Control {
             }
             _ => {
                 let error = "the directory above is not on the server yet".to_owned();
-                self.failed(path, Failure { operation: "upload", error, kind: FailureKind::Network });
+                self.failed(path, Failure::new("upload", error, FailureKind::Moment));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
 
 use std::iter::successors;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::guard::Brake;
 use super::{Control, LOOK_AGAIN, Link};
@@ -17,6 +17,9 @@ use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
 use crate::tree::{Content, Kind, Path};
 
+/// When the line has rested, a path waits so much longer for each time that it failed.
+const AFTER_YOU: Duration = Duration::from_millis(1);
+
 impl Control {
     /// Puts a path in the queue, unless it is there.
     pub(super) fn queue(&mut self, path: &Path) {
@@ -25,6 +28,15 @@ impl Control {
         {
             track.queued = true;
             self.inner.ready.push_back(path.clone());
+        }
+    }
+
+    /// Nothing that failed has to wait any longer: how it stands has just become known.
+    pub(super) fn retry_all(&mut self) {
+        for (_, path) in std::mem::take(&mut self.inner.retries) {
+            if let Some(track) = self.inner.tracks.get_mut(&path) {
+                track.retry_at = None;
+            }
         }
     }
 
@@ -88,7 +100,14 @@ impl Control {
             Link::Offline => false,
         };
         let was_absent = self.state.was_absent(path);
-        match next_step(track, base.as_ref(), was_absent, self.options.direction, heard) {
+        let step = next_step(track, base.as_ref(), was_absent, self.options.direction, heard);
+        if let Step::Do(task) = &step
+            && task.needs_server()
+            && let Some(until) = self.inner.line.rests_until(Instant::now())
+        {
+            return self.wait_for_line(path, until);
+        }
+        match step {
             Step::Do(task @ (Task::DeleteLocal { .. } | Task::DeleteRemote { .. }))
                 if !self.options.dry_run =>
             {
@@ -96,6 +115,15 @@ impl Control {
             }
             step => self.take(path, step),
         }
+    }
+
+    /// Lets a path wait until the line to the server has rested. Whoever failed more often comes later, so that a few paths that always
+    /// fail do not keep all others waiting.
+    fn wait_for_line(&mut self, path: &Path, until: Instant) {
+        let track = self.track(path);
+        let at = until + AFTER_YOU * track.failures;
+        track.retry_at = Some(at);
+        self.inner.retries.insert((at, path.clone()));
     }
 
     fn take(&mut self, path: &Path, step: Step) {

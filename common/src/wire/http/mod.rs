@@ -12,7 +12,7 @@
 //!
 //!     conditional   If-Match and its relatives          range    Range, Content-Range
 //!     date          HTTP dates and the civil calendar   uri      percent-encoding, targets, authorities
-//!     digest        Repr-Digest (RFC 9530)
+//!     digest        Repr-Digest (RFC 9530)                  retry    Retry-After
 //! ```
 //!
 //! Where the RFCs leave a choice, it is the strict one: two readers that disagree about a message are how requests get smuggled, and
@@ -26,6 +26,7 @@ pub mod fields;
 pub mod framing;
 pub mod head;
 pub mod range;
+pub mod retry;
 pub mod uri;
 
 /// Runs a parser over an input whole, over every prefix, and with bytes after it.

@@ -325,6 +325,24 @@ fn a_damaged_journal_is_a_new_history_of_the_same_files() {
     assert_eq!(listing(&crashed.scratch.open()), before);
 }
 
+/// Whichever bit of the journal flips, the files are what they were, and the next change is as good as any.
+#[test]
+fn a_flipped_bit_anywhere_in_the_journal_loses_no_file() {
+    let crashed = Crashed::new();
+    let journal = crashed.scratch.at(".filesync/journal");
+    let whole = fs::read(&journal).unwrap();
+    // A prime step meets every bit of a byte, and every record.
+    for bit in (0..whole.len() * 8).step_by(11) {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&journal, bytes).unwrap();
+        let store = crashed.scratch.open();
+        assert_eq!(live(&store), ["dir", "dir/x", "old"], "bit {bit}");
+    }
+    assert_eq!(crashed.scratch.read("dir/x"), "x");
+    assert_eq!(crashed.scratch.read("old"), "old");
+}
+
 #[test]
 fn a_lost_journal_is_a_new_history_too() {
     let crashed = Crashed::new();

@@ -421,7 +421,7 @@ fn downloads_never_send_one_version_under_the_tag_of_another() {
 fn one_server_at_a_time() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    assert!(matches!(scratch.try_open(false), Err(OpenError::InUse(_))));
+    assert!(matches!(scratch.try_open(false), Err(OpenError::InUse(..))));
     store.stop();
     assert!(matches!(put(&store, "a", "one", Require::Nothing), Err(Refused::Stopping)));
     drop(store);

@@ -78,7 +78,7 @@ fn what_is_no_box_or_is_in_use_is_refused() {
     let scratch = filled();
     let store = scratch.open();
     let go = || verify(&scratch.at(""), |_, _| ());
-    assert!(matches!(go(), Err(OpenError::InUse(_))));
+    assert!(matches!(go(), Err(OpenError::InUse(..))));
     drop(store);
     assert!(go().is_ok());
     fs::remove_dir_all(scratch.at(".filesync")).unwrap();

@@ -14,6 +14,8 @@ mod ignore;
 mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
+/// What a client remembers, damaged in every way.
+mod memory;
 /// Directories that may not be changed, for whom modes bind.
 mod modes;
 /// Names that Linux allows and others stumble over.
