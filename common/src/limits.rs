@@ -232,6 +232,10 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(30);
 pub const RETRY_AFTER_LONGEST: Duration = Duration::from_secs(600);
 /// Paths looked at for one piece of a client's list, so that a long run of paths with nothing to list does not keep control busy.
 pub const LIST_PIECE_PATHS: usize = 4096;
+/// Most paths that are not in agreement and that a client keeps in mind because the box names them: each takes some 450 bytes, so 4.5 GB.
+pub const TRACKS_MAX: usize = 10_000_000;
+/// A server that has a client's whole list and says nothing but heartbeats for this long will never be done with it.
+pub const LIST_ANSWER_LONGEST: Duration = Duration::from_secs(120);
 /// Most problems that the status shows, each with its path.
 pub const PROBLEMS_SHOWN: usize = 100;
 /// How long threads of a stopping client may take to break off what they do.

@@ -76,7 +76,7 @@ fn copy(
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
     check_room(service, Some(source.content.size()))?;
-    let entry = Entry { meta: read_meta(request, source.meta)?, ..source };
+    let label = read_meta(request, source.meta)?.into();
     let (staged, file) = match source.content {
         Version::Directory => return Err(Refusal::bad("a directory is not copied: PUT makes one")),
         Version::Symlink { .. } => {
@@ -92,7 +92,7 @@ fn copy(
         }
     };
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    let action = Action::Put { entry, staged, file, require, replaced };
+    let action = Action::Put { content: source.content, label, staged, file, require, replaced };
     let done = service.store.submit(to.clone(), action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }

@@ -214,7 +214,8 @@ impl List<'_, '_> {
             Event::Upload { .. } => self.counts.upload += 1,
             Event::Delete(_) => self.counts.delete += 1,
             Event::Conflict(_) => self.counts.conflict += 1,
-            Event::Hello(_) | Event::Stored(_) | Event::Synced(_) | Event::Reset => {}
+            Event::Hello(_) | Event::Stored(_) | Event::Synced(_) | Event::Reset | Event::Misnamed { .. } => {
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
 
 use super::doors::Doors;
-use crate::disk::{Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
+use crate::disk::{Fidelity, Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
 use crate::tree::Path;
 
 /// A folder that this process, and no other, syncs.
@@ -29,6 +29,8 @@ pub struct Folder {
     pub private: Arc<Root>,
     /// Where downloads are made.
     pub stage: Arc<Stage>,
+    /// What its file system keeps of metadata.
+    pub fidelity: Fidelity,
     /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
     pub recovered: Vec<Path>,
     /// Directories that are not to be changed.
@@ -98,8 +100,9 @@ impl Folder {
         let run = random_u64().map_err(failed("get random bytes for"))?;
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
         let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
+        let fidelity = Fidelity::of(&stage);
         let doors = Doors::new(&root, &private).map_err(failed("set modes back in"))?;
-        Ok(Folder { root, private, stage, recovered, doors, _lock: lock })
+        Ok(Folder { root, private, stage, fidelity, recovered, doors, _lock: lock })
     }
 }
 

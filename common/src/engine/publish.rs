@@ -45,6 +45,8 @@ pub(super) struct Ready {
     pub(super) expect: Expect,
     /// What it is, and by which change.
     pub(super) remote: There,
+    /// Permission bits that were set here and not sent yet: those that it has been given.
+    pub(super) kept: Option<u16>,
     /// Where its content is from, if it is from this folder.
     pub(super) from: Option<Source>,
 }
@@ -122,7 +124,7 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
 
 /// Puts something in the place of what is expected there.
 pub(super) fn put_in_place(folder: &Folder, path: &Path, ready: Ready) -> Tried {
-    let Ready { mut staged, expect, remote, from } = ready;
+    let Ready { mut staged, expect, remote, kept, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
@@ -133,10 +135,10 @@ pub(super) fn put_in_place(folder: &Folder, path: &Path, ready: Ready) -> Tried 
             if is_closed(&remote.entry) {
                 folder.root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
             }
-            Ok(Outcome::Downloaded(remote.base(print)))
+            Ok(Outcome::Downloaded(remote.placed(print, kept)))
         }
         (DiskOutcome::Done(Stat { print, .. }), Some(from)) => {
-            Ok(Outcome::TakenHere { from, base: remote.base(print) })
+            Ok(Outcome::TakenHere { from, placed: remote.placed(print, kept) })
         }
         (DiskOutcome::Changed, _) => match folder.root.stat(path).map_err(disk("look at"))? {
             Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
@@ -175,8 +177,9 @@ mod tests {
             let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
             let (path, expect) = (Path::new(name.as_bytes()).unwrap(), Expect::Absent);
             let remote = There { entry, seq: 1 };
-            let job = Job { path, task: Task::Download { remote, expect }, epoch: None };
-            queue.send(Handed { job, ready: Ready { staged, expect, remote, from: None }, file }).unwrap();
+            let job = Job { path, task: Task::Download { remote, expect, kept: None }, epoch: None };
+            let ready = Ready { staged, expect, remote, kept: None, from: None };
+            queue.send(Handed { job, ready, file }).unwrap();
         }
         drop((queue, publisher));
         let outcome = |message| match message {

@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 
 use super::job::{Failure, Outcome, Source, There};
-use super::local::set_meta;
+use super::local::{Labelled, label, set_meta};
 use super::publish::{Ready, Worked};
 use super::state::Base;
 use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, network, refusal};
@@ -15,7 +15,7 @@ use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::path_to_wire;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Mtime, Path};
+use crate::tree::{Content, Entry, Kind, Path};
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
 
@@ -47,7 +47,7 @@ impl Transfer<'_> {
                 // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
                 // not look like the file, now and after a restart.
                 let is_same = from.base.entry.same_meta(&entry);
-                let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
+                let print = if is_same { print } else { print.of_no_file() };
                 let entry = Entry { meta: from.base.entry.meta, ..entry };
                 Ok(Outcome::Relocated { from: from.clone(), base: Base { entry, print, seq } })
             }
@@ -61,6 +61,7 @@ impl Transfer<'_> {
         path: &Path,
         remote: &There,
         expect: Expect,
+        kept: Option<u16>,
         from: &Source,
     ) -> Result<Worked, Failure> {
         let _open =
@@ -68,7 +69,7 @@ impl Transfer<'_> {
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from).map(Worked::Done),
-            false => self.copy_here(remote, expect, from),
+            false => self.copy_here(remote, expect, kept, from),
         }
     }
 
@@ -85,20 +86,27 @@ impl Transfer<'_> {
             }
             Err(error) => return Err(disk("move")(error)),
         }
-        let moved = root.stat(path).map_err(disk("look at"))?;
-        if moved.is_none_or(|stat| !stat.print.is_likely_same_content(&from.base.print)) {
+        let moved = match root.stat(path).map_err(disk("look at"))? {
+            Some(stat) if stat.print.is_likely_same_content(&from.base.print) => stat,
             // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
-            return Ok(Outcome::LocalIs(moved));
-        }
-        root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
-        root.set_mtime(path, remote.entry.meta.mtime).map_err(disk("set metadata of"))?;
-        match root.stat(path).map_err(disk("look at"))? {
-            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), base: remote.base(placed.print) }),
-            None => Ok(Outcome::LocalIs(None)),
+            other => return Ok(Outcome::LocalIs(other)),
+        };
+        match label(self.folder, path, &moved, &remote.entry.meta).map_err(disk("set metadata of"))? {
+            Labelled::Alone(after) => {
+                let placed = remote.placed(after.print, None);
+                Ok(Outcome::TakenHere { from: from.clone(), placed })
+            }
+            Labelled::NotAlone(other) => Ok(Outcome::LocalIs(other)),
         }
     }
 
-    fn copy_here(&mut self, remote: &There, expect: Expect, from: &Source) -> Result<Worked, Failure> {
+    fn copy_here(
+        &mut self,
+        remote: &There,
+        expect: Expect,
+        kept: Option<u16>,
+        from: &Source,
+    ) -> Result<Worked, Failure> {
         let no_source = Ok(Worked::Done(Outcome::NoSource));
         let Ok(mut source) = self.folder.root.open_file(&from.path) else { return no_source };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
@@ -123,8 +131,8 @@ impl Transfer<'_> {
         if remote.entry.content != (Content::File { size, hash: hasher.finish() }) {
             return no_source;
         }
-        set_meta(&file, &remote.entry.meta).map_err(disk("set metadata of"))?;
+        set_meta(&file, &remote.entry_here(kept).meta).map_err(disk("set metadata of"))?;
         let from = Some(Source { moves: false, ..from.clone() });
-        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, from }, file))
+        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, kept, from }, file))
     }
 }

@@ -102,9 +102,13 @@ impl Transfer<'_> {
         }
         let key = PartialKey::new(path, "", hash);
         let mut partial = match self.partials.resume(key).map_err(disk("read what was kept of"))? {
-            FoundPartial::Partial(partial) if partial.length() == size => *partial,
+            FoundPartial::Partial(partial) if partial.length() == size => {
+                self.check_room(size - partial.offset())?;
+                *partial
+            }
             FoundPartial::Busy => return Ok(None),
             FoundPartial::Partial(_) | FoundPartial::Nothing => {
+                self.check_room(size)?;
                 match self.partials.begin(key, size).map_err(disk("make a file for"))? {
                     Some(partial) => partial,
                     None => return Ok(None),

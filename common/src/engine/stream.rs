@@ -13,14 +13,16 @@ use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::backoff::pause;
 use super::message::{Loss, Message, Stream};
 use super::transfer::not_ours;
-use crate::limits::{CONNECT_TIMEOUT, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE};
+use crate::limits::{
+    CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
+};
 use crate::net::body::{Body, Pace};
 use crate::net::client::open;
 use crate::net::conn::Conn;
@@ -155,11 +157,12 @@ impl Caller {
             Ok(writer) => writer,
             Err(error) => return Loss::Broken(error.to_string()),
         };
+        let sent = OnceLock::new();
         std::thread::scope(|scope| {
             let list = std::thread::Builder::new().name("list".into());
-            let list = list.spawn_scoped(scope, || self.send_list(writer, head));
+            let list = list.spawn_scoped(scope, || self.send_list(writer, head, &sent));
             let loss = match list {
-                Ok(_) => self.listen(&mut conn),
+                Ok(_) => self.listen(&mut conn, &sent),
                 Err(error) => Loss::Broken(format!("no thread to send the list with: {error}")),
             };
             // The list thread may be waiting for the server to read.
@@ -187,8 +190,9 @@ impl Caller {
     }
 
     /// The "list" thread. If it can't send, the connection is broken, and reading will say so.
-    fn send_list(&self, mut conn: Conn, head: &ListHead) {
+    fn send_list(&self, mut conn: Conn, head: &ListHead, sent: &OnceLock<Instant>) {
         let _ = self.send_pieces(&mut conn, head);
+        let _ = sent.set(Instant::now());
     }
 
     fn send_pieces(&self, conn: &mut Conn, head: &ListHead) -> io::Result<()> {
@@ -214,7 +218,7 @@ impl Caller {
         conn.write_all(&last_chunk(&Fields::new()).map_err(io::Error::other)?)
     }
 
-    fn listen(&self, conn: &mut Conn) -> Loss {
+    fn listen(&self, conn: &mut Conn, sent: &OnceLock<Instant>) -> Loss {
         let head = match conn.read_head(parse_response, Deadline::after(STREAM_STALL)) {
             Ok(Some(head)) => head,
             Ok(None) => return Loss::Broken(NetError::Closed.to_string()),
@@ -228,14 +232,15 @@ impl Caller {
         if let Some(loss) = refusal(&head, &mut body) {
             return loss;
         }
-        match self.read_events(body) {
+        match self.read_events(body, sent) {
             Ok(()) => Loss::Broken("the server ended the stream".into()),
             Err(reason) => Loss::Broken(reason),
         }
     }
 
-    fn read_events(&self, mut body: Body<'_>) -> Result<(), String> {
+    fn read_events(&self, mut body: Body<'_>, sent: &OnceLock<Instant>) -> Result<(), String> {
         let mut reader = sse::Reader::new();
+        let mut answering = Answering::default();
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let count = match body.read(&mut buffer) {
@@ -253,7 +258,14 @@ impl Caller {
                 rest = &rest[used..];
                 if let Some(event) = event {
                     self.deliver(&event)?;
+                    answering.heard(&event.name, Instant::now());
                 }
+            }
+            if answering.is_overdue(sent.get().copied(), Instant::now()) {
+                return Err(format!(
+                    "the server has not answered the list for {} s",
+                    LIST_ANSWER_LONGEST.as_secs()
+                ));
             }
         }
     }
@@ -268,6 +280,28 @@ impl Caller {
         };
         let message = Message::Stream(Stream::Event { event, cursor });
         self.control.send(message).map_err(|_| "the client is stopping".to_owned())
+    }
+}
+
+/// How far the answer to the list has come. Heartbeats are no part of it.
+#[derive(Debug, Default)]
+struct Answering {
+    /// When something was told last.
+    heard: Option<Instant>,
+    complete: bool,
+}
+
+impl Answering {
+    fn heard(&mut self, event: &str, now: Instant) {
+        self.heard = Some(now);
+        self.complete |= event == "synced";
+    }
+
+    /// Whether more should have come by now; the list was sent then.
+    fn is_overdue(&self, sent: Option<Instant>, now: Instant) -> bool {
+        let since = sent.map(|sent| self.heard.map_or(sent, |heard| heard.max(sent)));
+        !self.complete
+            && since.is_some_and(|since| LIST_ANSWER_LONGEST < now.saturating_duration_since(since))
     }
 }
 
@@ -295,4 +329,24 @@ fn refusal(head: &ResponseHead, body: &mut Body<'_>) -> Option<Loss> {
         },
         (_, None) => Loss::Refused { words: not_ours(head.status), after: retry_after(&head.fields) },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_nothing_but_heartbeats_is_overdue() {
+        let begin = Instant::now();
+        let later = begin + LIST_ANSWER_LONGEST + Duration::from_secs(1);
+        let mut answering = Answering::default();
+        assert!(!answering.is_overdue(None, later), "the list is not sent yet");
+        assert!(!answering.is_overdue(Some(begin), begin + LIST_ANSWER_LONGEST));
+        assert!(answering.is_overdue(Some(begin), later));
+        answering.heard("stored", later);
+        assert!(!answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST));
+        assert!(answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST * 2));
+        answering.heard("synced", later);
+        assert!(!answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST * 2));
+    }
 }

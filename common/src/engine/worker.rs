@@ -140,12 +140,16 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
     };
     let tried = match &job.task {
         Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),
-        Task::TakeHere { remote, expect, from } => {
-            return worked(transfer.take_here(path, remote, *expect, from));
+        Task::TakeHere { remote, expect, kept, from } => {
+            return worked(transfer.take_here(path, remote, *expect, *kept, from));
         }
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
-        Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
-        Task::Download { remote, expect } => return worked(transfer.download(path, remote, *expect)),
+        Task::Upload { entry, print, replacing, before } => {
+            transfer.upload(path, *entry, *print, *replacing, *before)
+        }
+        Task::Download { remote, expect, kept } => {
+            return worked(transfer.download(path, remote, *expect, *kept));
+        }
         Task::DeleteLocal { expect } => local::delete(folder, path, *expect).map_err(disk("delete")),
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
@@ -155,7 +159,7 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         Task::PullMeta { remote, print } => {
             local::pull_meta(folder, path, remote, *print).map_err(disk("set metadata of"))
         }
-        Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
+        Task::PushMeta { entry, print, change } => transfer.push_meta(path, *entry, *print, *change),
     };
     worked(tried.map(Worked::Done))
 }

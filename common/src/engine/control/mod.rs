@@ -44,7 +44,7 @@ use super::track::{Problem, Track};
 use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::{Looker, Partials};
-use crate::limits::GIVE_BACK_PATHS;
+use crate::limits::{GIVE_BACK_PATHS, TRACKS_MAX};
 use crate::protocol::{Cursor, ListHead};
 use crate::sync;
 use crate::sys::heap;
@@ -110,6 +110,8 @@ pub(super) struct Inner {
     free_workers: usize,
     /// Jobs that the publisher has.
     publishing: usize,
+    /// How many jobs, of those that workers and the publisher have, are transfers.
+    transfers: usize,
     link: Link,
     line: Line,
     /// Why there is no connection.
@@ -124,6 +126,10 @@ pub(super) struct Inner {
     outstanding: BTreeSet<(u64, Path)>,
     /// Up to where the box's changes were told.
     received: Option<Cursor>,
+    /// So many paths are kept in mind because the box names them, and no more.
+    most_tracks: usize,
+    /// Paths with jobs that were given out before the history began anew.
+    overtaken: BTreeSet<Path>,
     /// The next connection has to begin with a complete list; until then the cursor stays where it is.
     relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
@@ -167,6 +173,7 @@ impl Inner {
             guard: Guard::new(options.force),
             free_workers: options.workers,
             publishing: 0,
+            transfers: 0,
             link: Link::Offline,
             line: Line::default(),
             offline: None,
@@ -175,6 +182,8 @@ impl Inner {
             waiting: None,
             outstanding: BTreeSet::new(),
             received,
+            most_tracks: TRACKS_MAX,
+            overtaken: BTreeSet::new(),
             relisting: false,
             displacing: BTreeMap::new(),
             freed: HashMap::new(),
@@ -263,7 +272,7 @@ impl Control {
 
     /// Lets the stream thread connect, as soon as there is something true to say about the folder.
     fn answer_stream(&mut self) {
-        let is_known = self.inner.scanned && self.is_resting();
+        let is_known = self.inner.scanned && self.is_looked_at();
         if self.inner.waiting.is_none() || !is_known || self.inner.folder_gone {
             return;
         }
@@ -278,6 +287,13 @@ impl Control {
             self.inner.relisting = false;
             let _ = reply.try_send(Some(head));
         }
+    }
+
+    /// Whether what the list will say of the folder is as true as it can be made soon. Transfers may take long, and are not waited for: what
+    /// they will change is told afterwards, like any other news. If they keep all workers, what has to be read is left out of the list.
+    fn is_looked_at(&self) -> bool {
+        let in_hand = self.options.workers - self.inner.free_workers + self.inner.publishing;
+        in_hand == self.inner.transfers && (self.inner.ready.is_empty() || self.inner.free_workers == 0)
     }
 
     /// Whether nobody has anything to do, and nobody could be given anything now.

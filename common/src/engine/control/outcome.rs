@@ -7,7 +7,7 @@ use super::rules::COPY_IGNORED;
 use super::{Control, ONCE_FAILURES};
 use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
-use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
+use crate::engine::job::{Done, Failure, FailureKind, Outcome, Placed, Sent, Task, There};
 use crate::engine::report::{Report, Side};
 use crate::engine::resume::Resumed;
 use crate::engine::state::Base;
@@ -21,6 +21,7 @@ impl Control {
             self.inner.line.works();
         }
         self.inner.heard += 1;
+        self.inner.transfers -= usize::from(done.job.task.is_transfer());
         match self.is_ahead_of_news(&done) {
             true => self.inner.ahead.push(done),
             false => self.enter_outcome(done),
@@ -34,6 +35,10 @@ impl Control {
             track.busy = false;
         }
         self.release_ends(path, &job.task);
+        if self.inner.overtaken.remove(path) && outcome.speaks_of_server() {
+            self.look_again(path, &outcome);
+            return self.queue(path);
+        }
         match outcome {
             Outcome::Relocated { from, base } => {
                 self.inner.done.uploaded += 1;
@@ -45,7 +50,7 @@ impl Control {
                 });
                 self.relocated(path, &from, base);
             }
-            Outcome::TakenHere { from, base } => {
+            Outcome::TakenHere { from, placed } => {
                 self.inner.done.downloaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -53,23 +58,22 @@ impl Control {
                     moved: from.moves,
                     side: Side::Here,
                 });
-                self.taken_here(path, &from, base);
+                self.taken_here(path, &from, placed);
             }
             Outcome::NoSource => {
                 self.track(path).plainly = true;
                 self.queue(path);
             }
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
-            Outcome::Uploaded(base) => {
+            Outcome::Uploaded(sent) => {
                 self.inner.done.uploaded += 1;
-                self.reporter.report(&Report::Uploaded { path, size: base.entry.content.size() });
-                self.keep_word_of_server(path, base);
-                self.agreed(path, base);
+                self.reporter.report(&Report::Uploaded { path, size: sent.base.entry.content.size() });
+                self.sent(path, sent);
             }
-            Outcome::Downloaded(base) => {
+            Outcome::Downloaded(placed) => {
                 self.inner.done.downloaded += 1;
-                self.reporter.report(&Report::Downloaded { path, size: base.entry.content.size() });
-                self.agreed(path, base);
+                self.reporter.report(&Report::Downloaded { path, size: placed.base.entry.content.size() });
+                self.placed(path, placed);
             }
             Outcome::DeletedLocal => {
                 self.inner.done.deleted += 1;
@@ -90,6 +94,7 @@ impl Control {
                 self.queue(&copy);
             }
             Outcome::MetaAgrees(base) => self.agreed(path, base),
+            Outcome::MetaSent(sent) => self.sent(path, sent),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
             Outcome::NotEmptyHere => self.not_empty_here(path),
             Outcome::NotEmptyThere => self.not_empty_there(path),
@@ -99,6 +104,20 @@ impl Control {
         }
         // News that came while the job was on its way found the path busy.
         self.queue(path);
+    }
+
+    /// A job was given out before the history began anew. What the server said to it may be of the old history or of the new one, so it
+    /// means nothing; the list that follows will tell. What the job did in the folder has to be seen.
+    fn look_again(&mut self, path: &Path, outcome: &Outcome) {
+        let other_end = match outcome {
+            Outcome::Relocated { from, .. } | Outcome::TakenHere { from, .. } => Some(&from.path),
+            Outcome::FetchedAside { copy, .. } => Some(copy),
+            _ => None,
+        };
+        for path in [Some(path), other_end].into_iter().flatten() {
+            let stat = self.folder.root.stat(path);
+            self.observe_result(path, stat);
+        }
     }
 
     pub(super) fn hear_resumed(&mut self, resumed: &Resumed) {
@@ -127,13 +146,42 @@ impl Control {
         self.queue_below(path);
     }
 
-    /// If it was by the change of the old base that the server has this content, it had it before it was asked, and kept its own metadata.
-    fn keep_word_of_server(&mut self, path: &Path, base: Base) {
-        let Some(old) = self.state.base(path).filter(|old| old.seq == base.seq).copied() else { return };
-        let track = self.track(path);
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote = Remote::Told { entry: Some(old.entry), seq: old.seq, since: old.seq };
+    /// The server has what was sent. Metadata that somebody else set meanwhile it has as well, and that is news.
+    fn sent(&mut self, path: &Path, Sent { base, there }: Sent) {
+        let told = self.told_up_to(path);
+        if !there.entry.agrees(&base.entry) && told.is_none_or(|told| told < there.seq) {
+            if let Some(told) = told {
+                self.inner.outstanding.remove(&(told, path.clone()));
+            }
+            self.inner.outstanding.insert((there.seq, path.clone()));
+            let There { entry, seq } = there;
+            self.track(path).remote = Remote::Told { entry: Some(entry), seq, since: seq };
         }
+        self.agreed(path, base);
+    }
+
+    /// The change that the server told last of a path, if it is not settled.
+    fn told_up_to(&self, path: &Path) -> Option<u64> {
+        match self.inner.tracks.get(path)?.remote {
+            Remote::Told { seq, .. } => Some(seq),
+            Remote::AsBase | Remote::Unknown => None,
+        }
+    }
+
+    /// The server's version is in its place. Permission bits that it has only here are still to be sent.
+    pub(super) fn placed(&mut self, path: &Path, Placed { base, own }: Placed) {
+        if let Some((entry, print)) = own {
+            let track = self.track(path);
+            let is_stale = match track.local {
+                Local::AsBase | Local::Known(..) => true,
+                Local::Seen(stat) => stat.print == print,
+                Local::Absent | Local::Unknown => false,
+            };
+            if is_stale {
+                track.local = Local::Known(entry, print);
+            }
+        }
+        self.agreed(path, base);
     }
 
     /// Folder and server hold the same: it is the base now. What was heard of either side since stands.

@@ -6,8 +6,14 @@ use crate::engine::message::Loss;
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
-use crate::protocol::{Cursor, Event, RemoteEntry};
+use crate::limits::{NAME_BYTES, PROBLEMS_SHOWN};
+use crate::protocol::{Cursor, Event, ProtocolError, RemoteEntry};
 use crate::tree::{Path, Tag};
+
+/// Keys of problems with names that can't be here begin so.
+const MISNAMED: &[u8] = b"//";
+/// Key of the problem that the box names too many paths.
+const MANY_PROBLEM: &[u8] = b"/names";
 
 /// With `--once`, the server may be unreachable so often before that is the outcome.
 pub(super) const ONCE_LOSSES: u32 = 4;
@@ -27,10 +33,12 @@ impl Control {
                 self.hear_remote(remote);
             }
             Event::Upload { path, replacing } => self.hear_upload(&path, replacing),
+            Event::Misnamed { told, name, error } => self.hear_misnamed(told, &name, &error),
             Event::Synced(counts) => {
                 self.reporter.report(&Report::Synced { counts });
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
+                self.inner.folder_problems.remove(MANY_PROBLEM);
                 self.inner.line.works();
                 self.retry_all();
                 self.queue_all();
@@ -44,6 +52,7 @@ impl Control {
                 let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });
                 self.state.set_cursor(begin);
                 self.inner.received = begin;
+                self.inner.relisting = true;
                 self.reporter.report(&Report::Reset);
                 self.stream.reconnect();
             }
@@ -100,6 +109,9 @@ impl Control {
         self.inner.deletes.clear();
         self.inner.going.clear();
         for (path, track) in self.inner.tracks.iter_mut() {
+            if track.busy {
+                self.inner.overtaken.insert(path.clone());
+            }
             track.remote = Remote::AsBase;
             track.displaced = None;
             track.news();
@@ -147,6 +159,9 @@ impl Control {
             }
             _ => {}
         }
+        if !is_tracked && self.inner.most_tracks <= self.inner.tracks.len() {
+            return self.refuse_names();
+        }
         let track = self.track(&path);
         let old = std::mem::replace(&mut track.remote, Remote::Told { entry, seq, since });
         track.told = true;
@@ -156,6 +171,38 @@ impl Control {
         }
         self.inner.outstanding.insert((seq, path.clone()));
         self.queue(&path);
+    }
+
+    /// The box names what can't be here: it is said, and nothing else follows from it.
+    fn hear_misnamed(&mut self, told: &str, name: &str, error: &ProtocolError) {
+        // No path begins with a slash, and no other key with two.
+        let mut key = MISNAMED.to_vec();
+        key.extend_from_slice(name.as_bytes());
+        if told == "delete" {
+            self.inner.folder_problems.remove(&key);
+            return;
+        }
+        let said = self
+            .inner
+            .folder_problems
+            .range(MISNAMED.to_vec()..)
+            .filter(|(key, _)| key.starts_with(MISNAMED));
+        if said.count() < PROBLEMS_SHOWN {
+            let name: String = name.escape_debug().take(NAME_BYTES).collect();
+            let error = format!("the box holds {name:?}, which can't be here: {error}");
+            self.folder_problem(&key, Problem { operation: "sync", error });
+        }
+    }
+
+    /// The box names more than can be kept in mind. Nothing of this connection counts any more, so that the cursor stays where it is.
+    fn refuse_names(&mut self) {
+        let error = format!(
+            "the box names more than {} paths that are not in agreement; is it the right box?",
+            self.inner.most_tracks
+        );
+        self.folder_problem(MANY_PROBLEM, Problem { operation: "sync", error });
+        self.inner.relisting = true;
+        self.stream.reconnect();
     }
 
     /// Whether what is said of a path is newer than what is known of it. The stream may be behind the answers to our own requests: what
@@ -195,6 +242,10 @@ impl Control {
     /// The server lacks what the folder has, and says what it holds instead. What an earlier connection told is older than that.
     fn hear_upload(&mut self, path: &Path, replacing: Option<Tag>) {
         let base = self.state.base(path).map(|base| Tag::from(base.entry.content));
+        if base.is_none() && !self.inner.tracks.contains_key(path) {
+            // It was never listed.
+            return;
+        }
         let track = self.track(path);
         let old = track.remote;
         let is_newer = matches!(old, Remote::Told { .. }) && track.told;

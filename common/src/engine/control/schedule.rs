@@ -192,6 +192,7 @@ impl Control {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         track.busy = true;
         self.inner.free_workers -= 1;
+        self.inner.transfers += usize::from(task.is_transfer());
         let epoch = self.state.cursor().map(|cursor| cursor.epoch);
         self.pool.give(Job { path: path.clone(), task, epoch });
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Control, Link};
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-use crate::engine::job::{Done, Outcome, Source, Task};
+use crate::engine::job::{Done, Outcome, Placed, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
 use crate::protocol::Cursor;
@@ -28,12 +28,12 @@ impl Control {
             return task;
         }
         let shortened = match &task {
-            Task::Upload { entry, print, replacing: None } => self
+            Task::Upload { entry, print, replacing: None, .. } => self
                 .source_on_server(path, entry, print)
                 .map(|from| Task::Relocate { entry: *entry, print: *print, from }),
-            Task::Download { remote, expect } => self
+            Task::Download { remote, expect, kept } => self
                 .source_here(path, &remote.entry, *expect)
-                .map(|from| Task::TakeHere { remote: *remote, expect: *expect, from }),
+                .map(|from| Task::TakeHere { remote: *remote, expect: *expect, kept: *kept, from }),
             _ => None,
         };
         shortened.unwrap_or(task)
@@ -42,7 +42,8 @@ impl Control {
     /// Whether a new directory has the inode of one that was not seen to be gone yet: most likely it was renamed, and the half of the news
     /// that says so is still to come. It is asked for, and waited for a little.
     pub(super) fn waits_for_other_half(&mut self, path: &Path, task: &Task) -> bool {
-        let Task::Upload { entry: Entry { content: Content::Directory, .. }, print, replacing: None } = task
+        let Task::Upload { entry: Entry { content: Content::Directory, .. }, print, replacing: None, .. } =
+            task
         else {
             return false;
         };
@@ -235,11 +236,11 @@ impl Control {
     }
 
     /// The folder took the content over to another path.
-    pub(super) fn taken_here(&mut self, path: &Path, from: &Source, base: Base) {
+    pub(super) fn taken_here(&mut self, path: &Path, from: &Source, placed: Placed) {
         if from.moves {
             self.track(&from.path).local = Local::Absent;
         }
-        self.agreed(path, base);
+        self.placed(path, placed);
     }
 
     /// A path became absent: what was there may appear under another name.

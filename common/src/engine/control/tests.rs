@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
-use crate::engine::job::{Job, Outcome, Task};
+use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::state::Base;
-use crate::protocol::{Event, RemoteEntry};
+use crate::limits::PROBLEMS_SHOWN;
+use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use crate::tree::Tag;
 
 // ---- What the server says, and when it said it -------------------------------------------------------------------------------------------
@@ -81,10 +82,11 @@ fn metadata_that_crosses_ours_and_is_later_is_taken() {
     fs::set_permissions(bench.at("c"), fs::Permissions::from_mode(0o700)).unwrap();
     bench.see("c");
     let push = bench.job("c");
-    let Task::PushMeta { entry, print } = push.task else { panic!("{push:?}") };
+    let Task::PushMeta { entry, print, .. } = push.task else { panic!("{push:?}") };
     let seq = bench.tell("unrelated", None);
     bench.tell("c", Some(file("same", 0o600)));
-    bench.done(push, Outcome::MetaAgrees(Base { entry, print, seq }));
+    let sent = Sent { base: Base { entry, print, seq }, there: There { entry, seq } };
+    bench.done(push, Outcome::MetaSent(sent));
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
 }
@@ -151,7 +153,10 @@ fn what_is_back_and_still_on_the_server_is_agreed_on_again() {
     bench.write("c", "same");
     let upload = bench.job("c");
     assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
-    bench.accept(upload, known.seq);
+    // It kept its own metadata, and says so.
+    let Task::Upload { entry, print, .. } = upload.task else { panic!("{upload:?}") };
+    let there = There { entry: known.entry, seq: known.seq };
+    bench.done(upload, Outcome::Uploaded(Sent { base: Base { entry, print, seq: known.seq }, there }));
     // Only its time is another one.
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry == known.entry), "{next:?}");
@@ -283,4 +288,147 @@ fn both_ends_of_a_move_are_let_go_if_it_came_to_nothing() {
     assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
     let next = bench.job("old/a").task;
     assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
+}
+
+// ---- A history that begins anew, and names without end -----------------------------------------------------------------------------------
+
+const ANEW: Epoch = Epoch(8);
+
+/// The file that the box of the new history holds.
+fn held_anew(seq: u64) -> RemoteEntry {
+    RemoteEntry { path: path("file"), entry: Some(file("x", 0o644)), seq, since: seq, origin: None }
+}
+
+fn connect_anew(bench: &mut Bench) {
+    bench.hear(Event::Hello(Cursor { epoch: ANEW, seq: 3 }), None);
+}
+
+fn synced_anew(bench: &mut Bench) {
+    bench.hear(Event::Synced(Synced::default()), Some(Cursor { epoch: ANEW, seq: 3 }));
+}
+
+/// Of a file that was just deleted, a request to delete it is on its way while the history begins anew.
+fn deleting_while_it_begins_anew() -> (Bench, Job) {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    bench.remove("file");
+    let job = bench.job("file");
+    assert!(matches!(job.task, Task::DeleteRemote { .. }), "{job:?}");
+    connect_anew(&mut bench);
+    (bench, job)
+}
+
+/// The stream was opened again with a complete list, and the answer to it names the file.
+#[track_caller]
+fn check_it_is_wanted(mut bench: Bench) {
+    bench.control.inner.relisting = false;
+    connect_anew(&mut bench);
+    bench.hear(Event::Download(held_anew(2)), None);
+    synced_anew(&mut bench);
+    bench.control.keep_state();
+    assert_eq!(bench.control.state.cursor(), Some(Cursor { epoch: ANEW, seq: 1 }));
+    let next = bench.job("file").task;
+    assert!(matches!(next, Task::Download { remote, .. } if remote.seq == 2), "{next:?}");
+}
+
+#[test]
+fn what_was_said_to_a_job_of_another_history_means_nothing() {
+    let outcomes: [fn() -> Outcome; 5] = [
+        || Outcome::DeletedRemote { seq: Some(11) },
+        || Outcome::DeletedRemote { seq: None },
+        || Outcome::RemoteIs(Some(held_anew(7))),
+        || Outcome::RemoteIs(None),
+        || Outcome::NotEmptyThere,
+    ];
+    for outcome in outcomes {
+        let (mut bench, job) = deleting_while_it_begins_anew();
+        bench.done(job, outcome());
+        check_it_is_wanted(bench);
+    }
+}
+
+/// What a download of the old history brought is a file like any other.
+#[test]
+fn what_a_job_of_another_history_fetched_is_seen() {
+    let mut bench = Bench::new();
+    let seq = bench.tell("file", Some(file("old", 0o644)));
+    let job = bench.job("file");
+    connect_anew(&mut bench);
+    fs::write(bench.at("file"), "old").unwrap();
+    let base = Base { entry: file("old", 0o644), print: bench.print("file"), seq };
+    bench.done(job, Outcome::Downloaded(Placed { base, own: None }));
+    bench.control.inner.relisting = false;
+    connect_anew(&mut bench);
+    synced_anew(&mut bench);
+    assert_eq!(bench.base("file"), None);
+    let next = bench.job("file").task;
+    assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+}
+
+/// The connection that told of the new history goes on answering the list that was about the old one.
+#[test]
+fn what_a_stale_connection_says_means_nothing() {
+    let (mut bench, job) = deleting_while_it_begins_anew();
+    synced_anew(&mut bench);
+    bench.done(job, Outcome::RemoteIs(Some(held_anew(2))));
+    bench.control.keep_state();
+    assert_eq!(bench.control.state.cursor(), Some(Cursor { epoch: ANEW, seq: 0 }), "nothing is applied yet");
+    check_it_is_wanted(bench);
+}
+
+#[test]
+fn names_that_can_not_be_here_are_told_and_keep_nothing_waiting() {
+    let mut bench = Bench::new();
+    let misnamed = |event: &str, number: usize| {
+        let data = format!("{{\"path\":\"../{number}\",\"deleted\":true,\"seq\":4}}");
+        Event::parse(event, &data).unwrap().unwrap()
+    };
+    for number in 0..PROBLEMS_SHOWN + 50 {
+        bench.hear(misnamed("download", number), bench.cursor(number as u64 + 1));
+    }
+    assert_eq!(bench.control.inner.folder_problems.len(), PROBLEMS_SHOWN);
+    assert!(bench.control.inner.tracks.is_empty());
+    assert_eq!(bench.control.inner.received, bench.cursor(PROBLEMS_SHOWN as u64 + 50));
+    bench.hear(misnamed("delete", 0), None);
+    assert_eq!(bench.control.inner.folder_problems.len(), PROBLEMS_SHOWN - 1);
+}
+
+#[test]
+fn names_without_number_are_refused_and_the_cursor_stays() {
+    let mut bench = Bench::new();
+    bench.control.inner.most_tracks = 3;
+    let before = bench.control.inner.received;
+    bench.disconnect();
+    bench.connect();
+    let named = |number: u64| RemoteEntry { path: path(&format!("file {number}")), ..held_anew(number) };
+    (1..9).for_each(|number| bench.hear(Event::Download(named(number)), None));
+    bench.hear(Event::Synced(Synced::default()), bench.cursor(9));
+    assert_eq!(bench.control.inner.tracks.len(), 3);
+    assert_eq!(bench.control.inner.received, before);
+    assert_eq!(bench.control.inner.folder_problems.len(), 1);
+    bench.control.inner.relisting = false;
+    bench.connect();
+    (10..20).for_each(|number| bench.hear(Event::Upload { path: named(number).path, replacing: None }, None));
+    assert_eq!(bench.control.inner.tracks.len(), 3, "what was never listed is not asked for");
+    bench.synced();
+    assert!(bench.control.inner.folder_problems.is_empty());
+}
+
+/// Transfers go on while the stream is opened again; what has to be read comes first.
+#[test]
+fn a_transfer_keeps_no_stream_waiting() {
+    let mut bench = Bench::new();
+    bench.write("long", "x");
+    let transfer = bench.job("long");
+    assert!(matches!(transfer.task, Task::Upload { .. }), "{transfer:?}");
+    bench.disconnect();
+    assert!(bench.control.is_looked_at());
+    bench.write("to-read", "y");
+    assert!(!bench.control.is_looked_at());
+    bench.turn();
+    assert!(bench.control.is_looked_at());
+    bench.accept(transfer, 1);
+    bench.turn();
+    assert!(bench.control.is_looked_at());
 }

@@ -307,6 +307,46 @@ fn a_torn_journal_goes_on() {
     }
 }
 
+/// Where each record of a journal ends: after the length, the checksum, and so many bytes.
+fn ends(journal: &[u8]) -> Vec<usize> {
+    let mut ends = vec![MAGIC.len()];
+    while let Some(length) = journal[ends[ends.len() - 1]..].first_chunk() {
+        ends.push(ends[ends.len() - 1] + 8 + u32::from_le_bytes(*length) as usize);
+    }
+    ends
+}
+
+/// Wherever the last three records are cut, the same history goes on with all files as they are, and so it is at the next start.
+#[test]
+fn a_journal_cut_at_any_byte_of_its_last_three_records_goes_on() {
+    let crashed = Crashed::new();
+    {
+        let store = crashed.scratch.open();
+        put(&store, "old", "newer", Require::Anything).unwrap();
+        delete(&store, "dir/x", Require::Anything).unwrap();
+        put(&store, "last", "last", Require::Nothing).unwrap();
+    }
+    let journal = crashed.scratch.at(".filesync/journal");
+    let whole = fs::read(&journal).unwrap();
+    let ends = ends(&whole);
+    assert_eq!(ends.last(), Some(&whole.len()));
+    for cut in ends[ends.len() - 4]..whole.len() {
+        fs::write(&journal, &whole[..cut]).unwrap();
+        let store = crashed.scratch.open();
+        assert_eq!(live(&store), ["dir", "last", "old"], "cut to {cut} bytes");
+        assert_eq!(store.index().cursor().epoch.to_string(), crashed.epoch, "cut to {cut} bytes");
+        put(&store, "after", "after", Require::Anything).unwrap();
+        let before = listing(&store);
+        drop(store);
+        let store = crashed.scratch.open();
+        assert_eq!(listing(&store), before, "cut to {cut} bytes");
+        assert_eq!(crashed.scratch.read("old") + &crashed.scratch.read("last"), "newerlast");
+        drop(store);
+        fs::remove_file(crashed.scratch.at("after")).unwrap();
+    }
+    assert_eq!(crashed.scratch.versions(), [""; 0]);
+}
+
 #[test]
 fn a_damaged_journal_is_a_new_history_of_the_same_files() {
     let crashed = Crashed::new();

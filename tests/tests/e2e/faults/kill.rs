@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use super::scenarios::{CHANGES, Change};
+use super::scenarios::{CHANGES, Change, UNIONS};
 use super::scene::{Scene, Subject};
 use super::sweep::{Job, Tried, sweep};
 
@@ -30,7 +30,7 @@ impl When {
         match self {
             When::Live => &[],
             When::Start => &["group", "overwrite", "delete", "rename-directory", "conflict"],
-            // Who knows nothing of before deletes nothing; so only what is added can be foretold.
+            // Besides those of `UNIONS`.
             When::FirstStart => &["group", "new-tree", "new-in-the-box"],
             When::Stop => &["group", "overwrite", "delete-tree"],
             When::Compaction => &["new-file"],
@@ -48,6 +48,8 @@ fn a_kill_before_any_call_loses_nothing() {
             let named = when.changes();
             named.is_empty() || named.contains(&change.name)
         });
+        let unions = if when == FirstStart { UNIONS } else { &[] };
+        let changes = changes.chain(unions);
         for (change, subject) in changes.flat_map(|change| Subject::ALL.map(|subject| (change, subject))) {
             jobs.push(Job {
                 name: format!("{} {when:?} {subject:?}", change.name),

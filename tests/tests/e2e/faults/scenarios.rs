@@ -57,6 +57,15 @@ fn a_tree(directory: &Path) {
     }
 }
 
+/// What comes of a change if a program knows nothing of its former life: it deletes nothing. It may have a new one, though, before the
+/// change gets to it.
+pub const UNIONS: &[Change] = &[Change {
+    name: "delete",
+    prepare: two_files,
+    act: |places| fs::remove_file(places.a.join("f")).expect("remove a file"),
+    after: &[&[("f", "first"), ("g", "second")], &[("g", "second")]],
+}];
+
 pub const CHANGES: &[Change] = &[
     Change {
         name: "new-file",

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{check_back_off, check_kept, page, wait_for_requests, world_behind_proxy};
-use crate::harness::{Asked, End, Fault, World, eventually, pass, snapshot};
+use super::{check_back_off, check_kept, fill, page, wait_for_requests, world_behind_proxy};
+use crate::harness::{Asked, End, Fault, Relay, Way, World, eventually, pass, snapshot};
 
 type Row = (&'static str, fn() -> Fault);
+
+/// What it is called, how it is done in the folder, and whether the box has it.
+type Act<'a> = (&'static str, &'a dyn Fn(), &'a dyn Fn() -> bool);
 
 /// What an upload meets, by the name of the file.
 const UPLOADS: [Row; 19] = [
@@ -223,6 +227,49 @@ fn answers_that_are_lost_after_the_commit() {
     check_kept(&world);
 }
 
+/// The same over connections that are kept: what is asked for gets there on one that has served before, and its answer never comes back.
+#[test]
+fn answers_that_are_lost_on_a_connection_that_was_kept() {
+    let mut world = World::new();
+    let relay = Relay::new(&world.server.address);
+    world.a.url = relay.url();
+    fill(&world.a.folder);
+    world.a.start();
+    world.settle();
+    let seq = |world: &World| world.server.status().get("seq").number();
+    let (here, there) = (world.a.folder.clone(), world.server.folder.clone());
+    let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    let acts: [Act<'_>; 5] = [
+        ("new", &|| fs::write(here.join("file"), "new").unwrap(), &|| there.join("file").exists()),
+        ("edited", &|| fs::write(here.join("file"), "edited").unwrap(), &|| {
+            fs::read(there.join("file")).is_ok_and(|content| content == b"edited")
+        }),
+        (
+            "made private",
+            &|| fs::set_permissions(here.join("file"), fs::Permissions::from_mode(0o600)).unwrap(),
+            &|| mode(&there.join("file")) == 0o600,
+        ),
+        ("moved", &|| fs::rename(here.join("file"), here.join("moved")).unwrap(), &|| {
+            there.join("moved").exists()
+        }),
+        ("deleted", &|| fs::remove_file(here.join("moved")).unwrap(), &|| !there.join("moved").exists()),
+    ];
+    for (what, act, is_done) in acts {
+        // On the connections that there are, something is asked and answered.
+        fs::write(here.join("kept/0"), format!("kept 0 before it is {what}")).unwrap();
+        world.settle();
+        let before = seq(&world);
+        relay.hold_after(Way::Down, 0);
+        act();
+        eventually(what, || if is_done() { Ok(()) } else { Err("not yet".into()) });
+        relay.cut();
+        world.settle();
+        assert_eq!(seq(&world) - before, 1, "{what}: one change, and none to repeat it");
+    }
+    assert_eq!(world.a.status().get("conflicts").number(), 0);
+    assert_eq!(world.settle().len(), 31);
+}
+
 /// One transfer in each direction crawls; all others pass it by.
 #[test]
 fn a_slow_transfer_keeps_nobody_waiting() {
@@ -249,6 +296,40 @@ fn a_slow_transfer_keeps_nobody_waiting() {
     assert!(!world.a.at("slow-down").exists() && !world.server.folder.join("slow-up").exists());
     proxy.behave();
     assert_eq!(world.settle_within(Duration::from_secs(70)).len(), 31 + 42);
+}
+
+/// The stream is lost while a transfer crawls in each direction. It is opened again at once, and everything else goes on.
+#[test]
+fn a_stream_that_is_lost_during_a_slow_transfer() {
+    let (mut world, proxy) = world_behind_proxy();
+    let streams = AtomicU64::new(0);
+    proxy.plan(move |asked| match asked.target.as_str() {
+        "/upload/slow-up" | "/download/slow-down" => Fault::Slow(10),
+        // Enough for the greeting, and for some news.
+        "/sync" if streams.fetch_add(1, Ordering::SeqCst) == 0 => Fault::CutAnswer(4000, End::Reset),
+        _ => Fault::None,
+    });
+    proxy.hang_up();
+    wait_for_requests(&proxy, 2, |asked| asked.target == "/sync");
+    world.settle();
+    fs::write(world.a.at("slow-up"), content("slow-up")).unwrap();
+    world.server.put_new("slow-down", content("slow-down")).expect(201);
+    wait_for_requests(&proxy, 2, |asked| asked.target.contains("slow-"));
+    for number in 0..40 {
+        world.server.put_new(&format!("down-{number}"), "down").expect(201);
+    }
+    wait_for_requests(&proxy, 3, |asked| asked.target == "/sync");
+    for number in 0..40 {
+        world.a.wait_for_content(format!("down-{number}"), b"down");
+    }
+    fs::write(world.a.at("up"), "up").unwrap();
+    let there = world.server.folder.join("up");
+    eventually("an upload", || if there.exists() { Ok(()) } else { Err("not there".into()) });
+    assert!(!world.a.at("slow-down").exists() && !world.server.folder.join("slow-up").exists());
+    assert_eq!(proxy.asked(|asked| asked.target.contains("slow-")).len(), 2, "the transfers just go on");
+    proxy.behave();
+    assert_eq!(world.settle_within(Duration::from_secs(70)).len(), 31 + 43);
+    check_kept(&world);
 }
 
 /// Answers that come late, or twice, are answers all the same.
