@@ -104,6 +104,8 @@ pub(super) struct Inner {
     deletes: BTreeSet<Path>,
     /// Deletes that the guard let go.
     going: BTreeSet<Path>,
+    /// Paths that wait for one above that was left as it is: until that changes nothing is to be done about them.
+    stranded: BTreeSet<Path>,
     /// Directories that were deleted there, and stay here for what is ignored in them.
     kept: BTreeSet<Path>,
     guard: Guard,
@@ -169,6 +171,7 @@ impl Inner {
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
+            stranded: BTreeSet::new(),
             kept: BTreeSet::new(),
             guard: Guard::new(options.force),
             free_workers: options.workers,
@@ -427,13 +430,18 @@ impl Control {
         };
         let is_over = |(path, track): (&Path, &Track)| {
             let is_given_up = has_failed(track) || track.retry_at.is_none() && waits_in_vain(path);
-            track.left || self.options.once && is_given_up
+            self.is_left(path, track) || self.options.once && is_given_up
         };
         self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.iter().all(is_over)
     }
 
+    /// Whether nothing is to be done about a path until something changes.
+    fn is_left(&self, path: &Path, track: &Track) -> bool {
+        track.left || self.inner.stranded.contains(path)
+    }
+
     fn pending(&self) -> usize {
-        self.inner.tracks.values().filter(|track| !track.left).count()
+        self.inner.tracks.iter().filter(|(path, track)| !self.is_left(path, track)).count()
     }
 
     fn problems(&self) -> Vec<(Option<Path>, Problem)> {

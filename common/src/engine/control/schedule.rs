@@ -90,6 +90,7 @@ impl Control {
         if is_waiting || self.is_being_moved(path) {
             return;
         }
+        self.rescue(path);
         if let Some(step) = self.step_if_ignored(path) {
             return self.take(path, step);
         }
@@ -165,7 +166,9 @@ impl Control {
             }
             _ => false,
         };
-        if !must_wait && !self.waits_for_other_half(path, &task) {
+        if must_wait && self.is_below_left(path) {
+            self.inner.stranded.insert(path.clone());
+        } else if !must_wait && !self.waits_for_other_half(path, &task) {
             let task = self.shorten(path, task);
             self.hold_ends(path, &task);
             self.give(path, task);
@@ -189,6 +192,7 @@ impl Control {
     }
 
     fn give(&mut self, path: &Path, task: Task) {
+        self.inner.stranded.remove(path);
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         track.busy = true;
         self.inner.free_workers -= 1;
@@ -256,6 +260,7 @@ impl Control {
 
     pub(super) fn drop_track(&mut self, path: &Path) {
         self.inner.going.remove(path);
+        self.inner.stranded.remove(path);
         if let Some(track) = self.inner.tracks.remove(path) {
             if let Remote::Told { seq, .. } = track.remote {
                 self.inner.outstanding.remove(&(seq, path.clone()));
@@ -283,6 +288,26 @@ impl Control {
         }
         let track = self.track(path);
         (track.left, track.problem) = (true, problem);
+        self.queue_below(path);
+    }
+
+    /// Something may be to be done about a path again: what is below it is not stranded any more, unless by another one.
+    fn rescue(&mut self, path: &Path) {
+        if self.inner.stranded.is_empty() || self.is_below_left(path) {
+            return;
+        }
+        let stranded = &mut self.inner.stranded;
+        stranded.remove(path);
+        let below: Vec<Path> = stranded.range::<[u8], _>(path.descendants()).cloned().collect();
+        for path in below {
+            self.inner.stranded.remove(&path);
+            self.queue(&path);
+        }
+    }
+
+    fn is_below_left(&self, path: &Path) -> bool {
+        successors(path.parent(), Path::parent)
+            .any(|above| self.inner.tracks.get(&above).is_some_and(|track| track.left))
     }
 
     fn would(&mut self, path: &Path, task: &Task) {
