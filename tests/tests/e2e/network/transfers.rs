@@ -12,6 +12,9 @@ use crate::harness::{Asked, End, Fault, Relay, Way, World, eventually, pass, sna
 
 type Row = (&'static str, fn() -> Fault);
 
+/// What it is called, how it is done in the folder, and whether the box has it.
+type Act<'a> = (&'static str, &'a dyn Fn(), &'a dyn Fn() -> bool);
+
 /// What an upload meets, by the name of the file.
 const UPLOADS: [Row; 19] = [
     ("up-portal", || page("200 OK", "")),
@@ -236,7 +239,7 @@ fn answers_that_are_lost_on_a_connection_that_was_kept() {
     let seq = |world: &World| world.server.status().get("seq").number();
     let (here, there) = (world.a.folder.clone(), world.server.folder.clone());
     let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
-    let acts: [(&str, &dyn Fn(), &dyn Fn() -> bool); 5] = [
+    let acts: [Act<'_>; 5] = [
         ("new", &|| fs::write(here.join("file"), "new").unwrap(), &|| there.join("file").exists()),
         ("edited", &|| fs::write(here.join("file"), "edited").unwrap(), &|| {
             fs::read(there.join("file")).is_ok_and(|content| content == b"edited")
