@@ -4,7 +4,13 @@
 //!     MOVE /upload/old HTTP/1.1                        If-Match names the version at the old path: 412 if it is another, 404 if nothing
 //!     Destination: /upload/new                         there may be nothing at the new path: 412 with what is there
 //!     If-Match: "dir"                                  its parent must be there: 409
-//!     Overwrite: F                                     the default, and all there is: what is in the way is to be deleted first
+//!     Overwrite: F                                     the default
+//!
+//!     COPY /upload/old HTTP/1.1                        the same; but what is at the new path may be replaced, on a condition of its own:
+//!     Destination: /upload/new
+//!     If-Match: "2cf2…"
+//!     Overwrite: T
+//!     Destination-If-Match: "486e…"                    412 with what is there, if that is something else
 //! ```
 //!
 //! A directory moves as a whole, in one rename, one record and one seq. Whoever follows the stream hears of it as `download`s of all new
@@ -12,9 +18,12 @@
 //!
 //! A copy is how a client stores content of which the box has another instance: it names that one, and what it needs to know is its path
 //! and hash. The copy is a version of its own, with the times and permission bits that the request gives, else those of the original.
+//! The original may have been replaced or deleted a moment ago, by another request of the same client even: in a swap of two names both
+//! copies are of what the other one replaces. For some seconds the box still has it.
 
-use common::protocol::{Cursor, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime};
+use common::protocol::{Cursor, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime};
 use common::tree::{Content as Version, Entry, Meta, Path};
+use common::wire::http::conditional::listed_tags;
 use common::wire::http::head::Method;
 
 use crate::answer::{Answer, Refusal};
@@ -23,14 +32,17 @@ use crate::request::Request;
 use crate::route::upload_path;
 use crate::service::Service;
 use crate::store::{Action, Copied, Refused, Replaced, Require};
-use crate::upload::{check_room, committed, refused, require_existing, stored};
+use crate::upload::{check_room, committed, known_tags, refused, require_existing, stored};
 
 /// `MOVE` and `COPY`.
 pub(crate) fn relocate(service: &Service, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
-    let to = destination(request)?;
+    let (to, replacing) = destination(request)?;
     match request.method() {
-        Method::Copy => copy(service, request, from, &to, &require),
+        Method::Copy => copy(service, request, &Ends { from, to: &to, require: &require, replacing }),
+        _ if replacing != Require::Nothing => Err(Refusal::bad(
+            "a move overwrites nothing: delete what is in the way on its own condition, or copy over it",
+        )),
         _ => {
             let action = Action::Move { to: to.clone(), require };
             let done = service.store.submit(from.clone(), action, request.client);
@@ -49,29 +61,34 @@ fn refuse(reason: Refused, from: &Path, to: &Path) -> Refusal {
     refused(reason, &path)
 }
 
-fn destination(request: &Request<'_>) -> Result<Path, Refusal> {
-    match request.field("Overwrite")? {
-        None | Some("F") => {}
-        Some("T") => {
-            return Err(Refusal::bad(
-                "nothing is overwritten here: delete what is in the way on its own condition",
-            ));
+/// The new path, and what has to be there.
+fn destination(request: &Request<'_>) -> Result<(Path, Require), Refusal> {
+    let tags = listed_tags(request.fields(), DESTINATION_MATCH_FIELD)?;
+    let replacing = match (request.field("Overwrite")?, tags) {
+        (None | Some("F"), None) => Require::Nothing,
+        (Some("T"), Some(tags)) => Require::OneOf(known_tags(&tags)),
+        (Some("T"), None) | (None | Some("F"), Some(_)) => {
+            return Err(Refusal::bad(format!("Overwrite: T and {DESTINATION_MATCH_FIELD} go together")));
         }
-        Some(_) => return Err(Refusal::bad("Overwrite is F")),
-    }
+        (Some(_), _) => return Err(Refusal::bad("Overwrite is F or T")),
+    };
     let text = request.field("Destination")?.unwrap_or("");
-    upload_path(text)
-        .ok_or_else(|| Refusal::bad("Destination names the new path: /upload/{path}, as a target does"))
+    let to = upload_path(text)
+        .ok_or_else(|| Refusal::bad("Destination names the new path: /upload/{path}, as a target does"))?;
+    Ok((to, replacing))
 }
 
-fn copy(
-    service: &Service,
-    request: &Request<'_>,
-    from: &Path,
-    to: &Path,
-    require: &Require,
-) -> Result<Answer, Refusal> {
-    let source = match check(service, from, to, require).map_err(|reason| refuse(reason, from, to))? {
+/// A copy's two ends, and what has to be at each.
+struct Ends<'a> {
+    from: &'a Path,
+    to: &'a Path,
+    require: &'a Require,
+    replacing: Require,
+}
+
+fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answer, Refusal> {
+    let Ends { from, to, replacing, .. } = ends;
+    let source = match check(service, ends).map_err(|reason| refuse(reason, from, to))? {
         Checked::Source(entry) => entry,
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
@@ -83,17 +100,15 @@ fn copy(
             let target = link_target(service, from, &source)?;
             (service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
         }
-        Version::File { .. } => {
-            let copied = service.store.copy_file(from).map_err(|error| unreadable(from, &error))?;
-            match copied.filter(|copied| copied.content == source.content) {
-                Some(Copied { staged, file, .. }) => (staged, Some(file)),
-                None => return Err(changing(from)),
-            }
-        }
+        Version::File { .. } => match service.store.copy_version(from, &source.content) {
+            Ok(Some(Copied { staged, file })) => (staged, Some(file)),
+            Ok(None) => return Err(changing(from)),
+            Err(error) => return Err(unreadable(from, &error)),
+        },
     };
-    let (require, replaced) = (Require::Nothing, Replaced::Removed);
+    let (require, replaced) = (replacing.clone(), Replaced::Removed);
     let action = Action::Put { entry, staged, file, require, replaced };
-    let done = service.store.submit(to.clone(), action, request.client);
+    let done = service.store.submit((*to).clone(), action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
@@ -102,25 +117,36 @@ enum Checked {
     AlreadyThere(Answer),
 }
 
-/// What the store would refuse after the content is copied is refused before; and a copy that is there already needs none.
-fn check(service: &Service, from: &Path, to: &Path, require: &Require) -> Result<Checked, Refused> {
+/// What the store would refuse after the content is copied is refused before. A copy that is there already needs none: neither the copying,
+/// nor that the original is still there, for the answer to the same request may have been lost.
+fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
+    let Ends { from, to, require, replacing } = ends;
     let index = service.store.index();
-    let source = index.live_entry(from).ok_or(Refused::NotFound)?;
     if to == from {
         return Err(Refused::IntoItself);
     }
-    if !require.is_met_by(Some(source)) {
-        return Err(Refused::Precondition(index.describe(from)));
+    let held = index.live_entry(from);
+    let source = match held.filter(|entry| require.is_met_by(Some(entry))) {
+        Some(entry) => Some(*entry),
+        None => service.store.retained(from, require),
+    };
+    let there = index.live_entry(to);
+    let is_wanted = |there: &Entry| match (require, source) {
+        (_, Some(source)) => there.content == source.content,
+        (Require::OneOf(_), None) => require.is_met_by(Some(there)),
+        _ => false,
+    };
+    if there.is_some_and(is_wanted) {
+        let seq = index.get(to).map_or(0, |record| record.step.seq);
+        let cursor = Cursor { seq, ..index.cursor() };
+        return Ok(Checked::AlreadyThere(stored(204, there, cursor)));
     }
-    match index.live_entry(to) {
-        Some(there) if there.content == source.content => {
-            let seq = index.get(to).map_or(0, |record| record.step.seq);
-            let cursor = Cursor { seq, ..index.cursor() };
-            Ok(Checked::AlreadyThere(stored(204, Some(there), cursor)))
-        }
-        Some(_) => Err(Refused::Precondition(index.describe(to))),
-        None if !index.has_parent(to) => Err(Refused::ParentMissing),
-        None => Ok(Checked::Source(*source)),
+    match (source, held) {
+        (None, None) => Err(Refused::NotFound),
+        (None, Some(_)) => Err(Refused::Precondition(index.describe(from))),
+        _ if !replacing.is_met_by(there) => Err(Refused::Precondition(index.describe(to))),
+        _ if !index.has_parent(to) => Err(Refused::ParentMissing),
+        (Some(source), _) => Ok(Checked::Source(source)),
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
 }
 
 /// Tags that no version can have match nothing, as RFC 9110 wants it.
-fn known_tags(tags: &[String]) -> Vec<Tag> {
+pub(crate) fn known_tags(tags: &[String]) -> Vec<Tag> {
     tags.iter().filter_map(|tag| Tag::parse(tag).ok()).collect()
 }
 
@@ -216,7 +216,11 @@ fn check_index(
 /// A body that can't fit is not begun. One whose length is not known before its end finds out on the way.
 pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), Refusal> {
     let Some(length) = length else { return Ok(()) };
-    let free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    let mut free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    if free < length {
+        service.store.stage().retained().forget_all();
+        free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    }
     if free < length {
         let detail = format!("{length} bytes are to be stored, and there is room for {free}");
         return Err(Refusal::new(ProblemKind::NoSpace, detail));

@@ -3,6 +3,7 @@
 mod journal;
 mod observe;
 mod records;
+mod retained;
 mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -12,6 +13,7 @@ mod watch;
 pub use journal::{Broken, Found, Journal};
 pub use observe::{Looker, Mode, Observation, Observer};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
+pub use retained::{Retained, RetainedFile};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};
 pub use watch::{Added, Event, Watch};

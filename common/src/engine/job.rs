@@ -3,13 +3,15 @@
 use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Cursor, RemoteEntry};
-use crate::tree::{Entry, Path, Tag};
+use crate::tree::{Content, Entry, Path, Tag};
 
 /// One thing to do about one path. There is at most one job a path at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) path: Path,
     pub(super) task: Task,
+    /// What the folder holds there when the job is given: if the job replaces or removes it, others may want it in a moment.
+    pub(super) here: Option<Content>,
 }
 
 /// Where content already is, on the side that needs it.
@@ -31,7 +33,7 @@ pub(super) enum Task {
     /// Fetch this version and put it in the place of what is expected there.
     Download { remote: Entry, expect: Expect },
     /// Let the server take the content from another path: nothing is sent but names.
-    Relocate { entry: Entry, print: Fingerprint, from: Source },
+    Relocate { entry: Entry, print: Fingerprint, from: Source, replacing: Option<Tag> },
     /// Put a version in its place whose content the folder has at another path: nothing is fetched.
     TakeHere { remote: Entry, expect: Expect, from: Source },
     /// Delete what is expected there.

@@ -3,23 +3,34 @@
 //! On the server it is moved or copied there (`MOVE`, `COPY`), in the folder here. All of it is a shortcut: whenever it does not work out,
 //! [`Outcome::NoSource`] says so and the content is sent or fetched.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::job::{Outcome, Source};
+use super::job::{Failure, Outcome, Source};
 use super::local::set_meta;
 use super::transfer::{Transfer, Tried, cursor_of, decided_or, disk, network, refusal};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Staged, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
-use crate::protocol::path_to_wire;
+use crate::protocol::{
+    DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text, path_to_wire,
+};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Mtime, Path, Tag};
+use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
 
 impl Transfer<'_> {
-    /// Lets the server move or copy to `path` what it holds at another path.
-    pub(super) fn relocate(&mut self, path: &Path, entry: Entry, print: Fingerprint, from: &Source) -> Tried {
+    /// Lets the server move or copy to `path` what it holds at another path, or held there until a moment ago.
+    pub(super) fn relocate(
+        &mut self,
+        path: &Path,
+        entry: Entry,
+        print: Fingerprint,
+        from: &Source,
+        replacing: Option<Tag>,
+    ) -> Tried {
         let is_seen = |stat: &Stat| match entry.content.kind() {
             Kind::Directory => stat.kind == StatKind::Directory,
             _ => stat.print == print,
@@ -33,23 +44,46 @@ impl Transfer<'_> {
         }
         let method = if from.moves { Method::Move } else { Method::Copy };
         let target = format!("/upload/{}", path_to_wire(&from.path));
-        let fields = self
-            .change_fields(Some(Tag::from(from.base.entry.content)))
-            .with("destination", format!("/upload/{}", path_to_wire(path)))
-            .with("overwrite", "F");
+        let fields = self.relocation_fields(path, &entry, from, replacing);
         let response =
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
                 let cursor = cursor_of(&response);
-                // It kept the metadata that it had there; what differs here is sent as a change of metadata. For that the base must
-                // not look like the file, now and after a restart.
-                let is_same = from.base.entry.same_meta(&entry);
-                let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
-                let entry = Entry { meta: from.base.entry.meta, ..entry };
+                let (entry, print) = if from.moves { as_moved(entry, print, from) } else { (entry, print) };
                 Ok(Outcome::Relocated { from: from.clone(), entry, print, cursor })
             }
-            _ => decided_or(refusal(response, "move")?, Outcome::NoSource),
+            _ => match refusal(response, "move")? {
+                // What is to be replaced is something else by now, and sending the content would not help.
+                Problem { kind: ProblemKind::PreconditionFailed, current: Some(current), .. }
+                    if current.path == *path =>
+                {
+                    Ok(Outcome::RemoteIs(Some(current)))
+                }
+                problem => decided_or(problem, Outcome::NoSource),
+            },
+        }
+    }
+
+    fn relocation_fields(
+        &self,
+        path: &Path,
+        entry: &Entry,
+        from: &Source,
+        replacing: Option<Tag>,
+    ) -> Fields {
+        let fields = self
+            .change_fields(Some(Tag::from(from.base.entry.content)))
+            .with("destination", format!("/upload/{}", path_to_wire(path)));
+        let fields = match replacing {
+            None => fields.with("overwrite", "F"),
+            Some(tag) => fields.with("overwrite", "T").with(DESTINATION_MATCH_FIELD, format!("\"{tag}\"")),
+        };
+        match from.moves {
+            true => fields,
+            false => fields
+                .with(MODE_FIELD, mode_text(entry.meta.mode))
+                .with(MTIME_FIELD, entry.meta.mtime.0.to_string()),
         }
     }
 
@@ -93,29 +127,11 @@ impl Transfer<'_> {
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return Ok(Outcome::NoSource);
         }
-        let (mut staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-        let (mut hasher, mut size) = (Sha256::new(), 0);
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(Outcome::NoSource),
-            };
-            hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(disk("write"))?;
-            size += count as u64;
-        }
-        if remote.content != (Content::File { size, hash: hasher.finish() }) {
-            return Ok(Outcome::NoSource);
-        }
-        set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
-        self.settle(&file).map_err(disk("flush"))?;
+        let Some(mut staged) = self.copy(&mut source, &remote)? else { return Ok(Outcome::NoSource) };
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
-        match staged.publish(path, expect).map_err(disk("put in place"))? {
+        match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => {
                 let from = Source { moves: false, ..from.clone() };
                 Ok(Outcome::TakenHere { from, entry: remote, print: stat.print })
@@ -125,4 +141,37 @@ impl Transfer<'_> {
             }
         }
     }
+
+    /// Copies a file that should hold the content of `version` to staging, with the metadata of that, flushed. `None`: it can't be read
+    /// to its end, or holds something else.
+    pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<Staged>, Failure> {
+        let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (mut hasher, mut size) = (Sha256::new(), 0);
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(None),
+            };
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(disk("write"))?;
+            size += count as u64;
+        }
+        if version.content != (Content::File { size, hash: hasher.finish() }) {
+            return Ok(None);
+        }
+        set_meta(&file, &version.meta).map_err(disk("set metadata of"))?;
+        self.settle(&file).map_err(disk("flush"))?;
+        Ok(Some(staged))
+    }
+}
+
+/// What the server has after a move. It kept the metadata that it had there; what differs here is sent as a change of metadata. For that
+/// the base must not look like the file, now and after a restart.
+fn as_moved(entry: Entry, print: Fingerprint, from: &Source) -> (Entry, Fingerprint) {
+    let is_same = from.base.entry.same_meta(&entry);
+    let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
+    (Entry { meta: from.base.entry.meta, ..entry }, print)
 }

@@ -48,8 +48,8 @@ pub(super) struct State {
     cursor: Option<Cursor>,
     rules: Option<Hash>,
     conflicts: usize,
-    /// Where content can be found again, by the first eight bytes of its hash: of equal files, one.
-    by_content: HashMap<u64, Path>,
+    /// Where content can be found again, by the first eight bytes of its hash.
+    by_content: BTreeSet<(u64, Path)>,
     /// Directories by their inode, which a rename leaves as it is.
     by_inode: HashMap<u64, Path>,
     journal: Journal,
@@ -174,7 +174,7 @@ impl State {
                 self.by_inode.insert(base.print.ino, path.clone());
             }
             if let Some(key) = content_key(&base) {
-                self.by_content.insert(key, path.clone());
+                self.by_content.insert((key, path.clone()));
             }
             self.append(&Record::Base(path.clone(), base));
         }
@@ -237,10 +237,18 @@ impl State {
         bases
     }
 
-    /// A path that holds this content, as far as client and server agreed; no path for what is empty, or is no file.
-    pub(super) fn path_with(&self, content: &Content) -> Option<&Path> {
-        let path = self.by_content.get(&hash_key(content)?)?;
-        self.bases.get(path).filter(|base| base.entry.content == *content).map(|_| path)
+    /// The paths that hold this content, as far as client and server agreed; none for what is empty, or is no file.
+    pub(super) fn paths_with(&self, content: &Content) -> impl Iterator<Item = &Path> {
+        let wanted = *content;
+        let holds = move |path: &&Path| {
+            self.bases.get(*path).is_some_and(|base| base.entry.content == wanted)
+        };
+        let first = Path::new(b"\x01").expect("a byte that is no NUL is a path, and this one comes before any other");
+        let places = hash_key(content).into_iter().flat_map(move |key| {
+            let from = (key, first.clone());
+            self.by_content.range(from..).take_while(move |(known, _)| *known == key)
+        });
+        places.map(|(_, path)| path).filter(holds)
     }
 
     /// The path of the directory that had this inode when client and server agreed on it.
@@ -249,9 +257,8 @@ impl State {
     }
 
     fn forget_place(&mut self, path: &Path, base: &Base) {
-        let key = content_key(base);
-        if key.is_some_and(|key| self.by_content.get(&key) == Some(path)) {
-            key.map(|key| self.by_content.remove(&key));
+        if let Some(key) = content_key(base) {
+            self.by_content.remove(&(key, path.clone()));
         }
         if is_directory(base) && self.by_inode.get(&base.print.ino) == Some(path) {
             self.by_inode.remove(&base.print.ino);

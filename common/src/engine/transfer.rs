@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::job::{Failure, FailureKind, Outcome};
 use super::local::set_meta;
 use super::progress::Progress;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RetainedFile, Staged, Stat, StatKind};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -42,6 +42,8 @@ pub(super) struct Transfer<'a> {
     pub(super) client_name: &'a str,
     /// Whether downloads are flushed before they are published.
     pub(super) durable: bool,
+    /// What the folder holds at the path.
+    pub(super) here: Option<Content>,
 }
 
 /// Either what came of a job, or why it failed.
@@ -189,7 +191,7 @@ impl Transfer<'_> {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
         self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
-        match staged.publish(path, expect).map_err(disk("put in place"))? {
+        match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
                 Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
@@ -229,6 +231,12 @@ impl Transfer<'_> {
                 self.folder.stage.symlink(&target).map_err(disk("make"))
             }
             Content::File { size, hash } => {
+                // A moment ago the folder may have had it under another name.
+                if let Some(RetainedFile { mut file, .. }) = self.folder.stage.retained().find(&remote.content)
+                    && let Some(copied) = self.copy(&mut file, remote)?
+                {
+                    return Ok(copied);
+                }
                 let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
                 self.fetch_content(path, remote, size, hash, &mut file)?;
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
@@ -349,7 +357,7 @@ pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result
 }
 
 /// A refusal that tells what the server holds is news; any other is a failure.
-fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
+pub(super) fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
     match problem.kind {
         ProblemKind::PreconditionFailed => Ok(Outcome::RemoteIs(problem.current)),
         _ => Err(failure(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),

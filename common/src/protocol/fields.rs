@@ -12,6 +12,8 @@ pub const VERSION_NAME: &str = concat!("filesync/", env!("CARGO_PKG_VERSION"));
 pub const MTIME_FIELD: &str = "File-Mtime";
 /// Permission bits in octal.
 pub const MODE_FIELD: &str = "File-Mode";
+/// What a `COPY` replaces at its destination: tags, as in `If-Match`.
+pub const DESTINATION_MATCH_FIELD: &str = "Destination-If-Match";
 /// `file`, `dir` or `symlink`.
 pub const KIND_FIELD: &str = "File-Kind";
 /// The client that makes a change, as in the list's `client.id`; its own change comes back to it as `stored`.

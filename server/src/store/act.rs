@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::disk::{Expect, Fingerprint, Outcome, RenameMode, Root, Staged, Stat, StatKind};
 use common::sys::errno;
 use common::threads::read;
-use common::tree::{Entry, Kind, Meta, Path};
+use common::tree::{Content, Entry, Kind, Meta, Path};
 
 use super::change::{Action, Refused, Replaced, Reply};
 use super::index::{Origin, State, Step};
@@ -150,7 +150,7 @@ impl Act {
             Act::Publish { entry, staged, file, expect, replaced } => {
                 drop(file);
                 let published = match replaced {
-                    Replaced::Removed => staged.publish(path, expect),
+                    Replaced::Removed => staged.publish_retaining(path, expect, known_content(shared, path)),
                     Replaced::Kept => staged.publish_keeping(path, expect),
                 };
                 match published {
@@ -159,11 +159,13 @@ impl Act {
                     Err(error) => Err(failed(shared, path, error)),
                 }
             }
-            Act::Remove { expect, .. } => match shared.stage.remove(path, expect) {
-                Ok(Outcome::Done(())) => Ok(State::Tombstone),
-                Ok(Outcome::Changed) => Err(met_unseen(shared, path, expect)),
-                Err(error) => Err(failed(shared, path, error)),
-            },
+            Act::Remove { expect, .. } => {
+                match shared.stage.remove_retaining(path, expect, known_content(shared, path)) {
+                    Ok(Outcome::Done(())) => Ok(State::Tombstone),
+                    Ok(Outcome::Changed) => Err(met_unseen(shared, path, expect)),
+                    Err(error) => Err(failed(shared, path, error)),
+                }
+            }
             Act::Label { entry, print } => match label(&shared.root, path, &entry, print) {
                 Ok(Some(print)) => Ok(State::Live(entry, Some(print))),
                 Ok(None) => Err(changed(shared, path)),
@@ -280,6 +282,11 @@ fn known_print(shared: &Shared, path: &Path) -> Option<Fingerprint> {
         Some(State::Live(_, print)) => print,
         _ => None,
     }
+}
+
+/// What the index says of a path that is about to lose it: what is expected there looks as it did when it held this.
+fn known_content(shared: &Shared, path: &Path) -> Option<Content> {
+    read(&shared.index).live_entry(path).map(|entry| entry.content)
 }
 
 /// The box does not hold what the index says. What it holds becomes a version when it has been looked at.

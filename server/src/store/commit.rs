@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::time::{Duration, Instant};
 
 use common::disk::Fingerprint;
 use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, LOOK_AGAIN};
@@ -94,7 +94,7 @@ impl Committer {
     fn gather(&mut self) -> bool {
         while self.barrier.is_none() && self.waiting.len() < COMMIT_GROUP {
             let message = match self.waiting.is_empty() {
-                true => self.messages.recv().ok(),
+                true => self.wait(),
                 false => match self.messages.try_recv() {
                     Ok(message) => Some(message),
                     Err(TryRecvError::Empty) => return true,
@@ -110,6 +110,19 @@ impl Committer {
         true
     }
 
+    /// Waits for a message; in a pause, forgets what was retained long enough. `None`: nobody is left who could send one.
+    fn wait(&self) -> Option<Message> {
+        let retained = self.shared.stage.retained();
+        while let Some(due) = retained.due() {
+            match self.messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => retained.forget_old(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.messages.recv().ok()
+    }
+
     fn commit(&mut self, group: Vec<Change>) {
         if let Err(error) = self.make_ready() {
             for change in group {
@@ -121,6 +134,7 @@ impl Committer {
         let jobs = self.write_down(jobs);
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
+        self.shared.stage.retained().forget_old();
         self.keep_short();
     }
 
@@ -156,6 +170,7 @@ impl Committer {
         }
         // It was durable before; this only spares the next start some work.
         let _ = self.book.flush();
+        self.shared.stage.retained().forget_all();
     }
 }
 

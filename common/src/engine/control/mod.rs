@@ -40,7 +40,7 @@ use crate::disk::Looker;
 use crate::protocol::{Cursor, ListHead};
 use crate::tree::{Path, Rules, Tag};
 use guard::Guard;
-use shortcut::Moving;
+use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -112,6 +112,8 @@ pub(super) struct Inner {
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
     moving: Moving,
+    /// What the server held until a moment ago, by our own doing.
+    replaced: Replaced,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -148,6 +150,7 @@ impl Inner {
             displacing: BTreeMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
+            replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -243,6 +246,7 @@ impl Control {
         if self.is_resting() && !self.inner.renamed.is_empty() {
             self.forget_renamed();
         }
+        self.folder.stage.retained().forget_old();
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;
@@ -371,6 +375,7 @@ impl Control {
         if let Some(reply) = self.inner.waiting.take() {
             let _ = reply.try_send(None);
         }
+        self.folder.stage.retained().forget_all();
         if !self.options.dry_run {
             self.advance_cursor();
             if let Err(error) = self.state.flush() {

@@ -31,7 +31,11 @@ impl Control {
                     moved: from.moves,
                     side: Side::Server,
                 });
-                self.relocated(path, &from, Base { entry, print }, cursor);
+                let base = Base { entry, print };
+                match job.task {
+                    Task::Relocate { replacing: Some(_), .. } => self.agreed(path, base, cursor),
+                    _ => self.relocated(path, &from, base, cursor),
+                }
             }
             Outcome::TakenHere { from, entry, print } => {
                 self.inner.done.downloaded += 1;
@@ -119,6 +123,7 @@ impl Control {
 
     /// The server took over our version: it is the base now. What was heard of either side since stands.
     pub(super) fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
+        self.note_replaced(path, Some(&base.entry.content));
         self.state.remember(path, base);
         let track = self.track(path);
         if let Remote::Told { entry, seq } = track.remote {
@@ -192,6 +197,7 @@ impl Control {
     fn deleted_remote(&mut self, path: &Path, cursor: Option<Cursor>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
+        self.note_replaced(path, None);
         // It may be back by now.
         self.drop_base(path);
         let is_newer = |seq: u64| cursor.is_some_and(|cursor| cursor.seq < seq);
@@ -284,7 +290,10 @@ impl Control {
         if failure.kind != FailureKind::Network {
             self.reporter.report(&Report::Problem { path: Some(path), problem: &problem });
         }
-        self.inner.no_space |= failure.kind == FailureKind::NoSpace;
+        if failure.kind == FailureKind::NoSpace {
+            self.inner.no_space = true;
+            self.folder.stage.retained().forget_all();
+        }
         let now = Instant::now();
         let at = self.track(path).failed(problem, now);
         self.inner.retries.insert((at, path.clone()));

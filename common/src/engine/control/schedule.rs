@@ -137,9 +137,13 @@ impl Control {
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
-            let task = self.shorten(path, task);
-            self.hold_ends(path, &task);
-            self.give(path, task);
+            match self.shorten(path, task) {
+                Some(task) => {
+                    self.hold_ends(path, &task);
+                    self.give(path, task);
+                }
+                None => self.wait_a_moment(path),
+            }
         }
     }
 
@@ -160,10 +164,12 @@ impl Control {
     }
 
     fn give(&mut self, path: &Path, task: Task) {
+        let base = self.base(path).copied();
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
         self.inner.free_workers -= 1;
-        self.pool.give(Job { path: path.clone(), task });
+        self.pool.give(Job { path: path.clone(), task, here });
     }
 
     /// Lets the waiting deletes go, if they are not too many.

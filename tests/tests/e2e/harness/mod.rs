@@ -6,6 +6,7 @@ mod json;
 mod process;
 mod tree;
 mod wait;
+mod wire;
 mod world;
 
 pub use digest::{repr_digest, sha256};
@@ -14,4 +15,5 @@ pub use json::Json;
 pub use process::{Finished, Process, program, run};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
+pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement};

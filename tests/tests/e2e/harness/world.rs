@@ -256,7 +256,8 @@ pub struct Client {
     /// Its own name, which conflict copies bear.
     pub name: &'static str,
     directory: PathBuf,
-    url: String,
+    /// Where it finds the server.
+    pub url: String,
     /// Where the key is; without one the environment has to give it.
     pub token_file: Option<PathBuf>,
     /// Given at every start, besides what is needed anyway.

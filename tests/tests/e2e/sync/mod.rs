@@ -12,6 +12,8 @@ mod ignore;
 mod kinds;
 /// Changes in one folder that appear in the other while everything runs.
 mod live;
+/// Renames, moves, swaps and copies, for which no content goes over the wire.
+mod moves;
 /// Names that Linux allows and others stumble over.
 mod names;
 /// What comes of every two operations that meet.
