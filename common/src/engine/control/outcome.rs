@@ -47,10 +47,7 @@ impl Control {
                 });
                 self.taken_here(path, &from, Base { entry, print });
             }
-            Outcome::NoSource => {
-                self.track(path).plainly = true;
-                self.queue(path);
-            }
+            Outcome::NoSource => self.no_source(path, &job.task),
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
             Outcome::Uploaded { entry, print, cursor } => {
                 self.inner.done.uploaded += 1;

@@ -206,6 +206,16 @@ impl Control {
         self.inner.tracks.range::<[u8], _>(directory.descendants()).any(|(_, track)| track.busy)
     }
 
+    /// The content was not to be had from where it was thought to be. If it was moved meanwhile it is elsewhere; else it is sent or fetched.
+    pub(super) fn no_source(&mut self, path: &Path, task: &Task) {
+        if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task {
+            let is_elsewhere =
+                self.is_being_moved(&from.path) || !from.moves && self.base(&from.path) != Some(&from.base);
+            self.track(path).plainly = !is_elsewhere;
+        }
+        self.queue(path);
+    }
+
     /// Keeps other hands off both ends of a move, and what is below them, while a worker is at it.
     pub(super) fn hold_ends(&mut self, path: &Path, task: &Task) {
         if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task

@@ -248,21 +248,25 @@ fn in_the_box() {
     }
 }
 
-/// An edit on one side and a rename on the other: the edit travels, and what it was made from does not.
+/// An edit on one side and a rename on the other: the edit travels, and so does what it was made from, which the other side has no more.
 #[test]
 fn an_edit_here_and_a_rename_there() {
     let (mut world, wire) = world();
-    write(&world.a.at("both"), "f");
+    ["d/f", "d/g", "f", "g"].iter().for_each(|name| write(&world.a.at("both"), name));
     world.start_clients();
     world.settle();
     wire.take_seen();
     world.stop_clients();
-    fs::write(world.a.at("both/f"), labelled("edited")).unwrap();
-    rename(&world.b.at("both"), &[("f", "g")]);
-    world.start_clients();
+    fs::write(world.a.at("both/d/f"), labelled("edited")).unwrap();
+    fs::write(world.a.at("both/f"), labelled("edited, too")).unwrap();
+    rename(&world.b.at("both"), &[("d", "e"), ("g", "h")]);
+    world.b.start();
+    world.settle();
+    world.a.start();
     let tree = world.settle();
-    assert!(tree.contains_key(b"both/f".as_slice()) && tree.contains_key(b"both/g".as_slice()), "{tree:?}");
-    assert_eq!(wire.take_seen(), ["edited"]);
+    let names = ["both/d/f", "both/e/f", "both/e/g", "both/f", "both/h"];
+    assert!(names.iter().all(|name| tree.contains_key(name.as_bytes())), "{tree:?}");
+    assert_eq!(wire.take_seen(), ["both/d/f", "edited", "edited, too"]);
 }
 
 #[test]
