@@ -135,14 +135,15 @@ impl Control {
         }
     }
 
-    /// A file that the server has at a path where it is known. A worker may be at it; for a copy that is no hindrance, since the server
-    /// has what it replaces a moment longer.
+    /// What the server has at a path where it is known. A worker may be at it; for a copy that is no hindrance, since the server has what
+    /// it replaces a moment longer, and word of that may come before the worker's.
     fn file_on_server(&self, known: &Path) -> Option<Source> {
         let base = *self.base(known)?;
         let track = self.inner.tracks.get(known);
         // Other metadata there is no hindrance: if it is moved it goes along, and the server's word on the move says so.
         let is_there = track.is_none_or(|track| {
-            track.remote_entry(Some(&base)).is_some_and(|there| there.content == base.entry.content)
+            let there = track.remote_entry(Some(&base));
+            track.busy || there.is_some_and(|there| there.content == base.entry.content)
         });
         let moves = track.is_some_and(|track| track.local == Local::Absent && !track.busy);
         is_there.then(|| Source { path: known.clone(), base, moves })
