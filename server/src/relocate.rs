@@ -255,6 +255,47 @@ mod tests {
     }
 
     #[test]
+    fn copies_over_what_is_there_and_of_what_was_there_a_moment_ago() {
+        const OTHER: &str = "\"d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\"";
+        let workshop = workshop();
+        let go = |from: &str, to: &str, tag: &str, replacing: &str| {
+            let fields = format!(
+                "destination: /upload/{to}\r\nif-match: {tag}\r\noverwrite: T\r\ndestination-if-match: {replacing}\r\n"
+            );
+            ask(&workshop, &format!("COPY /upload/{from}"), &fields, "")
+        };
+        let read = |name: &str| fs::read_to_string(workshop.dir.join(name)).unwrap();
+        assert_eq!(
+            go("a", "b", HELLO, HELLO),
+            (412, "PreconditionFailed b".into()),
+            "b holds something else"
+        );
+        assert_eq!(go("a", "b", HELLO, "*").0, 400);
+        assert_eq!(go("a", "n", HELLO, OTHER).0, 412, "there is nothing to replace");
+        // A swap: what the second copy is of has just been replaced by the first.
+        assert_eq!(go("b", "a", OTHER, HELLO), (204, OTHER.into()));
+        assert_eq!(go("a", "b", HELLO, OTHER), (204, HELLO.into()));
+        assert_eq!((read("a"), read("b")), ("other".into(), "hello".into()));
+        assert_eq!(go("a", "b", HELLO, OTHER), (204, HELLO.into()), "repeated after a lost answer");
+        // Deleted a moment ago, and still to be had; but only from where it was, and by its tag.
+        assert_eq!(ask(&workshop, "DELETE /upload/a", &format!("if-match: {OTHER}\r\n"), "").0, 204);
+        assert_eq!(go("a", "d/f", "*", HELLO), (404, "NotFound".into()));
+        assert_eq!(go("d", "d/f", OTHER, HELLO).0, 412);
+        assert_eq!(go("a", "d/f", OTHER, HELLO), (204, OTHER.into()));
+        assert_eq!(read("d/f"), "other");
+        let fields = format!("destination: /upload/m\r\nif-match: {HELLO}\r\n");
+        for wrong in [
+            "overwrite: T\r\n",
+            "destination-if-match: \"x\"\r\n",
+            "overwrite: F\r\ndestination-if-match: \"x\"\r\n",
+        ] {
+            assert_eq!(ask(&workshop, "COPY /upload/b", &format!("{fields}{wrong}"), "").0, 400, "{wrong}");
+        }
+        let over = format!("{fields}overwrite: T\r\ndestination-if-match: {HELLO}\r\n");
+        assert_eq!(ask(&workshop, "MOVE /upload/b", &over, "").0, 400, "a move overwrites nothing");
+    }
+
+    #[test]
     fn copies() {
         let workshop = workshop();
         let go = |from: &str, to: &str, fields: &str| {

@@ -12,6 +12,8 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// What the folder holds there when the job is given: if the job replaces or removes it, others may want it in a moment.
     pub(super) here: Option<Content>,
+    /// Permission bits of the directories above, of those that the server has: some may have to be made again.
+    pub(super) above: Vec<(Path, u16)>,
 }
 
 /// Where content already is, on the side that needs it.

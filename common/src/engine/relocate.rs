@@ -65,13 +65,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn relocation_fields(
-        &self,
-        path: &Path,
-        entry: &Entry,
-        from: &Source,
-        replacing: Option<Tag>,
-    ) -> Fields {
+    fn relocation_fields(&self, path: &Path, entry: &Entry, from: &Source, replacing: Option<Tag>) -> Fields {
         let fields = self
             .change_fields(Some(Tag::from(from.base.entry.content)))
             .with("destination", format!("/upload/{}", path_to_wire(path)));
@@ -89,7 +83,7 @@ impl Transfer<'_> {
 
     /// Puts a version in its place whose content is at another path of the folder.
     pub(super) fn take_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
-        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
+        self.make_dirs_above(path)?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from),
             false => self.copy_here(path, remote, expect, from),

@@ -240,10 +240,10 @@ impl State {
     /// The paths that hold this content, as far as client and server agreed; none for what is empty, or is no file.
     pub(super) fn paths_with(&self, content: &Content) -> impl Iterator<Item = &Path> {
         let wanted = *content;
-        let holds = move |path: &&Path| {
-            self.bases.get(*path).is_some_and(|base| base.entry.content == wanted)
-        };
-        let first = Path::new(b"\x01").expect("a byte that is no NUL is a path, and this one comes before any other");
+        let holds =
+            move |path: &&Path| self.bases.get(*path).is_some_and(|base| base.entry.content == wanted);
+        let first =
+            Path::new(b"\x01").expect("a byte that is no NUL is a path, and this one comes before any other");
         let places = hash_key(content).into_iter().flat_map(move |key| {
             let from = (key, first.clone());
             self.by_content.range(from..).take_while(move |(known, _)| *known == key)

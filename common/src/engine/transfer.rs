@@ -44,6 +44,8 @@ pub(super) struct Transfer<'a> {
     pub(super) durable: bool,
     /// What the folder holds at the path.
     pub(super) here: Option<Content>,
+    /// Permission bits of the directories above.
+    pub(super) above: &'a [(Path, u16)],
 }
 
 /// Either what came of a job, or why it failed.
@@ -190,7 +192,7 @@ impl Transfer<'_> {
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
-        self.folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
+        self.make_dirs_above(path)?;
         match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
@@ -232,7 +234,8 @@ impl Transfer<'_> {
             }
             Content::File { size, hash } => {
                 // A moment ago the folder may have had it under another name.
-                if let Some(RetainedFile { mut file, .. }) = self.folder.stage.retained().find(&remote.content)
+                if let Some(RetainedFile { mut file, .. }) =
+                    self.folder.stage.retained().find(&remote.content)
                     && let Some(copied) = self.copy(&mut file, remote)?
                 {
                     return Ok(copied);
@@ -244,6 +247,11 @@ impl Transfer<'_> {
                 Ok(staged)
             }
         }
+    }
+
+    /// The directories above that are missing, as the server has them. With other permission bits they would look changed here.
+    pub(super) fn make_dirs_above(&self, path: &Path) -> Result<(), Failure> {
+        self.folder.root.make_dirs_above(path, self.above).map_err(disk("make the directories above"))
     }
 
     pub(super) fn settle(&self, file: &File) -> io::Result<()> {

@@ -104,6 +104,7 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         client_name: &crew.client_name,
         durable: crew.durable,
         here: job.here,
+        above: &job.above,
     };
     let tried = match &job.task {
         Task::Relocate { entry, print, from, replacing } => {
@@ -113,7 +114,9 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
         Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
         Task::Download { remote, expect } => transfer.download(path, *remote, *expect),
-        Task::DeleteLocal { expect } => local::delete(folder, path, *expect, job.here).map_err(disk("delete")),
+        Task::DeleteLocal { expect } => {
+            local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
+        }
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
             local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))

@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Move { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
     /// Nothing: it is so already.
     Note { entry: Entry, print: Fingerprint },
+    /// Nothing: it is `to` that looks like this already.
+    NoteMove { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
     /// Nothing: it is gone already.
     Forget,
 }
@@ -70,7 +72,7 @@ impl Job {
                 JournalRecord::Put { step, origin, path, entry: *entry, staged: None }
             }
             Act::Remove { print, .. } => JournalRecord::Delete { step, origin, path, print: *print },
-            Act::Move { to, renamed, print } => {
+            Act::Move { to, renamed, print } | Act::NoteMove { to, renamed, print } => {
                 let (to, count, print) = (to.clone(), renamed.len() as u64, *print);
                 JournalRecord::Move { seq: step.seq, origin, from: path, to, count, print }
             }
@@ -116,6 +118,18 @@ impl Act {
                 }
                 _ => Err(changed(shared, path)),
             },
+            (Verdict::NoteMove, Action::Renamed { to }) => {
+                let renamed = read(&shared.index).renamed(path, &to).map_err(Refused::BadName)?;
+                let is_gone = is_absent(&shared.root, path).map_err(Refused::Disk)?;
+                let known = known_print(shared, path).filter(|_| is_gone);
+                let found = shared.root.stat(&to).map_err(Refused::Disk)?;
+                match (known, found) {
+                    (Some(known), Some(stat)) if is_directory(&stat) && is_likely_thing(&stat, &known) => {
+                        Ok(Act::NoteMove { to, renamed, print: stat.print })
+                    }
+                    _ => Err(changed(shared, path)),
+                }
+            }
             (Verdict::Forget, _) if is_absent(&shared.root, path).map_err(Refused::Disk)? => Ok(Act::Forget),
             _ => Err(changed(shared, path)),
         }
@@ -147,6 +161,7 @@ impl Act {
                 let print = rename(shared, path, &to, print)?;
                 return Ok(Done::Moved { to, renamed, print });
             }
+            Act::NoteMove { to, renamed, print } => return Ok(Done::Moved { to, renamed, print }),
             Act::Publish { entry, staged, file, expect, replaced } => {
                 drop(file);
                 let published = match replaced {
@@ -219,6 +234,10 @@ pub(crate) fn is_likely_thing(stat: &Stat, print: &Fingerprint) -> bool {
             StatKind::Directory => stat.print.ino == print.ino,
             _ => stat.print.is_likely_same_content(print),
         }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    stat.kind == StatKind::Directory
 }
 
 /// Whether the box holds what the index says.

@@ -193,7 +193,10 @@ impl Committer {
         };
         match act {
             Ok(act) => {
-                let place = if let Act::Move { to, .. } = &act { to } else { &path };
+                let place = match &act {
+                    Act::Move { to, .. } | Act::NoteMove { to, .. } => to,
+                    _ => &path,
+                };
                 let created = read(&shared.index).live_entry(place).is_none();
                 let origin = self.origin(origin.as_deref());
                 Some(Job { step: self.book.next_step(), path, origin, created, reply, act })

@@ -97,7 +97,8 @@ impl Tap {
 
     fn note_request(&self, bytes: &[u8]) {
         let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        if let Some(request) = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix(" HTTP/1.1")) {
+        if let Some(request) = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix(" HTTP/1.1"))
+        {
             self.requests.lock().unwrap().push(request.to_owned());
         }
     }

@@ -68,11 +68,7 @@ const CASES: &[Case] = &[
             copy(at, "a", "d");
         },
     },
-    Case {
-        name: "directory",
-        files: &["d/a", "d/b", "d/e/f"],
-        act: |at| rename(at, &[("d", "g")]),
-    },
+    Case { name: "directory", files: &["d/a", "d/b", "d/e/f"], act: |at| rename(at, &[("d", "g")]) },
     Case {
         name: "directory into another",
         files: &["d/a", "d/e/f", "g/a"],
@@ -274,7 +270,9 @@ fn the_answer_to_a_move_is_lost() {
     let (mut world, wire) = world();
     world.start_clients();
     world.settle();
-    for (name, moved) in [("rename", ("a", "b")), ("directory", ("d", "g")), ("directory into another", ("d", "g/d"))] {
+    for (name, moved) in
+        [("rename", ("a", "b")), ("directory", ("d", "g")), ("directory into another", ("d", "g/d"))]
+    {
         wire.take_seen();
         wire.lose_answer_to("MOVE");
         rename(&world.a.at(name), &[moved]);
@@ -313,7 +311,9 @@ fn a_directory_of_ten_thousand_files() {
     world.settle_within(Duration::from_secs(300));
     wire.take_seen();
     wire.take_requests();
-    for (what, folder) in [("in a folder", world.a.folder.clone()), ("in the box", world.server.folder.clone())] {
+    for (what, folder) in
+        [("in a folder", world.a.folder.clone()), ("in the box", world.server.folder.clone())]
+    {
         let (from, to) = if what == "in a folder" { ("large", "renamed") } else { ("renamed", "again") };
         let start = Instant::now();
         fs::rename(folder.join(from), folder.join(to)).unwrap();
