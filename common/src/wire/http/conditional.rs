@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_condition_about_something_else() {
-        let tags = |lines| listed_tags(&fields(lines), "x-if-match");
+        let tags = |lines: &[(&str, &str)]| listed_tags(&fields(lines), "x-if-match");
         assert_eq!(tags(&[]), Ok(None));
         let listed = tags(&[("x-if-match", "\"a\", W/\"b\", \"c,d\"")]);
         assert_eq!(listed, Ok(Some(vec!["a".into(), "c,d".into()])));
