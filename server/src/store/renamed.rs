@@ -86,6 +86,13 @@ impl Renamed {
         (is_it && shared.root.stat(&old).ok()?.is_none()).then_some(old)
     }
 
+    /// Notes that a directory has got another name, so that it is known if it gets a third one soon.
+    pub(crate) fn note_renamed(&mut self, ino: u64, path: &Path) {
+        if let Some(table) = &mut self.table {
+            table.paths.insert(ino, path.clone());
+        }
+    }
+
     /// Notes what the index says of paths that are about to be deleted there.
     pub(crate) fn note_lost(&mut self, shared: &Shared, paths: &[Path]) {
         self.last_lost = Some(Instant::now());

@@ -185,6 +185,7 @@ impl Watcher {
         match self.renamed.recognise_directory(&self.shared, path, stat) {
             Some(old) => {
                 self.send(old, Action::Renamed { to: path.clone() })?;
+                self.renamed.note_renamed(stat.print.ino, path);
                 self.barrier()
             }
             None => GO_ON,
