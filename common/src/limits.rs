@@ -90,7 +90,8 @@ pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
 pub const JOURNAL_PENDING_BYTES: usize = 256 * 1024;
 /// What may be unreadable at the end of a journal and still count as the torn tail of one append, in bytes. More is damage.
 pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
-/// Most tombstones that the server keeps. A client that was away for longer than these reach back sends a complete list.
+/// Tombstones that the server keeps; at twice as many the oldest are forgotten. A client that was away for longer than these reach back
+/// sends a complete list.
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
@@ -99,8 +100,13 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// After so many paths that were listed or changed, the allocator is asked to give back what it keeps, as soon as there is nothing to do:
+/// less is not worth the call.
+pub const GIVE_BACK_PATHS: usize = 10_000;
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
+/// Directories that could not be read and are remembered until they can be. What is beyond waits for a regular scan.
+pub const UNLISTED_DIRECTORIES: usize = 4096;
 /// First halves of renames that are remembered until their second halves come.
 pub const MOVES_IN_FLIGHT: usize = 64;
 /// How often a folder is scanned as a whole although events tell of changes: for memory maps, network file systems, and what nobody
@@ -172,6 +178,8 @@ pub const WATCH_BUFFER_BYTES: usize = 64 * 1024;
 
 // ---- Clients ---------------------------------------------------------------------------------------------------------------------
 
+/// Longest birthmark of a directory in bytes: a word and forty digits.
+pub const BIRTHMARK_BYTES: u64 = 64;
 /// Longest step of a file system's clock: a hundredth of a second with the slowest tick that Linux is built with.
 pub const TIMESTAMP_TICK: Duration = Duration::from_millis(10);
 /// How many names are tried for a conflict copy; each second has its own.
@@ -182,8 +190,9 @@ pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 pub const WORKERS: usize = 8;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
-/// Messages that may wait for the control thread before those who bring them wait too.
-pub const CONTROL_QUEUE: usize = 256;
+/// Messages that may wait for the control thread before those who bring them wait too. One may be the listing of a directory, so they
+/// are few.
+pub const CONTROL_QUEUE: usize = 32;
 /// One piece of a client's list on its way to the server, in bytes.
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.

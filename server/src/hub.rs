@@ -208,8 +208,13 @@ mod tests {
     use common::tree::Path;
 
     fn frame(seq: u64) -> Frame {
-        let change =
-            RemoteEntry { path: Path::new(b"a").unwrap(), entry: None, seq, origin: Some("me".into()) };
+        let change = RemoteEntry {
+            path: Path::new(b"a").unwrap(),
+            entry: None,
+            seq,
+            since: seq,
+            origin: Some("me".into()),
+        };
         Frame::whole(Cursor { epoch: Epoch(1), seq }, change)
     }
 

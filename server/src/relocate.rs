@@ -11,6 +11,7 @@
 //!     If-Match: "2cf2…"
 //!     Overwrite: T
 //!     Destination-If-Match: "486e…"                    412 with what is there, if that is something else
+//!     Destination-Sync-Base: 2a-7                      or was given that version after this change; may be left out
 //! ```
 //!
 //! A directory moves as a whole, in one rename, one record and one seq. Whoever follows the stream hears of it as `download`s of all new
@@ -21,7 +22,9 @@
 //! The original may have been replaced or deleted a moment ago, by another request of the same client even: in a swap of two names both
 //! copies are of what the other one replaces. For some seconds the box still has it.
 
-use common::protocol::{Cursor, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime};
+use common::protocol::{
+    Cursor, DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime,
+};
 use common::tree::{Content as Version, Entry, Meta, Path};
 use common::wire::http::conditional::listed_tags;
 use common::wire::http::head::Method;
@@ -32,7 +35,7 @@ use crate::request::Request;
 use crate::route::upload_path;
 use crate::service::Service;
 use crate::store::{Action, Copied, Refused, Replaced, Require};
-use crate::upload::{check_room, committed, known_tags, refused, require_existing, stored};
+use crate::upload::{check_room, committed, held, known_tags, refused, require_existing, stored};
 
 /// `MOVE` and `COPY`.
 pub(crate) fn relocate(service: &Service, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
@@ -64,9 +67,14 @@ fn refuse(reason: Refused, from: &Path, to: &Path) -> Refusal {
 /// The new path, and what has to be there.
 fn destination(request: &Request<'_>) -> Result<(Path, Require), Refusal> {
     let tags = listed_tags(request.fields(), DESTINATION_MATCH_FIELD)?;
+    if tags.is_none() && request.field(DESTINATION_BASE_FIELD)?.is_some() {
+        return Err(Refusal::bad(format!(
+            "{DESTINATION_BASE_FIELD} stands beside {DESTINATION_MATCH_FIELD}"
+        )));
+    }
     let replacing = match (request.field("Overwrite")?, tags) {
         (None | Some("F"), None) => Require::Nothing,
-        (Some("T"), Some(tags)) => Require::OneOf(known_tags(&tags)),
+        (Some("T"), Some(tags)) => held(request.fields(), DESTINATION_BASE_FIELD, known_tags(&tags))?,
         (Some("T"), None) | (None | Some("F"), Some(_)) => {
             return Err(Refusal::bad(format!("Overwrite: T and {DESTINATION_MATCH_FIELD} go together")));
         }
@@ -126,14 +134,14 @@ fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
         return Err(Refused::IntoItself);
     }
     let held = index.live_entry(from);
-    let source = match held.filter(|entry| require.is_met_by(Some(entry))) {
+    let source = match held.filter(|_| require.is_met(&index, from)) {
         Some(entry) => Some(*entry),
         None => service.store.retained(from, require),
     };
     let there = index.live_entry(to);
     let is_wanted = |there: &Entry| match (require, source) {
         (_, Some(source)) => there.content == source.content,
-        (Require::OneOf(_), None) => require.is_met_by(Some(there)),
+        (Require::OneOf(_) | Require::HeldSince(..), None) => require.is_met_by(Some(there)),
         _ => false,
     };
     if there.is_some_and(is_wanted) {
@@ -144,7 +152,7 @@ fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
     match (source, held) {
         (None, None) => Err(Refused::NotFound),
         (None, Some(_)) => Err(Refused::Precondition(index.describe(from))),
-        _ if !replacing.is_met_by(there) => Err(Refused::Precondition(index.describe(to))),
+        _ if !replacing.is_met(&index, to) => Err(Refused::Precondition(index.describe(to))),
         _ if !index.has_parent(to) => Err(Refused::ParentMissing),
         (Some(source), _) => Ok(Checked::Source(source)),
     }

@@ -236,7 +236,7 @@ mod tests {
         for (name, seq, part) in steps {
             let step = Step { seq: *seq, part: *part };
             let origin = index.origins.number("somebody");
-            let record = Record { step, origin, state: State::Tombstone };
+            let record = Record::new(step, origin, State::Tombstone);
             index.apply(Path::new(name.as_bytes()).unwrap(), record);
         }
         index
@@ -265,6 +265,7 @@ mod tests {
             path: Path::new(b"a").unwrap(),
             entry: None,
             seq: 1,
+            since: 1,
             origin: origin.map(str::to_owned),
         };
         assert_eq!(event(change(Some("me")), "me").name(), "stored");

@@ -14,8 +14,8 @@
 use std::io;
 
 use common::limits::{HEARTBEAT, INDEX_BATCH};
-use common::protocol::{Event, Known, ListError, ListHead, ListItem, RemoteEntry, Synced, read_item};
-use common::sync::{Verdict, decide};
+use common::protocol::{Epoch, Event, Known, ListError, ListHead, ListItem, RemoteEntry, Synced, read_item};
+use common::sync::{Base, Remote as Held, Verdict, decide};
 use common::tree::{Entry, Path, Tag};
 use common::wire::json::{JsonError, JsonErrorKind, Reader};
 
@@ -65,7 +65,8 @@ fn answer(service: &Service, head: &ListHead, items: Items<'_>, out: &mut Outlet
     let since = head.cursor.filter(|_| !head.complete);
     let begun = Teller::begin(service, &head.client_id, &head.client_name, since, out)?;
     let Some(mut teller) = begun else { return Ok(()) };
-    let mut list = List { service, teller: &mut teller, out, counts: Synced::default(), last: None };
+    let epoch = head.cursor.map(|cursor| cursor.epoch);
+    let mut list = List { service, teller: &mut teller, out, epoch, counts: Synced::default(), last: None };
     let counts = match list.answer(items, since.is_none()) {
         Ok(counts) => counts,
         Err(Broken::Connection(error)) => return Err(error),
@@ -107,6 +108,8 @@ struct List<'a, 'b> {
     service: &'a Service,
     teller: &'a mut Teller<'b>,
     out: &'a mut Outlet,
+    /// The history that the list's bases belong to.
+    epoch: Option<Epoch>,
     counts: Synced,
     /// The last path that was dealt with, of a complete list.
     last: Option<Path>,
@@ -183,7 +186,10 @@ impl List<'_, '_> {
         let (verdict, remote) = {
             let index = self.service.store.index();
             let tag = local.map(|entry| Tag::from(entry.content));
-            (decide(item.base, tag, index.remote(&item.path)), index.describe(&item.path))
+            // Seqs of another history say nothing.
+            let is_of_this_history = self.epoch == Some(index.cursor().epoch);
+            let base = item.base.map(|base| Base { seq: base.seq.filter(|_| is_of_this_history), ..base });
+            (decide(base, tag, index.remote(&item.path)), index.describe(&item.path))
         };
         self.counts.listed += 1;
         // What the server never heard of is as good as deleted before its history began.
@@ -214,14 +220,18 @@ impl List<'_, '_> {
 }
 
 fn unknown(path: &Path) -> RemoteEntry {
-    RemoteEntry { path: path.clone(), entry: None, seq: 0, origin: None }
+    RemoteEntry { path: path.clone(), entry: None, seq: 0, since: 0, origin: None }
 }
 
 /// What a verdict says on the wire; `None` where the client has nothing to do and nothing to remember.
 fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: RemoteEntry) -> Option<Event> {
     match verdict {
         Verdict::InSync => {
-            let is_base = item.base == local.map(|entry| Tag::from(entry.content));
+            // Otherwise the base is another, or older than what is there.
+            let is_base = local.is_some_and(|entry| {
+                let there = Held::Present { tag: Tag::from(entry.content), since: remote.since };
+                item.base.is_some_and(|base| base.is_held_by(there))
+            });
             let is_same =
                 local.zip(remote.entry.as_ref()).is_some_and(|(local, remote)| local.same_meta(remote));
             (!is_base || !is_same).then_some(Event::Stored(remote))
@@ -229,7 +239,10 @@ fn event(verdict: Verdict, item: &ListItem, local: Option<&Entry>, remote: Remot
         Verdict::Forget => item.base.map(|_| Event::Stored(remote)),
         Verdict::Download => Some(Event::Download(remote)),
         Verdict::DeleteLocal => Some(Event::Delete(remote)),
-        Verdict::Upload { replacing } => Some(Event::Upload { path: item.path.clone(), replacing }),
+        Verdict::Upload { replacing } => {
+            let replacing = replacing.map(|base| base.tag);
+            Some(Event::Upload { path: item.path.clone(), replacing })
+        }
         Verdict::DeleteRemote { .. } => None,
         Verdict::Conflict => Some(Event::Conflict(remote)),
     }
@@ -261,39 +274,48 @@ mod tests {
         Entry { content, meta: Meta { mtime: Mtime(1), mode } }
     }
 
-    fn tag(byte: u8) -> Tag {
-        Tag::File(Hash([byte; 32]))
+    /// This version, agreed on at seq 1 of the box's history.
+    fn base(byte: u8) -> Option<Base> {
+        Some(Base { tag: Tag::File(Hash([byte; 32])), seq: Some(1) })
     }
 
-    /// The name of the event for a base, what the client has, and what the server has.
-    fn told(base: Option<Tag>, local: Option<Entry>, remote: Option<Entry>) -> &'static str {
+    /// The name of the event for a base, what the client has, and what the server has since this seq.
+    fn told(base: Option<Base>, local: Option<Entry>, remote: Option<Entry>, since: u64) -> &'static str {
         let path = Path::new(b"a").unwrap();
         let known = local.map_or(Known::Deleted, Known::Present);
         let item = ListItem { path: path.clone(), known, base };
         let state = match remote {
-            Some(entry) => common::sync::Remote::Present(Tag::from(entry.content)),
-            None => common::sync::Remote::Tombstone,
+            Some(entry) => Held::Present { tag: Tag::from(entry.content), since },
+            None => Held::Tombstone { since },
         };
         let verdict = decide(base, local.map(|entry| Tag::from(entry.content)), state);
-        let remote = RemoteEntry { path, entry: remote, seq: 1, origin: None };
+        let remote = RemoteEntry { path, entry: remote, seq: since, since, origin: None };
         event(verdict, &item, local.as_ref(), remote).map_or("nothing", |event| event.name())
     }
 
     #[test]
     fn what_each_verdict_says() {
         let (old, new, other) = (entry(1, 0o644), entry(2, 0o644), entry(3, 0o644));
-        assert_eq!(told(Some(tag(1)), Some(old), Some(old)), "nothing");
-        assert_eq!(told(None, Some(old), Some(old)), "stored");
-        assert_eq!(told(Some(tag(1)), Some(old), Some(entry(1, 0o600))), "stored");
-        assert_eq!(told(Some(tag(1)), Some(old), Some(new)), "download");
-        assert_eq!(told(Some(tag(1)), Some(old), None), "delete");
-        assert_eq!(told(Some(tag(1)), Some(new), Some(old)), "upload");
-        assert_eq!(told(None, Some(new), None), "upload");
-        assert_eq!(told(Some(tag(1)), Some(new), Some(other)), "conflict");
-        assert_eq!(told(None, Some(new), Some(other)), "conflict");
-        assert_eq!(told(Some(tag(1)), None, Some(old)), "nothing");
-        assert_eq!(told(Some(tag(1)), None, Some(new)), "download");
-        assert_eq!(told(Some(tag(1)), None, None), "stored");
-        assert_eq!(told(None, None, None), "nothing");
+        for (base, local, remote, since, wanted) in [
+            (base(1), Some(old), Some(old), 1, "nothing"),
+            (None, Some(old), Some(old), 1, "stored"),
+            (base(1), Some(old), Some(entry(1, 0o600)), 1, "stored"),
+            (base(1), Some(old), Some(new), 2, "download"),
+            (base(1), Some(old), None, 2, "delete"),
+            (base(1), Some(new), Some(old), 1, "upload"),
+            (None, Some(new), None, 2, "upload"),
+            (base(1), Some(new), Some(other), 2, "conflict"),
+            (None, Some(new), Some(other), 2, "conflict"),
+            (base(1), None, Some(old), 1, "nothing"),
+            (base(1), None, Some(new), 2, "download"),
+            (base(1), None, None, 2, "stored"),
+            (None, None, None, 2, "nothing"),
+            // The version of the base was away in between.
+            (base(1), Some(old), Some(old), 2, "stored"),
+            (base(1), Some(new), Some(old), 2, "conflict"),
+            (base(1), None, Some(old), 2, "download"),
+        ] {
+            assert_eq!(told(base, local, remote, since), wanted, "{base:?} {local:?} {remote:?} {since}");
+        }
     }
 }

@@ -13,10 +13,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::disk::Staged;
+use common::disk::{NewContent, Staged};
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
-    CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode, parse_mtime,
+    BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode,
+    parse_mtime,
 };
 use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};
@@ -111,7 +112,7 @@ fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
     let require = match write_precondition(fields)? {
         WritePrecondition::Missing => return Err(condition_needed()),
         WritePrecondition::CreateOnly => Require::Nothing,
-        WritePrecondition::Match(tags) => Require::OneOf(known_tags(&tags)),
+        WritePrecondition::Match(tags) => held(fields, BASE_FIELD, known_tags(&tags))?,
         WritePrecondition::AnyExisting => Require::Something,
     };
     let digest = repr_digest(fields)?.map(Hash);
@@ -135,10 +136,21 @@ fn read_meta(request: &Request<'_>, kind: Kind) -> Result<Meta, Refusal> {
 /// The precondition of a change to something that must be there.
 pub(crate) fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
     match write_precondition(fields)? {
-        WritePrecondition::Match(tags) => Ok(Require::OneOf(known_tags(&tags))),
+        WritePrecondition::Match(tags) => held(fields, BASE_FIELD, known_tags(&tags)),
         WritePrecondition::AnyExisting => Ok(Require::Something),
         WritePrecondition::Missing => Err(condition_needed()),
         WritePrecondition::CreateOnly => Err(Refusal::bad("this changes what is there: it needs If-Match")),
+    }
+}
+
+/// These versions, and if the client says in the field `base` until when it knows them to have been there: no other since.
+pub(crate) fn held(fields: &Fields, base: &str, tags: Vec<Tag>) -> Result<Require, Refusal> {
+    match fields.get(base) {
+        None => Ok(Require::OneOf(tags)),
+        Some(text) => match Cursor::parse(text) {
+            Ok(since) => Ok(Require::HeldSince(tags, since)),
+            Err(error) => Err(Refusal::bad(format!("{base}: {error}"))),
+        },
     }
 }
 
@@ -165,22 +177,18 @@ fn already_there(
     path: &Path,
     wanted: &Wanted,
 ) -> Result<Option<Answer>, Refusal> {
-    let (current, cursor) = {
+    let (current, cursor, is_met) = {
         let index = service.store.index();
         let Some(record) = index.get(path) else { return Ok(None) };
         let Some(entry) = record.entry() else { return Ok(None) };
-        (*entry, Cursor { seq: record.step.seq, ..index.cursor() })
+        let cursor = Cursor { seq: record.step.seq, ..index.cursor() };
+        (*entry, cursor, wanted.require.is_met(&index, path))
     };
     let is_same = current.content.kind() == wanted.kind && current.content.hash() == wanted.digest;
     if !is_same || (wanted.kind == Kind::Directory && request.length != Some(0)) {
         return Ok(None);
     }
-    let is_seen = match &wanted.require {
-        Require::OneOf(tags) => tags.contains(&Tag::from(current.content)),
-        Require::Something => true,
-        Require::Nothing | Require::Anything => false,
-    };
-    if is_seen && !current.same_meta(&Entry { meta: wanted.meta, ..current }) {
+    if is_met && !current.same_meta(&Entry { meta: wanted.meta, ..current }) {
         let Meta { mtime, mode } = wanted.meta;
         let action =
             Action::SetMeta { mtime: Some(mtime), mode: Some(mode), require: wanted.require.clone() };
@@ -199,7 +207,7 @@ fn check_index(
 ) -> Result<(), Refusal> {
     let index = service.store.index();
     let current = index.live_entry(path);
-    let holds = wanted.require.is_met_by(current);
+    let holds = wanted.require.is_met(&index, path);
     let may_be_the_same = current.is_some_and(|entry| {
         let same_size = request.length.is_none_or(|length| length == entry.content.size());
         wanted.digest.is_none() && entry.content.kind() == wanted.kind && same_size
@@ -249,7 +257,8 @@ fn receive(service: &Service, kind: Kind, mode: u16, body: &mut dyn Content) -> 
 /// Stages and hashes a file in one pass, through one buffer, whatever its size.
 pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
     let on_disk = |error: io::Error| Refusal::disk(&error);
-    let (staged, mut file) = service.store.stage().file().map_err(on_disk)?;
+    let (staged, file) = service.store.stage().file().map_err(on_disk)?;
+    let mut content = NewContent::of(&file);
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
@@ -257,11 +266,12 @@ pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<
             0 => break,
             count => {
                 hasher.update(&buffer[..count]);
-                file.write_all(&buffer[..count]).map_err(on_disk)?;
+                content.write_all(&buffer[..count]).map_err(on_disk)?;
                 size += count as u64;
             }
         }
     }
+    content.finish().map_err(on_disk)?;
     let version = Version::File { size, hash: hasher.finish() };
     Ok(Received { version, staged, file: Some(file) })
 }
@@ -436,6 +446,7 @@ mod tests {
             ("if-match: *\r\ncontent-range: bytes 0-4/10\r\n", 400),
             ("if-match: *\r\nrepr-digest: sha-256=:AA==:\r\n", 400),
             ("if-match: *\r\nsync-client: a b\r\n", 400),
+            ("if-match: \"dir\"\r\nsync-base: 5\r\n", 400),
         ] {
             assert_eq!(head(lines).err(), Some(status), "{lines:?}");
         }

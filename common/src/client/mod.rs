@@ -361,6 +361,9 @@ fn one_line(status: &Value) -> String {
         problems.len(),
         text("cursor")
     );
+    if let Some(reason) = status.get("polling").and_then(Value::as_str) {
+        line.push_str(&format!("  {reason}\n"));
+    }
     for problem in problems {
         let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("");
         let path = problem.get("path").and_then(Value::as_str).unwrap_or("the folder");

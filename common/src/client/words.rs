@@ -17,7 +17,7 @@ pub fn sentence(report: &Report<'_>) -> Option<(Level, String)> {
         }
         Report::Reset => (
             Level::Warn,
-            "the server's history is another one now; everything is compared anew, nothing is deleted"
+            "the server's history can't be continued from here; everything is compared anew, nothing is deleted"
                 .to_owned(),
         ),
         Report::RulesChanged => (

@@ -1,5 +1,6 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
+mod content;
 mod journal;
 mod observe;
 mod records;
@@ -10,8 +11,9 @@ pub(crate) mod scratch;
 mod stage;
 mod watch;
 
+pub use content::NewContent;
 pub use journal::{Broken, Found, Journal};
-pub use observe::{Looker, Mode, Observation, Observer};
+pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use retained::{Retained, RetainedFile};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};

@@ -7,14 +7,17 @@
 //!
 //! Events are hints, the look is the truth: an event only makes a path dirty; what is reported is what is found there a moment later.
 //! That moment lets an editor finish its dance of temporary names, and lets a file that changes a hundred times a second be looked at
-//! twice a second. A directory is first watched and then listed, so that nothing falls in between. A full scan comes first, then now and
-//! then, and whenever events were lost.
+//! twice a second. A directory is first watched and then listed, so that nothing falls in between; what is being written in a new one
+//! while it is listed is looked at later. A full scan comes first, then now and then, and whenever events were lost.
 //!
 //! *Absent* is only reported on good evidence: a complete listing of the directory above, or a look at the very path, while the folder
 //! itself is still in its place and still has its private directory. A folder that was unmounted, moved away or emptied of that too is
 //! reported as [`Observation::Gone`], and nothing in it as absent.
+//!
+//! Directories that nobody wants to know about can be passed by ([`Passed`]): they are told of themselves, and neither watched nor listed.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -23,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{DIRTY_PATHS, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL};
+use crate::limits::{DIRTY_PATHS, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Path, PathError};
 
@@ -40,6 +43,8 @@ const SETTLE_GONE: Duration = Duration::from_millis(100);
 const SETTLE_BUSY: Duration = Duration::from_millis(500);
 /// A file that was written to so recently, and not closed yet, is still being written.
 const STILL_WRITING: Duration = Duration::from_secs(2);
+/// The same for what is found in a directory that was just made. Most of it is complete, and was closed before the directory was watched.
+const STILL_FILLING: Duration = Duration::from_millis(500);
 
 /// What was found.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub enum Observation {
         directory: Option<Path>,
         /// What is in it.
         entries: Vec<(Path, Stat)>,
+        /// Files in it, besides, that seem to be still being written: a [`Observation::Look`] will follow.
+        unsettled: Vec<Path>,
     },
     /// What is at one path; `None` is absent.
     Look {
@@ -82,6 +89,9 @@ pub enum Observation {
     Gone,
 }
 
+/// Says of a directory whether it is passed by: there is no word of what is in it, neither that it is there nor that it is not.
+pub type Passed = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
+
 /// How to observe.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode {
@@ -102,12 +112,21 @@ pub struct Observer {
 #[derive(Clone, Debug)]
 pub struct Looker(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     dirty: Mutex<Dirty>,
     changed: Condvar,
     /// `None` if events are not to be had.
     watch: Option<Watch>,
+    passed: Mutex<Passed>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("dirty", &self.dirty)
+            .field("watch", &self.watch)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -203,15 +222,29 @@ impl Observer {
     pub fn start(
         root: Arc<Root>,
         mode: Mode,
+        passed: Passed,
         name: &str,
         sink: impl FnMut(Observation) -> ControlFlow<()> + Send + 'static,
     ) -> io::Result<Observer> {
-        let (watch, polling) = match mode {
-            Mode::Poll(_) => (None, None),
-            Mode::Events => match Watch::new(root.clone()) {
-                Ok(watch) => (Some(watch), None),
-                Err(error) => (None, Some(instances_exhausted(&error))),
-            },
+        let watch = match mode {
+            Mode::Poll(_) => None,
+            Mode::Events => Some(Watch::new(root.clone())),
+        };
+        Observer::start_with(root, mode, watch, passed, name, sink)
+    }
+
+    fn start_with(
+        root: Arc<Root>,
+        mode: Mode,
+        watch: Option<io::Result<Watch>>,
+        passed: Passed,
+        name: &str,
+        sink: impl FnMut(Observation) -> ControlFlow<()> + Send + 'static,
+    ) -> io::Result<Observer> {
+        let (watch, polling) = match watch {
+            None => (None, None),
+            Some(Ok(watch)) => (Some(watch), None),
+            Some(Err(error)) => (None, Some(instances_exhausted(&error))),
         };
         let interval = match mode {
             Mode::Poll(interval) => interval,
@@ -219,9 +252,10 @@ impl Observer {
             Mode::Events => RESCAN_INTERVAL,
         };
         let dirty = Mutex::new(Dirty { scan: Some(Instant::now()), ..Dirty::default() });
-        let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch });
+        let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch, passed: Mutex::new(passed) });
         let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
-        let mut scanner = Scanner { root, shared: shared.clone(), sink, interval, polling };
+        let unlisted = BTreeSet::new();
+        let mut scanner = Scanner { root, shared: shared.clone(), sink, interval, polling, unlisted };
         observer.threads.push(spawn(&format!("{name}-scan"), move || {
             let _ = scanner.run();
             scanner.shared.stop();
@@ -258,6 +292,12 @@ impl Looker {
     pub fn scan(&self) {
         self.0.scan_now();
     }
+
+    /// From now on these directories are passed by, and a full scan follows: it finds what is in those that are not any more.
+    pub fn pass_by(&self, passed: Passed) {
+        *lock(&self.0.passed) = passed;
+        self.0.scan_now();
+    }
 }
 
 impl Shared {
@@ -274,7 +314,15 @@ impl Shared {
     }
 
     fn scan_now(&self) {
-        lock(&self.dirty).scan = Some(Instant::now());
+        self.scan_within(Duration::ZERO);
+    }
+
+    /// Sees to it that the next full scan comes within this time.
+    fn scan_within(&self, delay: Duration) {
+        let at = Instant::now() + delay;
+        let mut dirty = lock(&self.dirty);
+        dirty.scan = Some(dirty.scan.map_or(at, |due| due.min(at)));
+        drop(dirty);
         self.changed.notify_one();
     }
 
@@ -374,6 +422,17 @@ struct Scanner<S> {
     interval: Duration,
     /// Why events are not to be had; said once.
     polling: Option<String>,
+    /// Directories that could not be read: the next look at one, as its permissions change, is one at all that is in it.
+    unlisted: BTreeSet<Path>,
+}
+
+/// What a walk begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// A directory that was there, or came as a whole.
+    Full,
+    /// A directory that was just made; whoever made it is likely to be filling it.
+    Filling,
 }
 
 impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
@@ -386,7 +445,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 Work::Stop => return ControlFlow::Break(()),
                 Work::Look(path, due) => self.look(path, due)?,
                 Work::Scan => {
-                    let next = match self.walk(None)? {
+                    let next = match self.walk(None, Start::Full)? {
                         Walk::Whole => {
                             self.report(Observation::Scanned)?;
                             self.interval
@@ -413,22 +472,24 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         };
         match &stat {
             None if !self.stands() => return self.report(Observation::Gone),
-            Some(found) if !due.complete && is_being_written(found) => {
+            Some(found) if !due.complete && is_written_within(found, STILL_WRITING) => {
                 self.shared.mark(path, STILL_WRITING, due.appeared, false);
                 return ControlFlow::Continue(());
             }
             _ => {}
         }
-        let is_new_directory = due.appeared && stat.is_some_and(|stat| stat.kind == StatKind::Directory);
+        let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
+        let is_unlisted = self.unlisted.remove(&path);
         self.report(Observation::Look { path: path.clone(), stat })?;
-        if is_new_directory {
-            self.walk(Some(path))?;
+        if is_directory && (due.appeared || is_unlisted) && !self.passes_by(&path) {
+            let start = if due.complete { Start::Full } else { Start::Filling };
+            self.walk(Some(path), start)?;
         }
         ControlFlow::Continue(())
     }
 
     /// Watches and lists a directory and all below it.
-    fn walk(&mut self, from: Option<Path>) -> ControlFlow<(), Walk> {
+    fn walk(&mut self, from: Option<Path>, start: Start) -> ControlFlow<(), Walk> {
         let mut waiting = vec![from];
         while let Some(directory) = waiting.pop() {
             self.watch(directory.as_ref());
@@ -437,13 +498,19 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 // It vanished; what is above it tells that.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => continue,
                 Err(error) => {
+                    self.note_unlisted(directory.as_ref());
                     self.report(Observation::Unreadable { path: directory, error })?;
                     continue;
                 }
             };
             let mut entries = Vec::with_capacity(listed.len());
+            let mut unsettled = Vec::new();
             for (name, stat) in listed {
                 match Path::child(directory.as_ref(), &name) {
+                    Ok(path) if start == Start::Filling && is_written_within(&stat, STILL_FILLING) => {
+                        self.shared.mark(path.clone(), STILL_FILLING, false, false);
+                        unsettled.push(path);
+                    }
                     Ok(path) => entries.push((path, stat)),
                     Err(PathError::Reserved) => {}
                     Err(rule) => {
@@ -452,24 +519,55 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 }
             }
             entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            unsettled.sort_unstable();
             if !self.stands() {
                 self.report(Observation::Gone)?;
                 return ControlFlow::Continue(Walk::FolderGone);
             }
             let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
-            waiting.extend(directories.map(|(path, _)| Some(path.clone())).rev());
-            self.report(Observation::Listing { directory, entries })?;
+            let wanted = directories.filter(|(path, _)| !self.passes_by(path));
+            waiting.extend(wanted.map(|(path, _)| Some(path.clone())).rev());
+            self.report(Observation::Listing { directory, entries, unsettled })?;
         }
         ControlFlow::Continue(Walk::Whole)
     }
 
+    /// Whether a directory is passed by. Then it is not watched any more.
+    fn passes_by(&self, directory: &Path) -> bool {
+        let passed = lock(&self.shared.passed).clone();
+        let is_passed = passed(directory);
+        if is_passed && let Some(watch) = &self.shared.watch {
+            watch.forget_below(directory);
+        }
+        is_passed
+    }
+
+    /// A directory that nobody may read is listed by no scan either, so that needs no regular ones.
     fn watch(&mut self, directory: Option<&Path>) {
         let Some(watch) = &self.shared.watch else { return };
-        if matches!(watch.add(directory), Ok(Added::LimitReached)) && self.polling.is_none() {
-            let reason = watches_exhausted(watch.watched());
+        let reason = match watch.add(directory) {
+            Ok(Added::Watched | Added::Gone) => return,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
+            Ok(Added::LimitReached) => watches_exhausted(watch.watched()),
+            Err(error) => watch_failed(&error),
+        };
+        // The next scan may have been set when all was watched.
+        self.shared.scan_within(POLL_INTERVAL);
+        if self.polling.is_none() {
             self.interval = POLL_INTERVAL;
             self.polling = Some(reason.clone());
             let _ = self.report(Observation::Polling(reason));
+        }
+    }
+
+    /// Of more than are remembered, the next regular scan tells; that the root can be read again, nothing else does.
+    fn note_unlisted(&mut self, directory: Option<&Path>) {
+        match directory {
+            None => self.shared.scan_within(POLL_INTERVAL),
+            Some(directory) if self.unlisted.len() < UNLISTED_DIRECTORIES => {
+                self.unlisted.insert(directory.clone());
+            }
+            Some(_) => {}
         }
     }
 
@@ -479,17 +577,25 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 }
 
-/// Whether a file that was not closed is likely still open for writing. The times compared are both of this machine; a wrong answer costs a moment.
-fn is_being_written(stat: &Stat) -> bool {
+/// Whether a file that was not closed is likely still open for writing: it was written to within this time. The times compared are both
+/// of this machine; a wrong answer costs a moment.
+fn is_written_within(stat: &Stat, time: Duration) -> bool {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(stat.print.mtime.0);
-    stat.kind == StatKind::File && (0..STILL_WRITING.as_nanos() as i128).contains(&age)
+    stat.kind == StatKind::File && (0..time.as_nanos() as i128).contains(&age)
 }
 
 fn instances_exhausted(error: &io::Error) -> String {
     format!(
         "changes are found by scanning every {} s, because inotify is not to be had ({error}); \
          `sysctl fs.inotify.max_user_instances=1024` may help",
+        POLL_INTERVAL.as_secs()
+    )
+}
+
+fn watch_failed(error: &io::Error) -> String {
+    format!(
+        "not every directory can be watched ({error}); everything is scanned every {} s",
         POLL_INTERVAL.as_secs()
     )
 }
@@ -518,8 +624,15 @@ mod tests {
     }
 
     fn observe(prepare: impl FnOnce(&std::path::Path)) -> Observed {
+        observe_with(Watch::new, prepare)
+    }
+
+    fn observe_with(
+        watch: impl FnOnce(Arc<Root>) -> io::Result<Watch>,
+        prepare: impl FnOnce(&std::path::Path),
+    ) -> Observed {
         let scratch = Scratch::new();
-        let root = Root::open(scratch.path()).unwrap();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
         root.sub_root(RESERVED).unwrap();
         prepare(scratch.path());
         let (sender, observations) = channel();
@@ -527,7 +640,9 @@ mod tests {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
-        let observer = Observer::start(Arc::new(root), Mode::Events, "test", sink).unwrap();
+        let watch = Some(watch(root.clone()));
+        let passed = Arc::new(|directory: &Path| directory.name() == b"passed");
+        let observer = Observer::start_with(root, Mode::Events, watch, passed, "test", sink).unwrap();
         Observed { scratch, observer, observations }
     }
 
@@ -568,7 +683,7 @@ mod tests {
         let mut listed = Vec::new();
         loop {
             match observed.observations.recv_timeout(Duration::from_secs(10)).unwrap() {
-                Observation::Listing { directory, entries } => {
+                Observation::Listing { directory, entries, .. } => {
                     let names: Vec<_> = entries.iter().map(|(path, _)| path.to_string()).collect();
                     listed.push((directory.map(|path| path.to_string()), names.join(" ")));
                 }
@@ -630,6 +745,93 @@ mod tests {
         fs::create_dir(path.join(".filesync")).unwrap();
         observed.observer.looker().scan();
         observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+    }
+
+    #[test]
+    fn a_directory_that_is_passed_by_is_neither_watched_nor_listed() {
+        let observed = observe(|path| fs::create_dir_all(path.join("passed/a/b")).unwrap());
+        let watched = || observed.observer.shared.watch.as_ref().unwrap().watched();
+        let expect_scan = |want: usize| {
+            observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+            assert_eq!(watched(), want);
+        };
+        expect_scan(1);
+        fs::create_dir_all(observed.scratch.path().join("d/passed/c")).unwrap();
+        observed.expect_look("d/passed", true);
+        observed.observer.looker().scan();
+        expect_scan(2);
+        observed.observer.looker().pass_by(Arc::new(|_| false));
+        expect_scan(7);
+        observed.observer.looker().pass_by(Arc::new(|directory| directory.name() == b"passed"));
+        expect_scan(2);
+    }
+
+    fn expect_polling(observed: &Observed, setting: &str) {
+        let reason = observed.expect(|observation| match observation {
+            Observation::Polling(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        assert!(reason.contains(&format!("`sysctl {setting}=")), "{reason}");
+    }
+
+    /// When the next full scan is due, once there is one to come.
+    fn wait_for_next_scan(observed: &Observed) -> Duration {
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        loop {
+            if let Some(at) = lock(&observed.observer.shared.dirty).scan {
+                return at.saturating_duration_since(Instant::now());
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn without_an_instance_everything_is_scanned() {
+        let refused = |_| Err(io::Error::from_raw_os_error(crate::sys::errno::EMFILE));
+        let observed = observe_with(refused, |path| fs::write(path.join("file"), "1").unwrap());
+        expect_polling(&observed, "fs.inotify.max_user_instances");
+        assert!(wait_for_next_scan(&observed) <= POLL_INTERVAL);
+    }
+
+    #[test]
+    fn directories_beyond_the_limit_are_scanned() {
+        let limited = |root| Ok(Watch::new(root)?.limited(2));
+        let observed = observe_with(limited, |path| fs::create_dir_all(path.join("a/b")).unwrap());
+        expect_polling(&observed, "fs.inotify.max_user_watches");
+        assert!(wait_for_next_scan(&observed) <= POLL_INTERVAL);
+    }
+
+    /// The scan was set for much later when the limit is reached.
+    #[test]
+    fn a_limit_that_is_reached_later_brings_the_scan_forward() {
+        let limited = |root| Ok(Watch::new(root)?.limited(2));
+        let observed = observe_with(limited, |_| {});
+        assert!(POLL_INTERVAL < wait_for_next_scan(&observed));
+        fs::create_dir_all(observed.scratch.path().join("a/b")).unwrap();
+        expect_polling(&observed, "fs.inotify.max_user_watches");
+        let next = lock(&observed.observer.shared.dirty).scan.expect("a scan is due");
+        assert!(next <= Instant::now() + POLL_INTERVAL);
+    }
+
+    #[test]
+    fn what_is_written_in_a_new_directory_is_looked_at_later() {
+        let observed = observe(|_| {});
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        let directory = observed.scratch.path().join("new");
+        fs::create_dir(&directory).unwrap();
+        let _open = fs::File::create(directory.join("file")).unwrap();
+        observed.expect(|observation| match observation {
+            Observation::Listing { entries, unsettled, .. } => {
+                assert_eq!((entries.len(), unsettled.len()), (0, 1));
+                Some(())
+            }
+            Observation::Look { path, .. } => {
+                assert_eq!(path.to_string(), "new");
+                None
+            }
+            _ => None,
+        });
+        observed.expect_look("new/file", true);
     }
 
     #[test]

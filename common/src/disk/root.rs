@@ -202,6 +202,16 @@ impl Root {
         Ok((found.dev(), found.ino()))
     }
 
+    /// What tells the directory from every copy of it, however faithful: when it was made, or where the file system does not remember
+    /// that, its inode number. Renaming changes neither.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn birthmark(&self) -> io::Result<String> {
+        let found = Stat::of_file(&self.dir)?;
+        Ok(found.born.map_or(format!("inode {}", found.print.ino), |born| format!("born {}", born.0)))
+    }
+
     /// Whether [`Root::path`] still leads to this directory. If not, it was renamed, removed or unmounted, or another was mounted over
     /// it, and what seems to be missing was not deleted.
     ///

@@ -118,6 +118,9 @@ pub struct Watch {
     inotify: Inotify,
     wake: Wake,
     watched: Mutex<Watched>,
+    /// Stands in for the kernel's limit, which a test can't set everywhere.
+    #[cfg(test)]
+    limit: usize,
 }
 
 impl Watch {
@@ -126,7 +129,20 @@ impl Watch {
     /// # Errors
     /// `EMFILE` if this user may have no more instances (`fs.inotify.max_user_instances`), or the process no more descriptors.
     pub fn new(root: Arc<Root>) -> io::Result<Watch> {
-        Ok(Watch { root, inotify: Inotify::new()?, wake: Wake::new()?, watched: Mutex::default() })
+        Ok(Watch {
+            root,
+            inotify: Inotify::new()?,
+            wake: Wake::new()?,
+            watched: Mutex::default(),
+            #[cfg(test)]
+            limit: usize::MAX,
+        })
+    }
+
+    /// The same, but that refuses more directories than this.
+    #[cfg(test)]
+    pub(super) fn limited(self, limit: usize) -> Watch {
+        Watch { limit, ..self }
     }
 
     /// Watches a directory (the root, if none is given), but not those in it. Any thread may, also during [`Watch::read`]. Adding a
@@ -136,6 +152,10 @@ impl Watch {
     /// Those of open(2) and inotify_add_watch(2) for which [`Added`] has no word, as `EACCES`.
     pub fn add(&self, directory: Option<&Path>) -> io::Result<Added> {
         let mut watched = self.lock();
+        #[cfg(test)]
+        if self.limit <= watched.by_id.len() {
+            return Ok(Added::LimitReached);
+        }
         match self.ask_kernel(directory) {
             Ok(id) => {
                 if let Some(stale) = watched.insert(id, directory.cloned()) {

@@ -2,7 +2,8 @@
 
 use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
-use crate::protocol::{Cursor, RemoteEntry};
+use crate::protocol::{Epoch, RemoteEntry};
+use crate::sync;
 use crate::tree::{Content, Entry, Path, Tag};
 
 /// One thing to do about one path. There is at most one job a path at a time.
@@ -10,10 +11,31 @@ use crate::tree::{Content, Entry, Path, Tag};
 pub(super) struct Job {
     pub(super) path: Path,
     pub(super) task: Task,
+    /// The history that the seqs in the task belong to.
+    pub(super) epoch: Option<Epoch>,
     /// What the folder holds there when the job is given: if the job replaces or removes it, others may want it in a moment.
     pub(super) here: Option<Content>,
     /// Permission bits of the directories above, of those that the server has: some may have to be made again.
     pub(super) above: Vec<(Path, u16)>,
+}
+
+/// What the server holds at a path, and by which change of its history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct There {
+    pub(super) entry: Entry,
+    pub(super) seq: u64,
+}
+
+impl There {
+    /// The base that it makes with what the file looks like here.
+    pub(super) fn base(&self, print: Fingerprint) -> Base {
+        Base { entry: self.entry, print, seq: self.seq }
+    }
+
+    /// As the decision asks for it.
+    pub(super) fn seen(&self) -> sync::Base {
+        sync::Base { tag: Tag::from(self.entry.content), seq: Some(self.seq) }
+    }
 }
 
 /// Where content already is, on the side that needs it.
@@ -31,23 +53,23 @@ pub(super) enum Task {
     /// Find out what is there.
     Hash { stat: Stat },
     /// Send this version, if the file still looks like that.
-    Upload { entry: Entry, print: Fingerprint, replacing: Option<Tag> },
+    Upload { entry: Entry, print: Fingerprint, replacing: Option<sync::Base> },
     /// Fetch this version and put it in the place of what is expected there.
-    Download { remote: Entry, expect: Expect },
+    Download { remote: There, expect: Expect },
     /// Let the server take the content from another path: nothing is sent but names.
-    Relocate { entry: Entry, print: Fingerprint, from: Source, replacing: Option<Tag> },
+    Relocate { entry: Entry, print: Fingerprint, from: Source, replacing: Option<sync::Base> },
     /// Put a version in its place whose content the folder has at another path: nothing is fetched.
-    TakeHere { remote: Entry, expect: Expect, from: Source },
+    TakeHere { remote: There, expect: Expect, from: Source },
     /// Delete what is expected there.
     DeleteLocal { expect: Expect },
     /// Delete it on the server, if it is still absent here.
-    DeleteRemote { seen: Tag },
+    DeleteRemote { seen: sync::Base },
     /// Give the local version a conflict name.
     SetAside { print: Fingerprint },
     /// Fetch the server's version under a conflict name.
-    FetchAside { remote: Entry },
+    FetchAside { remote: There },
     /// Set metadata here.
-    PullMeta { entry: Entry, print: Fingerprint },
+    PullMeta { remote: There, print: Fingerprint },
     /// Set metadata on the server, if the file still looks like that.
     PushMeta { entry: Entry, print: Fingerprint },
 }
@@ -58,25 +80,25 @@ pub(super) enum Outcome {
     /// What is there.
     Hashed(Entry, Fingerprint),
     /// The server has it.
-    Uploaded { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    Uploaded(Base),
     /// The folder has it.
-    Downloaded { entry: Entry, print: Fingerprint },
+    Downloaded(Base),
     /// The server took the content from there; what it holds now.
-    Relocated { from: Source, entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    Relocated { from: Source, base: Base },
     /// The folder took the content from there.
-    TakenHere { from: Source, entry: Entry, print: Fingerprint },
+    TakenHere { from: Source, base: Base },
     /// The content can't be had from there after all.
     NoSource,
     /// It is gone here.
     DeletedLocal,
-    /// It is gone there.
-    DeletedRemote { cursor: Option<Cursor> },
+    /// It is gone there by this change, if the server remembers one.
+    DeletedRemote { seq: Option<u64> },
     /// The local version now has this name.
     SetAside { copy: Path, now: Option<Stat> },
     /// The server's version is now also here under this name.
     FetchedAside { copy: Path, entry: Entry, print: Fingerprint },
     /// Both sides have this metadata.
-    MetaAgrees { entry: Entry, print: Fingerprint, cursor: Option<Cursor> },
+    MetaAgrees(Base),
     /// Something else than expected is on disk: this, or nothing.
     LocalIs(Option<Stat>),
     /// The directory is not empty, here.

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::folder::Folder;
-use super::job::Outcome;
+use super::job::{Outcome, There};
 use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
 use crate::limits::{CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, TIMESTAMP_TICK};
 use crate::sync::conflict_path;
@@ -144,9 +144,10 @@ pub(super) fn now_for_names() -> String {
 pub(super) fn pull_meta(
     folder: &Folder,
     path: &Path,
-    entry: &Entry,
+    remote: &There,
     print: Fingerprint,
 ) -> io::Result<Outcome> {
+    let entry = &remote.entry;
     let before = folder.root.stat(path)?;
     let is_directory = entry.content.kind() == Kind::Directory;
     let is_seen =
@@ -162,7 +163,7 @@ pub(super) fn pull_meta(
         // RACE: a write between the check and here has made the file longer or given it another inode, but one that left the size alone
         // is only told apart by the time that we have just overwritten. The window is that of two system calls.
         Some(after) if is_directory || (after.print.ino, after.size) == (print.ino, print.size) => {
-            Ok(Outcome::MetaAgrees { entry: *entry, print: after.print, cursor: None })
+            Ok(Outcome::MetaAgrees(remote.base(after.print)))
         }
         other => Ok(Outcome::LocalIs(other)),
     }

@@ -38,10 +38,11 @@ use crate::disk::{Found, Mode, Observer};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
 use control::{Control, Inner};
-pub use folder::{Folder, FolderError, random_u64};
+pub use folder::{Folder, FolderError, Place, random_u64};
 use message::Message;
 pub use progress::Progress;
 pub use report::{Counts, Report, Reporter, Side, Snapshot};
+use rules::passed_by;
 pub use rules::{ReadRulesError, read_rules};
 use state::{Flush, State};
 use status::StatusFile;
@@ -173,7 +174,7 @@ impl Engine {
         let new_id = format!("{:016x}{:016x}", random_u64().map_err(system)?, random_u64().map_err(system)?);
         let private = folder.private.try_clone().map_err(system)?;
         let (state, found) = State::open(private, flush, &new_id).map_err(system)?;
-        report_found(found, reporter.as_mut());
+        report_found(found, folder.place, reporter.as_mut());
         folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
         let (sender, queue) = sync_channel(CONTROL_QUEUE);
@@ -195,7 +196,8 @@ impl Engine {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
-        let observer = Observer::start(folder.root.clone(), options.mode, "folder", sink).map_err(system)?;
+        let (root, passed) = (folder.root.clone(), passed_by(&rules));
+        let observer = Observer::start(root, options.mode, passed, "folder", sink).map_err(system)?;
         let mut status = StatusFile::new(folder.private.clone());
         status.show(Phase::Offline, state.cursor(), 0, state.conflicts(), &[], None);
         let looker = observer.looker();
@@ -231,8 +233,11 @@ impl Engine {
     }
 }
 
-fn report_found(found: Found, reporter: &mut dyn Reporter) {
+fn report_found(found: Found, place: Place, reporter: &mut dyn Reporter) {
     let error = match found {
+        _ if place == Place::Copy => "this folder is a copy of the one that it speaks of, or was restored from a backup; everything is \
+                                      compared anew, nothing is deleted"
+            .to_owned(),
         Found::Nothing | Found::Whole => return,
         Found::Torn(bytes) => format!(
             "its last {bytes} bytes were cut off by a crash and are dropped; what they spoke of is compared again"
@@ -241,6 +246,6 @@ fn report_found(found: Found, reporter: &mut dyn Reporter) {
             "it is damaged at byte {offset} and was set aside as .filesync/state.damaged; everything is compared anew, nothing is deleted"
         ),
     };
-    let problem = Problem { operation: "read the state", error };
+    let problem = Problem { operation: "use the state", error };
     reporter.report(&Report::Problem { path: None, problem: &problem });
 }

@@ -1,11 +1,11 @@
 //! What to do next about one path: the verdict, turned into a task. Pure.
 
 use super::Direction;
-use super::job::Task;
+use super::job::{Task, There};
 use super::state::Base;
 use super::track::{Local, Track};
 use crate::disk::{Expect, Fingerprint, StatKind};
-use crate::sync::{MetaVerdict, Verdict, decide, decide_meta};
+use crate::sync::{self, MetaVerdict, Verdict, decide, decide_meta};
 use crate::tree::{Content, Entry, Kind, Meta, Tag};
 
 /// What to do next about a path.
@@ -25,8 +25,15 @@ pub(super) enum Step {
     Leave(Option<&'static str>),
 }
 
-/// The next step for a track that no worker has, if the server has been heard of.
-pub(super) fn next_step(track: &Track, base: Option<&Base>, direction: Direction, heard: bool) -> Step {
+/// The next step for a track that no worker has, if the server has been heard of. `was_absent`: since the base was agreed on, nothing was
+/// at the path for a while.
+pub(super) fn next_step(
+    track: &Track,
+    base: Option<&Base>,
+    was_absent: bool,
+    direction: Direction,
+    heard: bool,
+) -> Step {
     if let Local::Seen(stat) = &track.local {
         return match stat.kind {
             StatKind::Directory => {
@@ -40,9 +47,19 @@ pub(super) fn next_step(track: &Track, base: Option<&Base>, direction: Direction
     if !heard {
         return Step::Wait;
     }
-    let base_tag = track.displaced.or(base.map(|base| Tag::from(base.entry.content)));
-    let verdict = decide(base_tag, local.map(|entry| Tag::from(entry.content)), track.remote_view(base));
-    let sides = Sides { track, base, local, remote: track.remote_entry(base) };
+    let mut seen = track.displaced.or(base.map(Base::seen));
+    let mut there = track.remote_view(base);
+    let local_tag = local.map(|entry| Tag::from(entry.content));
+    if was_absent && local_tag.is_some() && local_tag == seen.map(|seen| seen.tag) {
+        // It went and is back: a version of its own. While it was away the server may have been asked to delete it, and done so unheard
+        // of; what it was known to hold it has to say again. Who only pulls asks for no deletion.
+        if direction != Direction::Pull && seen.is_some_and(|seen| seen.is_held_by(there)) {
+            there = sync::Remote::Unknown;
+        }
+        seen = None;
+    }
+    let verdict = decide(seen, local_tag, there);
+    let sides = Sides { track, base, local, remote: track.there(base) };
     match direction {
         Direction::Both => sides.both_ways(verdict),
         Direction::Push => sides.push(verdict),
@@ -54,7 +71,7 @@ struct Sides<'a> {
     track: &'a Track,
     base: Option<&'a Base>,
     local: Option<Entry>,
-    remote: Option<Entry>,
+    remote: Option<There>,
 }
 
 impl Sides<'_> {
@@ -98,8 +115,8 @@ impl Sides<'_> {
             (Verdict::DeleteRemote { .. }, _, Some(remote)) => self.download(remote),
             (Verdict::InSync, ..) => {
                 match (self.both_ways(verdict), self.remote, self.track.local_print(self.base)) {
-                    (Step::Do(Task::PushMeta { .. }), Some(entry), Some(print)) => {
-                        Step::Do(Task::PullMeta { entry, print })
+                    (Step::Do(Task::PushMeta { .. }), Some(remote), Some(print)) => {
+                        Step::Do(Task::PullMeta { remote, print })
                     }
                     (step, ..) => step,
                 }
@@ -108,21 +125,21 @@ impl Sides<'_> {
         }
     }
 
-    fn in_sync(&self, local: &Entry, remote: &Entry) -> Step {
+    fn in_sync(&self, local: &Entry, remote: &There) -> Step {
         let Some(print) = self.track.local_print(self.base) else { return Step::Wait };
         let base = self.base.map(|base| &base.entry).filter(|base| base.content == local.content);
-        match decide_meta(base, local, remote) {
-            MetaVerdict::Same => Step::Settle(Base { entry: *remote, print }),
-            MetaVerdict::Pull => Step::Do(Task::PullMeta { entry: *remote, print }),
+        match decide_meta(base, local, &remote.entry) {
+            MetaVerdict::Same => Step::Settle(remote.base(print)),
+            MetaVerdict::Pull => Step::Do(Task::PullMeta { remote: *remote, print }),
             MetaVerdict::Push => Step::Do(Task::PushMeta { entry: *local, print }),
         }
     }
 
-    fn download(&self, remote: Entry) -> Step {
+    fn download(&self, remote: There) -> Step {
         Step::Do(Task::Download { remote, expect: self.expected_here() })
     }
 
-    fn upload(&self, entry: Entry, replacing: Option<Tag>) -> Step {
+    fn upload(&self, entry: Entry, replacing: Option<sync::Base>) -> Step {
         match self.track.local_print(self.base) {
             Some(print) => Step::Do(Task::Upload { entry, print, replacing }),
             None => Step::Wait,
@@ -130,8 +147,8 @@ impl Sides<'_> {
     }
 
     /// The server's version keeps the name, but a directory keeps it before a file.
-    fn conflict(&self, local: &Entry, remote: Entry) -> Step {
-        match (local.content.kind(), remote.content.kind()) {
+    fn conflict(&self, local: &Entry, remote: There) -> Step {
+        match (local.content.kind(), remote.entry.content.kind()) {
             (Kind::Directory, Kind::File | Kind::Symlink) => Step::Do(Task::FetchAside { remote }),
             _ => self.set_aside(),
         }

@@ -6,17 +6,22 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::job::{Failure, Outcome, Source};
+use super::job::{Failure, Outcome, Source, There};
 use super::local::set_meta;
-use super::transfer::{Transfer, Tried, cursor_of, decided_or, disk, network, refusal};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Staged, Stat, StatKind};
+use super::state::Base;
+use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RenameMode, Root, Staged, Stat, StatKind,
+};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
-    DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text, path_to_wire,
+    DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind,
+    mode_text, path_to_wire,
 };
+use crate::sync;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Mtime, Path, Tag};
+use crate::tree::{Content, Entry, Kind, Mtime, Path};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
@@ -29,7 +34,7 @@ impl Transfer<'_> {
         entry: Entry,
         print: Fingerprint,
         from: &Source,
-        replacing: Option<Tag>,
+        replacing: Option<sync::Base>,
     ) -> Tried {
         let is_seen = |stat: &Stat| match entry.content.kind() {
             Kind::Directory => stat.kind == StatKind::Directory,
@@ -49,9 +54,9 @@ impl Transfer<'_> {
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = cursor_of(&response);
+                let seq = seq_of(&response, "move")?;
                 let (entry, print) = if from.moves { as_moved(entry, print, from) } else { (entry, print) };
-                Ok(Outcome::Relocated { from: from.clone(), entry, print, cursor })
+                Ok(Outcome::Relocated { from: from.clone(), base: Base { entry, print, seq } })
             }
             _ => match refusal(response, "move")? {
                 // What is to be replaced is something else by now, and sending the content would not help.
@@ -65,24 +70,38 @@ impl Transfer<'_> {
         }
     }
 
-    fn relocation_fields(&self, path: &Path, entry: &Entry, from: &Source, replacing: Option<Tag>) -> Fields {
-        let fields = self
-            .change_fields(Some(Tag::from(from.base.entry.content)))
-            .with("destination", format!("/upload/{}", path_to_wire(path)));
-        let fields = match replacing {
-            None => fields.with("overwrite", "F"),
-            Some(tag) => fields.with("overwrite", "T").with(DESTINATION_MATCH_FIELD, format!("\"{tag}\"")),
-        };
-        match from.moves {
-            true => fields,
-            false => fields
-                .with(MODE_FIELD, mode_text(entry.meta.mode))
-                .with(MTIME_FIELD, entry.meta.mtime.0.to_string()),
+    /// A move takes the version from the old path, so it says since when that was there, too. A copy takes nothing from there; what it
+    /// replaces is at the new path, and there it says both.
+    fn relocation_fields(
+        &self,
+        path: &Path,
+        entry: &Entry,
+        from: &Source,
+        replacing: Option<sync::Base>,
+    ) -> Fields {
+        let seen = from.base.seen();
+        let required = if from.moves { seen } else { sync::Base { seq: None, ..seen } };
+        let mut fields = self.change_fields(Some(required));
+        fields.push("destination", format!("/upload/{}", path_to_wire(path)));
+        match replacing {
+            None => fields.push("overwrite", "F"),
+            Some(sync::Base { tag, seq }) => {
+                fields.push("overwrite", "T");
+                fields.push(DESTINATION_MATCH_FIELD, format!("\"{tag}\""));
+                if let Some(base) = self.cursor_at(seq) {
+                    fields.push(DESTINATION_BASE_FIELD, base);
+                }
+            }
         }
+        if !from.moves {
+            fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+            fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
+        }
+        fields
     }
 
     /// Puts a version in its place whose content is at another path of the folder.
-    pub(super) fn take_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+    pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
         self.make_dirs_above(path)?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from),
@@ -90,7 +109,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn move_here(&mut self, path: &Path, remote: Entry, from: &Source) -> Tried {
+    fn move_here(&mut self, path: &Path, remote: &There, from: &Source) -> Tried {
         let root = &self.folder.root;
         let before = root.stat(&from.path).map_err(disk("look at"))?;
         if before.is_none_or(|stat| stat.print != from.base.print) {
@@ -108,27 +127,27 @@ impl Transfer<'_> {
             // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
             return Ok(Outcome::LocalIs(moved));
         }
-        root.set_mode(path, remote.meta.mode).map_err(disk("set metadata of"))?;
-        root.set_mtime(path, remote.meta.mtime).map_err(disk("set metadata of"))?;
+        root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
+        root.set_mtime(path, remote.entry.meta.mtime).map_err(disk("set metadata of"))?;
         match root.stat(path).map_err(disk("look at"))? {
-            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), entry: remote, print: placed.print }),
+            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), base: remote.base(placed.print) }),
             None => Ok(Outcome::LocalIs(None)),
         }
     }
 
-    fn copy_here(&mut self, path: &Path, remote: Entry, expect: Expect, from: &Source) -> Tried {
+    fn copy_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
         let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return Ok(Outcome::NoSource);
         }
-        let Some(mut staged) = self.copy(&mut source, &remote)? else { return Ok(Outcome::NoSource) };
+        let Some(mut staged) = self.copy(&mut source, &remote.entry)? else { return Ok(Outcome::NoSource) };
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
         match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
             DiskOutcome::Done(stat) => {
                 let from = Source { moves: false, ..from.clone() };
-                Ok(Outcome::TakenHere { from, entry: remote, print: stat.print })
+                Ok(Outcome::TakenHere { from, base: remote.base(stat.print) })
             }
             DiskOutcome::Changed => {
                 Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
@@ -139,7 +158,8 @@ impl Transfer<'_> {
     /// Copies a file that should hold the content of `version` to staging, with the metadata of that, flushed. `None`: it can't be read
     /// to its end, or holds something else.
     pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<Staged>, Failure> {
-        let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let mut content = NewContent::of(&file);
         let (mut hasher, mut size) = (Sha256::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
         loop {
@@ -150,9 +170,10 @@ impl Transfer<'_> {
                 Err(_) => return Ok(None),
             };
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(disk("write"))?;
+            content.write_all(&buffer[..count]).map_err(disk("write"))?;
             size += count as u64;
         }
+        content.finish().map_err(disk("write"))?;
         if version.content != (Content::File { size, hash: hasher.finish() }) {
             return Ok(None);
         }

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use crate::disk::Root;
+use crate::disk::{Passed, Root};
 use crate::limits::IGNORE_BYTES;
 use crate::tree::{Path, RULES_FILE, Rules, RulesError};
 
@@ -28,6 +29,12 @@ impl fmt::Display for ReadRulesError {
 }
 
 impl std::error::Error for ReadRulesError {}
+
+/// What an observer passes by: ignored directories, as nothing in them can be taken in again.
+pub(super) fn passed_by(rules: &Rules) -> Passed {
+    let rules = rules.clone();
+    Arc::new(move |directory| rules.ignore(directory, true))
+}
 
 /// The rules of a folder: those in its `.syncignore`, if there is one, then `patterns`.
 ///

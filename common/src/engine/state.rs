@@ -4,23 +4,29 @@
 //! The state is a cache. Losing it, or any part of it, leads to a union of folder and box, never to a delete. For that it may be behind
 //! the truth but never ahead of it: a base says "the server has this version, and on disk it looked like that", so it is only made
 //! durable after the file it speaks of ([`State::flush`] flushes the file system first and the records afterwards).
+//!
+//! A folder may have a million paths, so what one takes counts: at most 120 bytes for its base and the handle of its path, 4 to 6 for each
+//! of two orders (by path, and by content or inode), and on the heap the path's bytes with 16 of counters and some 16 of the allocator's.
+//! 165, then, beyond the name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use super::folder::STATE;
 use crate::disk::{
     Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
 };
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
-use crate::sync::is_conflict_name;
-use crate::tree::{Content, Entry, Path};
+use crate::sync::{self, is_conflict_name};
+use crate::tree::{Catalog, Content, Entry, Id, Order, Path, Tag};
 use crate::wire::pack::{PackError, Packer, Unpacker};
 use crate::wire::sha256::Hash;
 
 /// First bytes of the file: which book, and which edition of its form.
-const MAGIC: [u8; 8] = *b"FSFOLD\x00\x01";
+const MAGIC: [u8; 8] = *b"FSFOLD\x00\x02";
 
 const CLIENT: u8 = 1;
 const BASE: u8 = 2;
@@ -36,22 +42,37 @@ pub(super) struct Base {
     pub(super) entry: Entry,
     /// What it looked like on disk here.
     pub(super) print: Fingerprint,
+    /// The change of the box's history by which the server had it, or a later one up to which it is known to have been there since.
+    pub(super) seq: u64,
+}
+
+impl Base {
+    /// As the decision asks for it.
+    pub(super) fn seen(&self) -> sync::Base {
+        sync::Base { tag: Tag::from(self.entry.content), seq: Some(self.seq) }
+    }
+
+    /// Whether it is no news that the server holds this by the change with this seq: it was so, or is so, when the base was agreed on.
+    pub(super) fn covers(&self, entry: Option<&Entry>, seq: u64) -> bool {
+        // The base may not be quite what that change made: the server kept metadata of its own.
+        seq < self.seq || seq == self.seq && entry.is_some_and(|entry| entry.agrees(&self.entry))
+    }
 }
 
 /// The state of a folder.
 #[derive(Debug)]
 pub(super) struct State {
     client_id: String,
-    bases: BTreeMap<Path, Base>,
+    bases: Catalog<Base>,
     /// Bases of paths that were seen absent since: evidence for a delete there, but not against the same content if it is back here.
     absent: BTreeSet<Path>,
     cursor: Option<Cursor>,
     rules: Option<Hash>,
     conflicts: usize,
-    /// Where content can be found again, by the first eight bytes of its hash.
-    by_content: BTreeSet<(u64, Path)>,
-    /// Directories by their inode, which a rename leaves as it is.
-    by_inode: HashMap<u64, Path>,
+    /// The bases of files that are not empty, by their hashes: where content can be found again.
+    by_content: Order,
+    /// The bases of directories, by their inodes, which a rename leaves as they are.
+    by_inode: Order,
     journal: Journal,
     /// Records that are not flushed yet.
     unflushed: usize,
@@ -75,9 +96,9 @@ impl State {
     /// # Errors
     /// What the file system says.
     pub(super) fn open(private: Root, flush: Flush, new_client_id: &str) -> io::Result<(State, Found)> {
-        let (mut client_id, mut bases, mut cursor, mut rules) = (None, BTreeMap::new(), None, None);
+        let (mut client_id, mut bases, mut cursor, mut rules) = (None, Catalog::new(), None, None);
         let mut absent = BTreeSet::new();
-        let name = Path::new(b"state").expect("a plain name is a path");
+        let name = Path::new(STATE).expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
             Record::Client(id) => {
                 client_id = Some(id);
@@ -106,18 +127,15 @@ impl State {
                 Ok(())
             }
         })?;
-        if matches!(found, Found::Damaged(_)) {
-            (client_id, bases, cursor, rules) = (None, BTreeMap::new(), None, None);
+        // Without its first record a state means nothing, not even the bases in it.
+        if matches!(found, Found::Damaged(_)) || client_id.is_none() {
+            (client_id, bases, cursor, rules) = (None, Catalog::new(), None, None);
             absent.clear();
         }
         let is_new = client_id.is_none();
         let client_id = client_id.unwrap_or_else(|| new_client_id.to_owned());
         let compact_length = journal.length();
         let conflicts = bases.keys().filter(|path| is_conflict_name(path.name())).count();
-        let by_content =
-            bases.iter().filter_map(|(path, base)| Some((content_key(base)?, path.clone()))).collect();
-        let by_inode = bases.iter().filter(|(_, base)| is_directory(base));
-        let by_inode = by_inode.map(|(path, base)| (base.print.ino, path.clone())).collect();
         let mut state = State {
             client_id,
             bases,
@@ -125,19 +143,15 @@ impl State {
             cursor,
             rules,
             conflicts,
-            by_content,
-            by_inode,
+            by_content: Order::default(),
+            by_inode: Order::default(),
             journal,
             unflushed: 0,
             compact_length,
             flush,
         };
+        state.sort_places();
         if is_new {
-            // Without its first record a state means nothing, not even the bases in it.
-            state.bases.clear();
-            state.by_content.clear();
-            state.by_inode.clear();
-            (state.cursor, state.rules, state.conflicts) = (None, None, 0);
             state.rewrite()?;
         }
         Ok((state, found))
@@ -149,7 +163,7 @@ impl State {
     }
 
     /// All bases, in the order of paths.
-    pub(super) fn bases(&self) -> &BTreeMap<Path, Base> {
+    pub(super) fn bases(&self) -> &Catalog<Base> {
         &self.bases
     }
 
@@ -165,26 +179,30 @@ impl State {
 
     /// Remembers a base; durably so after the next flush.
     pub(super) fn remember(&mut self, path: &Path, base: Base) {
-        if self.absent.remove(path) || self.bases.get(path) != Some(&base) {
-            match self.bases.insert(path.clone(), base) {
-                None => self.conflicts += usize::from(is_conflict_name(path.name())),
-                Some(old) => self.forget_place(path, &old),
-            }
-            if is_directory(&base) {
-                self.by_inode.insert(base.print.ino, path.clone());
-            }
-            if let Some(key) = content_key(&base) {
-                self.by_content.insert((key, path.clone()));
-            }
-            self.append(&Record::Base(path.clone(), base));
+        if !self.absent.remove(path) && self.bases.get(path) == Some(&base) {
+            return;
         }
+        let id = match self.bases.try_insert(path.clone(), base) {
+            Ok(id) => {
+                self.conflicts += usize::from(is_conflict_name(path.name()));
+                id
+            }
+            Err((id, base)) => {
+                self.forget_place(id);
+                *self.bases.value_mut(id) = base;
+                id
+            }
+        };
+        self.note_place(id);
+        self.append(&Record::Base(path.clone(), base));
     }
 
     /// Drops the base of a path.
     pub(super) fn forget(&mut self, path: &Path) {
         self.absent.remove(path);
-        if let Some(old) = self.bases.remove(path) {
-            self.forget_place(path, &old);
+        if let Some(id) = self.bases.id(path) {
+            self.forget_place(id);
+            self.bases.remove(path);
             self.conflicts -= usize::from(is_conflict_name(path.name()));
             self.append(&Record::Forget(path.clone()));
         }
@@ -224,12 +242,11 @@ impl State {
 
     /// Drops every base and the cursor: the server's history is another one now. Returns what the bases were, because what files looked
     /// like on disk is still true and saves hashing them again.
-    pub(super) fn start_over(&mut self) -> BTreeMap<Path, Base> {
+    pub(super) fn start_over(&mut self) -> Catalog<Base> {
         let bases = std::mem::take(&mut self.bases);
         self.absent.clear();
         (self.cursor, self.conflicts) = (None, 0);
-        self.by_content.clear();
-        self.by_inode.clear();
+        (self.by_content, self.by_inode) = (Order::default(), Order::default());
         for path in bases.keys() {
             self.append(&Record::Forget(path.clone()));
         }
@@ -240,29 +257,69 @@ impl State {
     /// The paths that hold this content, as far as client and server agreed; none for what is empty, or is no file.
     pub(super) fn paths_with(&self, content: &Content) -> impl Iterator<Item = &Path> {
         let wanted = *content;
-        let holds =
-            move |path: &&Path| self.bases.get(*path).is_some_and(|base| base.entry.content == wanted);
-        let first =
-            Path::new(b"\x01").expect("a byte that is no NUL is a path, and this one comes before any other");
-        let places = hash_key(content).into_iter().flat_map(move |key| {
-            let from = (key, first.clone());
-            self.by_content.range(from..).take_while(move |(known, _)| *known == key)
+        let first = hash_key(content).map(|hash| {
+            let found = self.by_content.find(|id| self.hash_of(id).cmp(&Some(hash)).then(Ordering::Greater));
+            found.unwrap_or_else(|place| place)
         });
-        places.map(|(_, path)| path).filter(holds)
+        let onwards = first.into_iter().flat_map(|first| self.by_content.from(first));
+        let known = onwards.map(|id| self.bases.entry(Id::from_number(id)));
+        known.take_while(move |(_, base)| base.entry.content == wanted).map(|(path, _)| path)
     }
 
     /// The path of the directory that had this inode when client and server agreed on it.
     pub(super) fn directory_with(&self, inode: u64) -> Option<&Path> {
-        self.by_inode.get(&inode)
+        let place = self.by_inode.find(|id| self.inode_of(id).cmp(&Some(inode)).then(Ordering::Greater));
+        let equal = self.by_inode.from(place.unwrap_or_else(|place| place)).next()?;
+        (self.inode_of(equal) == Some(inode)).then(|| self.bases.entry(Id::from_number(equal)).0)
     }
 
-    fn forget_place(&mut self, path: &Path, base: &Base) {
-        if let Some(key) = content_key(base) {
-            self.by_content.remove(&(key, path.clone()));
+    /// What a base is found by as content.
+    fn hash_of(&self, id: u32) -> Option<Hash> {
+        hash_key(&self.bases.entry(Id::from_number(id)).1.entry.content)
+    }
+
+    /// What a base is found by as a directory.
+    fn inode_of(&self, id: u32) -> Option<u64> {
+        let base = self.bases.entry(Id::from_number(id)).1;
+        (base.entry.content == Content::Directory).then_some(base.print.ino)
+    }
+
+    /// Enters a base where it can be found by content or inode. Equal ones stand side by side, by their ids.
+    fn note_place(&mut self, id: Id) {
+        let id = id.number();
+        if let Some(hash) = self.hash_of(id) {
+            let found = self.by_content.find(|other| (self.hash_of(other), other).cmp(&(Some(hash), id)));
+            self.by_content.insert(found.unwrap_or_else(|place| place), id);
         }
-        if is_directory(base) && self.by_inode.get(&base.print.ino) == Some(path) {
-            self.by_inode.remove(&base.print.ino);
+        if let Some(inode) = self.inode_of(id) {
+            let found = self.by_inode.find(|other| (self.inode_of(other), other).cmp(&(Some(inode), id)));
+            self.by_inode.insert(found.unwrap_or_else(|place| place), id);
         }
+    }
+
+    /// To be called before the base goes or changes: it is found by what it is.
+    fn forget_place(&mut self, id: Id) {
+        let id = id.number();
+        let by_hash = |other| (self.hash_of(other), other).cmp(&(self.hash_of(id), id));
+        if let (Some(_), Ok(place)) = (self.hash_of(id), self.by_content.find(by_hash)) {
+            self.by_content.remove(place);
+        }
+        let by_inode = |other| (self.inode_of(other), other).cmp(&(self.inode_of(id), id));
+        if let (Some(_), Ok(place)) = (self.inode_of(id), self.by_inode.find(by_inode)) {
+            self.by_inode.remove(place);
+        }
+    }
+
+    /// Enters all bases at once.
+    fn sort_places(&mut self) {
+        let mut ids: Vec<u32> = self.bases.ids().map(Id::number).collect();
+        ids.retain(|&id| self.hash_of(id).is_some());
+        ids.sort_unstable_by_key(|&id| (self.hash_of(id), id));
+        self.by_content = Order::from_sorted(&ids);
+        let mut ids: Vec<u32> = self.bases.ids().map(Id::number).collect();
+        ids.retain(|&id| self.inode_of(id).is_some());
+        ids.sort_unstable_by_key(|&id| (self.inode_of(id), id));
+        self.by_inode = Order::from_sorted(&ids);
     }
 
     /// How many of the paths are copies that a conflict left.
@@ -321,19 +378,10 @@ impl State {
     }
 }
 
-fn is_directory(base: &Base) -> bool {
-    base.entry.content == Content::Directory
-}
-
-fn content_key(base: &Base) -> Option<u64> {
-    hash_key(&base.entry.content)
-}
-
-fn hash_key(content: &Content) -> Option<u64> {
+/// `None` for what is empty, or is no file.
+fn hash_key(content: &Content) -> Option<Hash> {
     match content {
-        Content::File { size, hash } if 0 < *size => {
-            hash.0.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
-        }
+        Content::File { size, hash } if 0 < *size => Some(*hash),
         _ => None,
     }
 }
@@ -361,6 +409,7 @@ impl Record {
                 out.bytes(path.as_bytes());
                 pack_entry(&mut out, &base.entry);
                 pack_print(&mut out, &base.print);
+                out.u64(base.seq);
                 out
             }
             Record::Forget(path) => {
@@ -394,7 +443,7 @@ impl Record {
             CLIENT => Record::Client(String::from_utf8(from.bytes()?.to_vec()).map_err(|_| PackError)?),
             BASE => Record::Base(
                 unpack_path(&mut from)?,
-                Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)? },
+                Base { entry: unpack_entry(&mut from)?, print: unpack_print(&mut from)?, seq: from.u64()? },
             ),
             FORGET => Record::Forget(unpack_path(&mut from)?),
             ABSENT => Record::Absent(unpack_path(&mut from)?),
@@ -425,6 +474,7 @@ mod tests {
                 content: Content::File { size, hash: Hash([size as u8; 32]) },
                 meta: Meta { mtime: Mtime(5), mode: 0o644 },
             },
+            seq: 7,
             print: Fingerprint { ino: 9, size, mtime: Mtime(5), ctime: Mtime(6) },
         }
     }
@@ -453,9 +503,52 @@ mod tests {
         let root = Root::open(scratch.path()).unwrap();
         let (state, found) = State::open(root, Flush::Never, "another-id").unwrap();
         assert_eq!((found, state.client_id(), state.cursor()), (Found::Whole, "new-id", cursor));
-        assert_eq!(state.bases(), &BTreeMap::from([(path("b"), base(2))]));
+        assert!(state.bases().iter().eq([(&path("b"), &base(2))]));
         assert!(state.was_absent(&path("b")) && !state.was_absent(&path("a")));
         assert_eq!(state.rules(), Some(Hash([4; 32])));
+    }
+
+    #[test]
+    fn a_base_takes_no_more_than_is_said_above() {
+        assert!(size_of::<Option<(Path, Base)>>() <= 120);
+    }
+
+    #[test]
+    fn content_and_directories_are_found_as_long_as_they_have_a_base() {
+        let scratch = Scratch::new();
+        let (mut state, _) = open(&scratch);
+        let content = base(1).entry.content;
+        let directory = |ino| {
+            let entry = Entry { content: Content::Directory, ..base(0).entry };
+            Base { entry, print: Fingerprint { ino, ..base(0).print }, ..base(0) }
+        };
+        let found =
+            |state: &State, content: &Content| -> Vec<Path> { state.paths_with(content).cloned().collect() };
+        assert_eq!(found(&state, &content), []);
+        for (name, base) in
+            [("a", base(1)), ("b", base(1)), ("c", base(2)), ("d", directory(7)), ("e", directory(8))]
+        {
+            state.remember(&path(name), base);
+        }
+        let mut both = found(&state, &content);
+        both.sort();
+        assert_eq!(both, [path("a"), path("b")]);
+        assert_eq!(found(&state, &base(0).entry.content), [], "what is empty is never looked for");
+        state.remember(&path("a"), base(3));
+        assert_eq!(found(&state, &content), [path("b")]);
+        assert_eq!(found(&state, &base(3).entry.content), [path("a")]);
+        assert_eq!((state.directory_with(7), state.directory_with(9)), (Some(&path("d")), None));
+        state.remember(&path("d"), directory(9));
+        assert_eq!((state.directory_with(7), state.directory_with(9)), (None, Some(&path("d"))));
+        state.flush().unwrap();
+        drop(state);
+        let (mut state, _) = open(&scratch);
+        assert_eq!((found(&state, &content), state.directory_with(9)), (vec![path("b")], Some(&path("d"))));
+        for name in ["a", "b", "c", "d", "e"] {
+            state.forget(&path(name));
+        }
+        assert_eq!((found(&state, &content), state.directory_with(9)), (vec![], None));
+        assert!(state.by_content.iter().next().is_none() && state.by_inode.iter().next().is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::job::There;
 use super::state::Base;
 use crate::disk::{Fingerprint, Stat};
 use crate::sync;
@@ -27,8 +28,8 @@ pub(super) enum Local {
 pub(super) enum Remote {
     /// The base, or nothing if there is none, as far as we were told.
     AsBase,
-    /// It said so: this version, or a tombstone.
-    Told { entry: Option<Entry>, seq: u64 },
+    /// It said so: this version, or a tombstone, by which change, and since which it is this version.
+    Told { entry: Option<Entry>, seq: u64, since: u64 },
     /// It said that it knows of nothing, not even of a deletion.
     Unknown,
 }
@@ -56,7 +57,7 @@ pub(super) struct Track {
     /// There is nothing to do about it in the direction that was asked for, or because it is a dry run.
     pub(super) left: bool,
     /// Where the server's version went, so that a directory here can have the name.
-    pub(super) displaced: Option<Tag>,
+    pub(super) displaced: Option<sync::Base>,
     /// A shortcut was tried and led nowhere: content is sent or fetched.
     pub(super) plainly: bool,
     /// How often it was waited for the other half of a rename.
@@ -105,19 +106,26 @@ impl Track {
 
     /// What the server holds.
     pub(super) fn remote_entry(&self, base: Option<&Base>) -> Option<Entry> {
+        self.there(base).map(|there| there.entry)
+    }
+
+    /// What the server holds, and by which change.
+    pub(super) fn there(&self, base: Option<&Base>) -> Option<There> {
         match &self.remote {
-            Remote::AsBase => base.map(|base| base.entry),
-            Remote::Told { entry, .. } => *entry,
+            Remote::AsBase => base.map(|base| There { entry: base.entry, seq: base.seq }),
+            Remote::Told { entry, seq, .. } => entry.map(|entry| There { entry, seq: *seq }),
             Remote::Unknown => None,
         }
     }
 
     /// What the server holds, as the decision asks for it.
     pub(super) fn remote_view(&self, base: Option<&Base>) -> sync::Remote {
-        match (&self.remote, self.remote_entry(base)) {
-            (_, Some(entry)) => sync::Remote::Present(Tag::from(entry.content)),
-            (Remote::Told { .. }, None) => sync::Remote::Tombstone,
-            (_, None) => sync::Remote::Unknown,
+        let present = |entry: Entry, since| sync::Remote::Present { tag: Tag::from(entry.content), since };
+        match (&self.remote, base) {
+            (Remote::Told { entry: Some(entry), since, .. }, _) => present(*entry, *since),
+            (Remote::Told { entry: None, since, .. }, _) => sync::Remote::Tombstone { since: *since },
+            (Remote::AsBase, Some(base)) => present(base.entry, base.seq),
+            (Remote::AsBase, None) | (Remote::Unknown, _) => sync::Remote::Unknown,
         }
     }
 

@@ -9,10 +9,13 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome};
+use super::job::{Failure, FailureKind, Outcome, There};
 use super::local::set_meta;
 use super::progress::Progress;
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RetainedFile, Staged, Stat, StatKind};
+use super::state::Base;
+use crate::disk::{
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RetainedFile, Staged, Stat, StatKind,
+};
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
 };
@@ -20,10 +23,10 @@ use crate::net::client::{HttpClient, Response};
 use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
-    CLIENT_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, mode_text,
-    path_to_wire,
+    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
+    ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::conflict_path;
+use crate::sync::{self, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -40,6 +43,8 @@ pub(super) struct Transfer<'a> {
     pub(super) progress: &'a Progress,
     pub(super) client_id: &'a str,
     pub(super) client_name: &'a str,
+    /// The history that seqs belong to.
+    pub(super) epoch: Option<Epoch>,
     /// Whether downloads are flushed before they are published.
     pub(super) durable: bool,
     /// What the folder holds at the path.
@@ -58,7 +63,7 @@ impl Transfer<'_> {
         path: &Path,
         entry: Entry,
         print: Fingerprint,
-        replacing: Option<Tag>,
+        replacing: Option<sync::Base>,
     ) -> Tried {
         let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
@@ -98,7 +103,7 @@ impl Transfer<'_> {
             other => other.map_err(network("upload"))?,
         };
         match response.head.status {
-            200..=299 => Ok(Outcome::Uploaded { entry, print, cursor: cursor_of(&response) }),
+            200..=299 => Ok(Outcome::Uploaded(Base { entry, print, seq: seq_of(&response, "upload")? })),
             _ => match refusal(response, "upload")? {
                 // What was sent is not what was announced: the file changed in between.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
@@ -110,7 +115,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<Tag>) -> Fields {
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>) -> Fields {
         let mut fields = self.change_fields(replacing);
         fields.push(KIND_FIELD, entry.content.kind().word());
         fields.push(MODE_FIELD, mode_text(entry.meta.mode));
@@ -124,17 +129,25 @@ impl Transfer<'_> {
         fields
     }
 
-    /// The fields of every request that changes something: who asks, and what must be there.
-    pub(super) fn change_fields(&self, replacing: Option<Tag>) -> Fields {
+    /// The fields of every request that changes something: who asks, and what must be there, since when.
+    pub(super) fn change_fields(&self, replacing: Option<sync::Base>) -> Fields {
         let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
-        match replacing {
-            None => fields.with("if-none-match", "*"),
-            Some(tag) => fields.with("if-match", format!("\"{tag}\"")),
+        let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
+        let fields = fields.with("if-match", format!("\"{tag}\""));
+        match self.cursor_at(seq) {
+            Some(base) => fields.with(BASE_FIELD, base),
+            None => fields,
         }
     }
 
+    /// A place in the history that is being followed, as a field's value.
+    pub(super) fn cursor_at(&self, seq: Option<u64>) -> Option<String> {
+        let (epoch, seq) = self.epoch.zip(seq)?;
+        Some(Cursor { epoch, seq }.to_string())
+    }
+
     /// Deletes on the server what is still absent here.
-    pub(super) fn delete_remote(&mut self, path: &Path, seen: Tag) -> Tried {
+    pub(super) fn delete_remote(&mut self, path: &Path, seen: sync::Base) -> Tried {
         if let Some(stat) = self.folder.root.stat(path).map_err(disk("look at"))? {
             return Ok(Outcome::LocalIs(Some(stat)));
         }
@@ -145,9 +158,9 @@ impl Transfer<'_> {
             .send(Method::Delete, &target, &fields, RequestBody::Empty)
             .map_err(network("delete"))?;
         match response.head.status {
-            200..=299 => Ok(Outcome::DeletedRemote { cursor: cursor_of(&response) }),
+            200..=299 => Ok(Outcome::DeletedRemote { seq: Some(seq_of(&response, "delete on the server")?) }),
             _ => match refusal(response, "delete on the server")? {
-                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { cursor: None }),
+                Problem { kind: ProblemKind::NotFound, .. } => Ok(Outcome::DeletedRemote { seq: None }),
                 Problem { kind: ProblemKind::NotEmpty, .. } => Ok(Outcome::NotEmptyThere),
                 problem => decided_elsewhere(problem, "delete on the server"),
             },
@@ -172,29 +185,29 @@ impl Transfer<'_> {
         }
         let body = patch.end_object().finish();
         let fields = self
-            .change_fields(Some(Tag::from(entry.content)))
+            .change_fields(Some(sync::Base { tag: Tag::from(entry.content), seq: None }))
             .with("content-type", "application/merge-patch+json");
         let target = format!("/upload/{}", path_to_wire(path));
         let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
             200..=299 => {
-                let cursor = cursor_of(&response);
-                Ok(Outcome::MetaAgrees { entry, print, cursor })
+                let seq = seq_of(&response, "set metadata of")?;
+                Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
             }
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
 
     /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: Entry, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote)?;
+    pub(super) fn download(&mut self, path: &Path, remote: &There, expect: Expect) -> Tried {
+        let mut staged = self.fetch(path, &remote.entry)?;
         if expect != Expect::Absent {
             staged.mark_as_taken().map_err(disk("rename"))?;
         }
         self.make_dirs_above(path)?;
         match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded { entry: remote, print: stat.print }),
+            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
             DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
                 Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
                     Ok(Outcome::NotEmptyHere)
@@ -240,8 +253,10 @@ impl Transfer<'_> {
                 {
                     return Ok(copied);
                 }
-                let (staged, mut file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                self.fetch_content(path, remote, size, hash, &mut file)?;
+                let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                let mut content = NewContent::of(&file);
+                self.fetch_content(path, remote, size, hash, &mut content)?;
+                content.finish().map_err(disk("write"))?;
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
                 self.settle(&file).map_err(disk("flush"))?;
                 Ok(staged)
@@ -339,8 +354,11 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-pub(super) fn cursor_of(response: &Response<'_>) -> Option<Cursor> {
-    response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok())
+/// Where a change that was made stands in the history.
+pub(super) fn seq_of(response: &Response<'_>, operation: &'static str) -> Result<u64, Failure> {
+    let cursor = response.head.fields.get(CURSOR_FIELD).and_then(|text| Cursor::parse(text).ok());
+    let error = "the answer does not say where the change stands; is this the address of a filesync server?";
+    cursor.map(|cursor| cursor.seq).ok_or_else(|| failure(operation, error, FailureKind::Path))
 }
 
 /// What the server said when it refused. Only a document of ours counts: a page of some proxy must not be taken for the server's word.

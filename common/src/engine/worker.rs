@@ -102,6 +102,7 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         progress: &crew.progress,
         client_id: &crew.client_id,
         client_name: &crew.client_name,
+        epoch: job.epoch,
         durable: crew.durable,
         here: job.here,
         above: &job.above,
@@ -110,10 +111,10 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         Task::Relocate { entry, print, from, replacing } => {
             transfer.relocate(path, *entry, *print, from, *replacing)
         }
-        Task::TakeHere { remote, expect, from } => transfer.take_here(path, *remote, *expect, from),
+        Task::TakeHere { remote, expect, from } => transfer.take_here(path, remote, *expect, from),
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
         Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
-        Task::Download { remote, expect } => transfer.download(path, *remote, *expect),
+        Task::Download { remote, expect } => transfer.download(path, remote, *expect),
         Task::DeleteLocal { expect } => {
             local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
         }
@@ -121,9 +122,9 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         Task::SetAside { print } => {
             local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))
         }
-        Task::FetchAside { remote } => transfer.fetch_aside(path, *remote),
-        Task::PullMeta { entry, print } => {
-            local::pull_meta(folder, path, entry, *print).map_err(disk("set metadata of"))
+        Task::FetchAside { remote } => transfer.fetch_aside(path, remote.entry),
+        Task::PullMeta { remote, print } => {
+            local::pull_meta(folder, path, remote, *print).map_err(disk("set metadata of"))
         }
         Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
     };

@@ -10,7 +10,7 @@
 
 use super::cursor::Cursor;
 use super::fields::{
-    entry_from, entry_members, parse_precondition, path, path_to_wire, precondition_text, text,
+    entry_from, entry_members, parse_precondition, path, path_to_wire, precondition_text, seq, text,
 };
 use super::{ProtocolError, broken};
 use crate::tree::{Entry, Path, Tag};
@@ -26,6 +26,9 @@ pub struct RemoteEntry {
     pub entry: Option<Entry>,
     /// The change that made it so.
     pub seq: u64,
+    /// The change since which it holds this version, or nothing, without interruption: not later than `seq`, and earlier if only metadata
+    /// was changed since.
+    pub since: u64,
     /// The client that made that change, if the server still knows.
     pub origin: Option<String>,
 }
@@ -167,6 +170,9 @@ pub(super) fn remote_members(json: &mut Writer, remote: &RemoteEntry) {
         }
     }
     json.field_u64("seq", remote.seq);
+    if remote.since != remote.seq {
+        json.field_u64("since", remote.since);
+    }
     if let Some(origin) = &remote.origin {
         json.field_str("origin", origin);
     }
@@ -175,20 +181,22 @@ pub(super) fn remote_members(json: &mut Writer, remote: &RemoteEntry) {
 /// Reads what [`remote_members`] writes.
 pub(super) fn remote(object: &Value) -> Result<RemoteEntry, ProtocolError> {
     let deleted = object.get("deleted").and_then(Value::as_bool).unwrap_or(false);
+    let Some(change) = seq(object, "seq")? else { return broken("seq is missing") };
+    let since = seq(object, "since")?.unwrap_or(change);
+    if change < since {
+        return broken("since is later than seq");
+    }
     Ok(RemoteEntry {
         path: path(object, "path")?,
         entry: if deleted { None } else { Some(entry_from(object)?) },
-        seq: object
-            .get("seq")
-            .and_then(Value::as_u64)
-            .ok_or_else(|| ProtocolError("seq is missing".into()))?,
+        seq: change,
+        since,
         origin: object.get("origin").and_then(Value::as_str).map(str::to_owned),
     })
 }
 
 fn hello(object: &Value) -> Result<Cursor, ProtocolError> {
-    let seq =
-        object.get("seq").and_then(Value::as_u64).ok_or_else(|| ProtocolError("seq is missing".into()))?;
+    let Some(seq) = seq(object, "seq")? else { return broken("seq is missing") };
     let text = format!("{}-{seq}", text(object, "epoch")?);
     Cursor::parse(&text).map_err(|error| ProtocolError(error.to_string()))
 }
@@ -217,6 +225,7 @@ mod tests {
             path: Path::new(b"a/\xff b\n").unwrap(),
             entry: content.map(|content| Entry { content, meta }),
             seq: u64::MAX,
+            since: u64::MAX - 5,
             origin: Some("9c".into()),
         }
     }
@@ -275,6 +284,7 @@ mod tests {
                 format!("{{\"path\":\"a\",\"kind\":\"file\",\"size\":1.5,\"hash\":\"{hash}\",\"seq\":1}}"),
             ),
             ("download", "{\"path\":\"a\",\"deleted\":true,\"seq\":1}".into()),
+            ("delete", "{\"path\":\"a\",\"deleted\":true,\"seq\":1,\"since\":2}".into()),
             ("delete", "{\"path\":\"a\",\"kind\":\"dir\",\"seq\":1}".into()),
             ("delete", "{\"path\":\".filesync/key\",\"deleted\":true,\"seq\":1}".into()),
             ("upload", "{\"path\":\"a\",\"precondition\":\"none\"}".into()),

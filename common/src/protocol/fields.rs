@@ -18,6 +18,10 @@ pub const DESTINATION_MATCH_FIELD: &str = "Destination-If-Match";
 pub const KIND_FIELD: &str = "File-Kind";
 /// The client that makes a change, as in the list's `client.id`; its own change comes back to it as `stored`.
 pub const CLIENT_FIELD: &str = "Sync-Client";
+/// Up to which change the version of `If-Match` is known to have been there: a cursor.
+pub const BASE_FIELD: &str = "Sync-Base";
+/// The same of the version of `Destination-If-Match`: a cursor.
+pub const DESTINATION_BASE_FIELD: &str = "Destination-Sync-Base";
 /// Where a change stands in the box's history.
 pub const CURSOR_FIELD: &str = "Sync-Cursor";
 
@@ -129,6 +133,17 @@ fn size(object: &Value) -> Result<u64, ProtocolError> {
 fn hash(object: &Value) -> Result<Hash, ProtocolError> {
     let text = object.get("hash").and_then(Value::as_str).unwrap_or("");
     Hash::parse(text).ok_or_else(|| ProtocolError("hash is missing, or not 64 lower-case hex digits".into()))
+}
+
+/// The member `name`, which must be a seq if it is there.
+pub(super) fn seq(object: &Value, name: &str) -> Result<Option<u64>, ProtocolError> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(seq) => Ok(Some(seq)),
+            None => broken(format!("{name} is not the number of a change")),
+        },
+    }
 }
 
 /// The member `name`, which must be a text.

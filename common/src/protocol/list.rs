@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!     {"client":{"id":"9c2f...","name":"laptop"},"cursor":"5f0c1b22a9d04e67-1042","complete":false,"files":[
-//!      {"path":"a.txt","kind":"file","size":5,"hash":"2cf2...","mtime":1700000000000000000,"mode":"644","base":"486e..."},
-//!      {"path":"b.txt","deleted":true,"base":"2cf2..."}]}
+//!      {"path":"a.txt","kind":"file","size":5,"hash":"2cf2...","mtime":1700000000000000000,"mode":"644","base":"486e...","base_seq":1040},
+//!      {"path":"b.txt","deleted":true,"base":"2cf2...","base_seq":980}]}
 //! ```
 //!
 //! `files` comes last: it may be long, and what the other members say is needed to understand it. Items are encoded and read one at a
@@ -12,9 +12,10 @@
 use std::io::Read;
 
 use super::cursor::Cursor;
-use super::fields::{entry_from, entry_members, path, path_to_wire};
+use super::fields::{entry_from, entry_members, path, path_to_wire, seq};
 use super::{ProtocolError, broken};
 use crate::limits::CLIENT_ID_BYTES;
+use crate::sync::Base;
 use crate::tree::{Entry, Path, Tag};
 use crate::wire::json::{JsonError, Reader, Value, Writer};
 
@@ -48,7 +49,7 @@ pub struct ListItem {
     /// What the folder holds.
     pub known: Known,
     /// The version that client and server last had in common.
-    pub base: Option<Tag>,
+    pub base: Option<Base>,
 }
 
 /// The body up to where the items begin.
@@ -80,9 +81,12 @@ pub fn encode_list_item(out: &mut Vec<u8>, item: &ListItem, first: bool) {
         }
     }
     match item.base {
-        Some(base) => json.field_str("base", &base.to_string()),
+        Some(base) => json.field_str("base", &base.tag.to_string()),
         None => json.field_null("base"),
     };
+    if let Some(seq) = item.base.and_then(|base| base.seq) {
+        json.field_u64("base_seq", seq);
+    }
     json.end_object();
     out.extend_from_slice(&json.finish());
 }
@@ -178,10 +182,12 @@ fn read_cursor(value: &Value) -> Result<Option<Cursor>, ProtocolError> {
 /// It is not an item.
 pub fn read_item(object: &Value) -> Result<ListItem, ProtocolError> {
     let deleted = object.get("deleted").and_then(Value::as_bool).unwrap_or(false);
+    let agreed = seq(object, "base_seq")?;
     let base = match object.get("base") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => {
-            Some(Tag::parse(text).map_err(|error| ProtocolError(format!("base: {error}")))?)
+            let tag = Tag::parse(text).map_err(|error| ProtocolError(format!("base: {error}")))?;
+            Some(Base { tag, seq: agreed })
         }
         Some(_) => return broken("base is an entity tag or null"),
     };
@@ -217,9 +223,14 @@ mod tests {
     fn lists_round_trip() {
         let meta = Meta { mtime: Mtime(1), mode: 0o644 };
         let hash = Hash([3; 32]);
+        let based = |tag, seq| Some(Base { tag, seq });
         let item = |path: &[u8], known, base| ListItem { path: Path::new(path).unwrap(), known, base };
         let items = [
-            item(b"a", Known::Present(Entry { content: Content::Directory, meta }), Some(Tag::Directory)),
+            item(
+                b"a",
+                Known::Present(Entry { content: Content::Directory, meta }),
+                based(Tag::Directory, Some(1 << 40)),
+            ),
             item(
                 b"a/b",
                 Known::Present(Entry { content: Content::File { size: 1 << 40, hash }, meta }),
@@ -228,9 +239,9 @@ mod tests {
             item(
                 b"a/c\xff",
                 Known::Present(Entry { content: Content::Symlink { size: 2, hash }, meta }),
-                Some(Tag::Symlink(hash)),
+                based(Tag::Symlink(hash), Some(0)),
             ),
-            item(b"z", Known::Deleted, Some(Tag::File(hash))),
+            item(b"z", Known::Deleted, based(Tag::File(hash), None)),
         ];
         let cursor = Some(Cursor { epoch: Epoch(77), seq: 5 });
         for cursor in [None, cursor] {
@@ -280,6 +291,7 @@ mod tests {
             "{\"client\":{\"id\":\"a\"},\"files\":[1]}",
             "{\"client\":{\"id\":\"a\"},\"files\":[{\"path\":\"../a\",\"deleted\":true}]}",
             "{\"client\":{\"id\":\"a\"},\"files\":[{\"path\":\"a\",\"deleted\":true,\"base\":\"x\"}]}",
+            "{\"client\":{\"id\":\"a\"},\"files\":[{\"path\":\"a\",\"deleted\":true,\"base\":\"dir\",\"base_seq\":-1}]}",
             "{\"client\":{\"id\":\"a\"},\"files\":[{\"path\":\"a\",\"kind\":\"dir\",\"mode\":\"9\"}]}",
         ] {
             assert!(read(list.as_bytes()).is_err(), "{list}");

@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let current = RemoteEntry { path: Path::new(b"a b").unwrap(), entry: None, seq: 3, origin: None };
+        let current =
+            RemoteEntry { path: Path::new(b"a b").unwrap(), entry: None, seq: 3, since: 3, origin: None };
         for kind in KINDS.into_iter().chain([ProblemKind::Http(417)]) {
             for current in [None, Some(current.clone())] {
                 let problem = Problem { kind, detail: "\"why\"\n".into(), current };

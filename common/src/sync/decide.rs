@@ -1,7 +1,8 @@
 //! The verdict on one path, from three versions of it: base, local, remote.
 //!
-//! *Base* is the version that the client last had in common with the server; *local* is what its folder holds; *remote* is what the
-//! server holds. The server asks for each item of a list, a client for everything that happens afterwards.
+//! *Base* is the version that the client last had in common with the server, and the change up to which that is known; *local* is what its
+//! folder holds; *remote* is what the server holds, and since which change. The server asks for each item of a list, a client for
+//! everything that happens afterwards.
 //!
 //! ```text
 //!     local against base        remote against base                verdict
@@ -16,11 +17,24 @@
 //!     changed                   changed differently                conflict
 //! ```
 //!
+//! *Unchanged*, said of remote, means: the same version, and held without interruption since a change that the base knows of. What was
+//! emptied and given the same content again is changed: somebody put it there who may have counted on its staying. So two users who move
+//! one version in opposite directions at the same time do not each delete what the other has kept.
+//!
 //! *Gone* means seen to be absent by a complete listing of the directory above; what could not be read is not gone, and no verdict is
 //! asked for it. Without a base every difference is a conflict and nothing is ever deleted: that is the union on first contact, after a
-//! lost state file, and after the server's history was replaced.
+//! lost state file, and after the server's history was replaced. Seqs of another history mean nothing; a base never outlives its own.
 
 use crate::tree::{Entry, Tag};
+
+/// The version that a client last had in common with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Which version.
+    pub tag: Tag,
+    /// The seq of the server's record when they agreed. `None`: the client keeps no seqs, and is judged by the tag alone.
+    pub seq: Option<u64>,
+}
 
 /// What the server holds at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +42,32 @@ pub enum Remote {
     /// Nothing, and it does not remember that there ever was anything.
     Unknown,
     /// Nothing, because it was deleted.
-    Tombstone,
+    Tombstone {
+        /// The seq of the change that deleted it.
+        since: u64,
+    },
     /// This version.
-    Present(Tag),
+    Present {
+        /// Which.
+        tag: Tag,
+        /// The seq of the change since which it is there without interruption.
+        since: u64,
+    },
+}
+
+impl Base {
+    /// Whether the server still holds this version, and never held another since.
+    pub fn is_held_by(&self, remote: Remote) -> bool {
+        match remote {
+            Remote::Present { tag, since } => tag == self.tag && self.seq.is_none_or(|known| since <= known),
+            Remote::Unknown | Remote::Tombstone { .. } => false,
+        }
+    }
+
+    /// Whether a deletion at this seq came after they agreed. One that is older was of another version.
+    fn was_deleted(&self, seq: u64) -> bool {
+        self.seq.is_none_or(|known| known < seq)
+    }
 }
 
 /// What a client is to do about a path.
@@ -47,35 +84,45 @@ pub enum Verdict {
     /// Send the local version, to replace exactly this version, or to create if there is none.
     Upload {
         /// The version that the server must still hold for the upload to be accepted.
-        replacing: Option<Tag>,
+        replacing: Option<Base>,
     },
     /// Delete on the server, if it still holds exactly this version.
     DeleteRemote {
         /// The version that was seen and deleted.
-        seen: Tag,
+        seen: Base,
     },
     /// Both changed, differently: keep both.
     Conflict,
 }
 
 /// The verdict on one path. `local` is `None` when the path was seen to be absent.
-pub fn decide(base: Option<Tag>, local: Option<Tag>, remote: Remote) -> Verdict {
+pub fn decide(base: Option<Base>, local: Option<Tag>, remote: Remote) -> Verdict {
+    let unchanged_here = base.filter(|base| local == Some(base.tag));
+    let unchanged_there = base.filter(|base| base.is_held_by(remote));
     match (local, remote) {
-        (Some(local), Remote::Present(remote)) if local == remote => Verdict::InSync,
-        (None, Remote::Unknown | Remote::Tombstone) => Verdict::Forget,
+        (Some(local), Remote::Present { tag, .. }) if local == tag => Verdict::InSync,
+        (None, Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Forget,
 
         // From here on the sides differ. Absent on the server, present here:
-        (Some(local), Remote::Tombstone) if base == Some(local) => Verdict::DeleteLocal,
-        (Some(_), Remote::Unknown | Remote::Tombstone) => Verdict::Upload { replacing: None },
+        (Some(_), Remote::Tombstone { since })
+            if unchanged_here.is_some_and(|base| base.was_deleted(since)) =>
+        {
+            Verdict::DeleteLocal
+        }
+        (Some(_), Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Upload { replacing: None },
 
         // Absent here, present on the server: a delete needs a base that the server still holds.
-        (None, Remote::Present(remote)) if base == Some(remote) => Verdict::DeleteRemote { seen: remote },
-        (None, Remote::Present(_)) => Verdict::Download,
+        (None, Remote::Present { .. }) => match unchanged_there {
+            Some(seen) => Verdict::DeleteRemote { seen },
+            None => Verdict::Download,
+        },
 
         // Present on both sides.
-        (Some(local), Remote::Present(_)) if base == Some(local) => Verdict::Download,
-        (Some(_), Remote::Present(remote)) if base == Some(remote) => Verdict::Upload { replacing: base },
-        (Some(_), Remote::Present(_)) => Verdict::Conflict,
+        (Some(_), Remote::Present { .. }) if unchanged_here.is_some() => Verdict::Download,
+        (Some(_), Remote::Present { .. }) if unchanged_there.is_some() => {
+            Verdict::Upload { replacing: unchanged_there }
+        }
+        (Some(_), Remote::Present { .. }) => Verdict::Conflict,
     }
 }
 
@@ -113,6 +160,10 @@ mod tests {
     const C: Tag = Tag::Symlink(Hash([1; 32]));
     const D: Tag = Tag::Directory;
     const TAGS: [Option<Tag>; 5] = [None, Some(A), Some(B), Some(C), Some(D)];
+    /// When they agreed, if the client keeps that.
+    const SEQS: [Option<u64>; 2] = [None, Some(7)];
+    /// Before, with and after that.
+    const SINCE: [u64; 3] = [6, 7, 8];
 
     /// How a side stands against the base, in the words of the table.
     #[derive(Debug, PartialEq)]
@@ -133,37 +184,53 @@ mod tests {
     }
 
     /// The table of the module's head, row by row, in its own words and not in those of the code above.
-    fn table(base: Option<Tag>, local: Option<Tag>, remote: Remote) -> Verdict {
+    fn table(base: Option<Base>, local: Option<Tag>, remote: Remote) -> Verdict {
         use Against::*;
-        let present = match remote {
-            Remote::Present(tag) => Some(tag),
-            _ => None,
+        let (present, since) = match remote {
+            Remote::Present { tag, since } => (Some(tag), since),
+            Remote::Tombstone { since } => (None, since),
+            Remote::Unknown => (None, 0),
         };
         if local.is_some() && local == present {
             return Verdict::InSync;
         }
-        let rows = (against(base, local), against(base, present), remote);
-        match rows {
+        let tag = base.map(|base| base.tag);
+        let is_later = base.and_then(|base| base.seq).is_some_and(|seq| seq < since);
+        let there = match against(tag, present) {
+            Unchanged if is_later => Changed,
+            other => other,
+        };
+        // A deletion from before client and server agreed is as good as none.
+        let is_old = base.and_then(|base| base.seq).is_some_and(|seq| since <= seq);
+        let remote = match remote {
+            Remote::Tombstone { .. } if is_old => Remote::Unknown,
+            other => other,
+        };
+        match (against(tag, local), there, remote) {
             (Unchanged, Changed, _) => Verdict::Download,
-            (Unchanged, _, Remote::Tombstone) => Verdict::DeleteLocal,
+            (Unchanged, _, Remote::Tombstone { .. }) => Verdict::DeleteLocal,
             (Unchanged, _, Remote::Unknown) => Verdict::Upload { replacing: None },
             (Changed, Unchanged, _) => Verdict::Upload { replacing: base },
-            (Changed, _, Remote::Unknown | Remote::Tombstone) => Verdict::Upload { replacing: None },
+            (Changed, _, Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Upload { replacing: None },
             (Gone, Unchanged, _) => Verdict::DeleteRemote { seen: base.unwrap() },
             (Gone | NeverThere, Changed, _) => Verdict::Download,
-            (Gone | NeverThere, _, Remote::Unknown | Remote::Tombstone) => Verdict::Forget,
+            (Gone | NeverThere, _, Remote::Unknown | Remote::Tombstone { .. }) => Verdict::Forget,
             (Changed, Changed, _) => Verdict::Conflict,
             impossible => panic!("{impossible:?}"),
         }
     }
 
-    fn everything(mut each: impl FnMut(Option<Tag>, Option<Tag>, Remote)) {
-        for base in TAGS {
+    fn everything(mut each: impl FnMut(Option<Base>, Option<Tag>, Remote)) {
+        let with_seqs = |tag: Tag| SEQS.map(|seq| Some(Base { tag, seq }));
+        let bases = [None].into_iter().chain(TAGS.into_iter().flatten().flat_map(with_seqs));
+        for base in bases {
             for local in TAGS {
                 each(base, local, Remote::Unknown);
-                each(base, local, Remote::Tombstone);
-                for remote in TAGS.into_iter().flatten() {
-                    each(base, local, Remote::Present(remote));
+                for since in SINCE {
+                    each(base, local, Remote::Tombstone { since });
+                    for tag in TAGS.into_iter().flatten() {
+                        each(base, local, Remote::Present { tag, since });
+                    }
                 }
             }
         }
@@ -180,15 +247,21 @@ mod tests {
             );
             cases += 1;
         });
-        assert_eq!(cases, 5 * 5 * 6);
+        assert_eq!(cases, (1 + 4 * 2) * 5 * (1 + 3 * 5));
     }
 
     #[test]
     fn a_delete_needs_evidence_on_both_sides() {
         everything(|base, local, remote| match decide(base, local, remote) {
-            Verdict::DeleteLocal => assert!(base.is_some() && base == local && remote == Remote::Tombstone),
+            Verdict::DeleteLocal => {
+                let Remote::Tombstone { since } = remote else { panic!("{remote:?}") };
+                let base = base.unwrap();
+                assert!(local == Some(base.tag) && base.seq.is_none_or(|seq| seq < since));
+            }
             Verdict::DeleteRemote { seen } => {
-                assert!(base == Some(seen) && local.is_none() && remote == Remote::Present(seen));
+                let Remote::Present { tag, since } = remote else { panic!("{remote:?}") };
+                assert!(base == Some(seen) && local.is_none() && tag == seen.tag);
+                assert!(seen.seq.is_none_or(|seq| since <= seq));
             }
             _ => {}
         });
@@ -198,13 +271,28 @@ mod tests {
     fn nothing_unseen_is_replaced() {
         everything(|base, local, remote| match decide(base, local, remote) {
             // The local version goes: the server must have had it.
-            Verdict::Download => assert!(local.is_none() || local == base),
-            // The server's version goes: this client must have had it.
+            Verdict::Download => assert!(local.is_none() || local == base.map(|base| base.tag)),
+            // The server's version goes: this client must have had it, and it must have been there ever since.
             Verdict::Upload { replacing } => match remote {
-                Remote::Present(tag) => assert!(replacing == Some(tag) && base == Some(tag)),
+                Remote::Present { .. } => {
+                    assert!(replacing == base && replacing.is_some_and(|seen| seen.is_held_by(remote)));
+                }
                 _ => assert_eq!(replacing, None),
             },
             _ => {}
+        });
+    }
+
+    #[test]
+    fn who_keeps_no_seqs_is_judged_by_the_tag() {
+        everything(|base, local, remote| {
+            let base = base.map(|base| Base { seq: None, ..base });
+            let at = |since| match remote {
+                Remote::Unknown => Remote::Unknown,
+                Remote::Tombstone { .. } => Remote::Tombstone { since },
+                Remote::Present { tag, .. } => Remote::Present { tag, since },
+            };
+            assert_eq!(decide(base, local, at(0)), decide(base, local, at(u64::MAX)));
         });
     }
 

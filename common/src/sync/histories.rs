@@ -6,21 +6,20 @@
 //! ```
 //!
 //! In the end all trees are equal, within [`ROUNDS_MAX`] rounds; every version that a user wrote is there, unless a user who saw it
-//! replaced or deleted it; and no delete was made that no user had asked for.
+//! replaced or deleted it *since*; and no delete was made that no user had asked for. A version that is written again where it is not
+//! any more is a new one: that it was deleted before excuses nothing.
 //!
-//! Not settled yet: a base knows a version, not when it was made. So a path that was emptied and given the same content again, all unheard
-//! of, looks as if nothing had happened there. When two users move one version in opposite directions at the same time, each delete can
-//! be asked for by one of them, and the version is gone (one history in some 300,000, for one 363639; 137057 and 139780 were of this kind).
+//! News is what it was when it was sent: it may lie in a client's inbox while answers to the client's own requests overtake it.
 //!
 //! Paths are flat: what a tree adds, a directory before what is in it and such, is the engine's affair, and that of the end-to-end
 //! histories. `FILESYNC_SEED=17` runs one history, `FILESYNC_SEEDS=1000000` so many. A history that fails is made smaller by dropping
 //! steps as long as it still fails, and what is left of it is printed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 
-use super::{Remote, Verdict, conflict_path, decide, is_conflict_name};
+use super::{Base, Remote, Verdict, conflict_path, decide, is_conflict_name};
 use crate::tree::{Path, Tag};
 use crate::wire::sha256::Hash;
 
@@ -42,9 +41,13 @@ enum Step {
     WriteSame(Place, Name, u16),
     Delete(Place, Name),
     Rename(Place, Name, Name),
+    /// A user changes metadata in the box.
+    Label(Name),
     /// The client asks for a verdict on the path and obeys. If the answer is lost, the server has done it and the client does not know.
     Decide(usize, Name, Answer),
-    /// The client hears of so many changes.
+    /// The server sends the client so many changes.
+    Send(usize, usize),
+    /// The client hears of so many changes that were sent.
     Hear(usize, usize),
     /// The client's state becomes durable as it is.
     Save(usize),
@@ -109,10 +112,12 @@ fn draw_step(random: &mut Random, number: u16) -> Step {
         22..25 => Step::WriteSame(place, name, number % 2),
         25..34 => Step::Delete(place, name),
         34..42 => Step::Rename(place, name, random.below(NAMES.len())),
-        42..72 => {
+        42..43 => Step::Label(name),
+        43..72 => {
             Step::Decide(client, name, if random.below(5) == 0 { Answer::IsLost } else { Answer::Arrives })
         }
-        72..88 => Step::Hear(client, 1 + random.below(4)),
+        72..81 => Step::Send(client, 1 + random.below(4)),
+        81..88 => Step::Hear(client, 1 + random.below(4)),
         88..92 => Step::Save(client),
         92..96 => Step::Crash(client, random.below(3)),
         96..97 => Step::LoseState(client),
@@ -124,17 +129,18 @@ fn draw_step(random: &mut Random, number: u16) -> Step {
 // ---- The world --------------------------------------------------------------------------------------------------------------------
 
 /// What is at a path, or that it was deleted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Record {
     tag: Option<Tag>,
     seq: u64,
-    /// The client that asked for it.
-    origin: Option<usize>,
+    /// Since when it is so.
+    since: u64,
 }
 
 impl Record {
     fn remote(&self) -> Remote {
-        self.tag.map_or(Remote::Tombstone, Remote::Present)
+        let since = self.since;
+        self.tag.map_or(Remote::Tombstone { since }, |tag| Remote::Present { tag, since })
     }
 }
 
@@ -152,9 +158,23 @@ impl Server {
         self.index.get(path).and_then(|record| record.tag)
     }
 
-    fn put(&mut self, path: &Path, tag: Option<Tag>, origin: Option<usize>) {
+    fn put(&mut self, path: &Path, tag: Option<Tag>) {
         self.seq += 1;
-        self.index.insert(path.clone(), Record { tag, seq: self.seq, origin });
+        self.index.insert(path.clone(), Record { tag, seq: self.seq, since: self.seq });
+    }
+
+    /// Metadata is changed: another seq, the same version.
+    fn label(&mut self, path: &Path) {
+        if let Some(record) = self.index.get_mut(path).filter(|record| record.tag.is_some()) {
+            self.seq += 1;
+            record.seq = self.seq;
+        }
+    }
+
+    /// Whether a change may be made that replaces this.
+    fn holds(&self, path: &Path, replaced: Option<Base>) -> bool {
+        let there = self.index.get(path).map_or(Remote::Unknown, Record::remote);
+        replaced.map_or(self.live(path).is_none(), |seen| seen.is_held_by(there))
     }
 
     fn forget_tombstones(&mut self) {
@@ -169,10 +189,17 @@ impl Server {
 /// What survives a crash besides the folder.
 #[derive(Clone, Default)]
 struct Saved {
-    base: Tree,
+    base: BTreeMap<Path, Base>,
     /// Bases of paths that were seen absent since: no evidence against the same content if it is back.
     absent: BTreeSet<Path>,
     cursor: Option<(u64, u64)>,
+}
+
+impl Saved {
+    /// Whether a path that holds this has not been touched since it was known to agree.
+    fn is_base(&self, path: &Path, tag: Tag) -> bool {
+        self.base.get(path).is_some_and(|base| base.tag == tag) && !self.absent.contains(path)
+    }
 }
 
 #[derive(Default)]
@@ -180,10 +207,21 @@ struct Client {
     local: Tree,
     state: Saved,
     /// What the server told and the base does not say.
-    told: BTreeMap<Path, Remote>,
-    /// Up to where it was told.
+    told: BTreeMap<Path, Told>,
+    /// Deletions that it asked for and whose answers overtook the news: by which change.
+    freed: BTreeMap<Path, u64>,
+    /// Sent, not heard.
+    inbox: VecDeque<(Path, Record)>,
+    /// Up to where it was sent, and told.
+    sent: u64,
     heard: u64,
     saved: Vec<Saved>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    remote: Remote,
+    seq: u64,
 }
 
 #[derive(Default)]
@@ -192,6 +230,8 @@ struct World {
     clients: [Client; CLIENTS],
     made: BTreeSet<Tag>,
     spent: BTreeSet<Tag>,
+    /// Were spent, and written again where they were not any more.
+    renewed: BTreeSet<Tag>,
     /// Paths from which a user took something, and at which client.
     removed: BTreeSet<(usize, Path)>,
     removed_anywhere: BTreeSet<Path>,
@@ -224,7 +264,9 @@ impl World {
             }
             Step::Rename(..) => {}
             Step::Decide(client, name, answer) => self.decide(client, &path(name), answer),
+            Step::Send(client, count) => self.send(client, count),
             Step::Hear(client, count) => self.hear(client, count),
+            Step::Label(name) => self.server.label(&path(name)),
             Step::Save(client) => {
                 let state = self.clients[client].state.clone();
                 self.clients[client].saved.push(state);
@@ -233,7 +275,9 @@ impl World {
                 let client_state = &mut self.clients[client];
                 let keep = client_state.saved.len().saturating_sub(ago);
                 client_state.saved.truncate(keep);
-                client_state.state = client_state.saved.last().cloned().unwrap_or_default();
+                let old = client_state.saved.last().cloned().unwrap_or_default();
+                let was = std::mem::replace(&mut client_state.state, old);
+                self.excuse_what_looks_untouched(client, &was);
                 self.connect(client);
             }
             Step::LoseState(client) => {
@@ -255,19 +299,39 @@ impl World {
     // ---- Users --------------------------------------------------------------------------------------------------------------------
 
     fn write(&mut self, place: Place, path: &Path, tag: Tag) {
+        let there = self.server.live(path);
+        let mut is_known = there == Some(tag);
         let seen = match place {
-            Place::Folder(client) => self.clients[client].local.insert(path.clone(), tag),
+            Place::Folder(client) => {
+                is_known |= self.clients[client].takes_for_known(path, tag);
+                self.clients[client].local.insert(path.clone(), tag)
+            }
             Place::Box => {
-                let seen = self.server.live(path);
-                if seen != Some(tag) {
-                    self.server.put(path, Some(tag), None);
+                if there != Some(tag) {
+                    self.server.put(path, Some(tag));
                 }
-                seen
+                there
             }
         };
         self.made.insert(tag);
         // Even if it is the same: whoever moves one copy over the other has seen both, and wants one of them gone.
         self.spent.extend(seen);
+        match is_known || seen == Some(tag) {
+            // Nobody can have meant this one.
+            false if self.spent.remove(&tag) => drop(self.renewed.insert(tag)),
+            // It is one with that which was there, and shares its fate.
+            true if self.renewed.remove(&tag) => drop(self.spent.insert(tag)),
+            _ => {}
+        }
+    }
+
+    /// With a state that was set back a client may not know any more that a file was gone for a while: if it holds what it held before,
+    /// nothing happened as far as the client can see.
+    fn excuse_what_looks_untouched(&mut self, client: usize, was: &Saved) {
+        let Client { local, state, .. } = &self.clients[client];
+        let excused =
+            local.iter().filter(|(path, tag)| state.is_base(path, **tag) && !was.is_base(path, **tag));
+        self.spent.extend(excused.map(|(_, tag)| *tag));
     }
 
     fn remove(&mut self, place: Place, path: &Path) -> Option<Tag> {
@@ -281,7 +345,7 @@ impl World {
             }
             Place::Box => {
                 let seen = self.server.live(path)?;
-                self.server.put(path, None, None);
+                self.server.put(path, None);
                 seen
             }
         };
@@ -293,8 +357,10 @@ impl World {
 
     /// The list and its answer, in one go.
     fn connect(&mut self, client: usize) {
-        let (server, id, client) = (&self.server, client, &mut self.clients[client]);
+        let (server, client) = (&self.server, &mut self.clients[client]);
         client.told.clear();
+        client.inbox.clear();
+        client.freed.clear();
         let seq = match client.state.cursor {
             Some((epoch, _)) if epoch != server.epoch => {
                 client.state = Saved::default();
@@ -304,31 +370,48 @@ impl World {
             _ => 0,
         };
         for (path, record) in server.index.iter().filter(|(_, record)| seq < record.seq) {
-            client.is_told(path, record, id);
+            client.is_told(path, record);
         }
         if seq == 0 {
             let listed: BTreeSet<&Path> = client.local.keys().chain(client.state.base.keys()).collect();
             for path in listed.into_iter().filter(|path| !server.index.contains_key(*path)) {
-                client.told.insert(path.clone(), Remote::Unknown);
+                client.told.insert(path.clone(), Told { remote: Remote::Unknown, seq: 0 });
             }
         }
-        client.heard = server.seq;
+        (client.sent, client.heard) = (server.seq, server.seq);
         client.advance(server);
     }
 
-    /// The next changes, oldest first. What was changed again meanwhile comes as it is by then.
-    fn hear(&mut self, client: usize, count: usize) {
-        let (server, id, client) = (&self.server, client, &mut self.clients[client]);
-        let is_behind = client.state.cursor.is_none_or(|(epoch, _)| epoch != server.epoch)
-            || client.heard < server.forgotten;
-        if is_behind {
+    fn is_behind(&self, client: usize) -> bool {
+        let known = &self.clients[client];
+        let is_of_this_history = known.state.cursor.is_some_and(|(epoch, _)| epoch == self.server.epoch);
+        !is_of_this_history || known.sent < self.server.forgotten
+    }
+
+    /// The next changes, oldest first. What was changed again meanwhile goes as it is by then.
+    fn send(&mut self, client: usize, count: usize) {
+        if self.is_behind(client) {
             return;
         }
-        let mut news: Vec<_> = server.index.iter().filter(|(_, record)| client.heard < record.seq).collect();
+        let (server, client) = (&self.server, &mut self.clients[client]);
+        let mut news: Vec<_> = server.index.iter().filter(|(_, record)| client.sent < record.seq).collect();
         news.sort_by_key(|(_, record)| record.seq);
         for (path, record) in news.into_iter().take(count) {
-            client.is_told(path, record, id);
+            client.inbox.push_back((path.clone(), *record));
+            client.sent = record.seq;
+        }
+    }
+
+    fn hear(&mut self, client: usize, count: usize) {
+        let (server, client) = (&self.server, &mut self.clients[client]);
+        if client.state.cursor.is_none_or(|(epoch, _)| epoch != server.epoch) {
+            return;
+        }
+        for _ in 0..count {
+            let Some((path, record)) = client.inbox.pop_front() else { break };
+            client.is_told(&path, &record);
             client.heard = record.seq;
+            client.freed.retain(|_, seq| record.seq < *seq);
         }
         client.advance(server);
     }
@@ -342,22 +425,23 @@ impl World {
             return;
         }
         let local = client.local.get(path).copied();
-        if local.is_some()
-            && local == client.state.base.get(path).copied()
-            && client.state.absent.remove(path)
-        {
-            client.state.base.remove(path);
+        let mut base = client.state.base.get(path).copied();
+        let (mut remote, seq) = client.remote(path);
+        let is_back = client.state.absent.contains(path) && local == base.map(|base| base.tag);
+        if is_back && local.is_some() {
+            if base.is_some_and(|base| base.is_held_by(remote)) {
+                remote = Remote::Unknown;
+            }
+            base = None;
         }
-        let base = client.state.base.get(path).copied();
-        let remote = client.remote(path);
         let there = server.live(path);
         match (decide(base, local, remote), local, remote) {
-            (Verdict::InSync, Some(tag), _) => client.settle(path, Some(tag)),
-            (Verdict::Forget, ..) => client.settle(path, None),
-            (Verdict::Download, _, Remote::Present(tag)) if there == Some(tag) => {
+            (Verdict::InSync, Some(tag), _) => client.settle(path, Some(tag), seq),
+            (Verdict::Forget, ..) => client.settle(path, None, seq),
+            (Verdict::Download, _, Remote::Present { tag, .. }) if there == Some(tag) => {
                 client.local.insert(path.clone(), tag);
                 if answer == Answer::Arrives {
-                    client.settle(path, Some(tag));
+                    client.settle(path, Some(tag), seq);
                 }
             }
             // The server has moved on, and will tell.
@@ -365,21 +449,21 @@ impl World {
             (Verdict::DeleteLocal, Some(_), _) => {
                 assert!(self.removed_anywhere.contains(path), "nobody deleted {path}");
                 client.local.remove(path);
-                client.settle(path, None);
+                client.settle(path, None, seq);
             }
             (Verdict::Upload { replacing }, Some(tag), _) => {
-                if there == replacing && there != Some(tag) {
-                    server.put(path, Some(tag), Some(number));
+                if there != Some(tag) && server.holds(path, replacing) {
+                    server.put(path, Some(tag));
                 }
                 client.answered(server, path, Some(tag), answer);
             }
             (Verdict::DeleteRemote { seen }, ..) => {
                 let is_meant = self.removed.contains(&(number, path.clone()));
                 assert!(is_meant, "{path} was never deleted at client {number}");
-                // It is durable before the request goes.
-                client.saved.push(client.state.clone());
-                if there == Some(seen) {
-                    server.put(path, None, Some(number));
+                // It is durable before the request goes, and what is durable is not lost.
+                client.saved = vec![client.state.clone()];
+                if server.holds(path, Some(seen)) {
+                    server.put(path, None);
                 }
                 client.answered(server, path, None, answer);
             }
@@ -404,8 +488,10 @@ impl World {
                 self.settle_client(client, random);
             }
             let tree = self.server.tree();
-            let is_settled =
-                |client: &Client| client.local == tree && client.state.base == tree && client.told.is_empty();
+            let is_settled = |client: &Client| {
+                let bases = client.state.base.iter().map(|(path, base)| (path, &base.tag));
+                client.local == tree && bases.eq(&tree) && client.told.is_empty() && client.inbox.is_empty()
+            };
             if self.clients.iter().all(is_settled) {
                 return;
             }
@@ -414,10 +500,9 @@ impl World {
     }
 
     fn settle_client(&mut self, client: usize, random: &mut Random) {
+        self.send(client, usize::MAX);
         self.hear(client, usize::MAX);
-        let state = &self.clients[client].state;
-        let is_behind = state.cursor.is_none_or(|(epoch, _)| epoch != self.server.epoch);
-        if is_behind || self.clients[client].heard < self.server.forgotten {
+        if self.is_behind(client) {
             self.connect(client);
         }
         let known = &self.clients[client];
@@ -446,27 +531,48 @@ impl World {
 }
 
 impl Client {
-    fn remote(&self, path: &Path) -> Remote {
-        let as_base = || self.state.base.get(path).map_or(Remote::Unknown, |&tag| Remote::Present(tag));
-        self.told.get(path).copied().unwrap_or_else(as_base)
-    }
-
-    /// A tombstone that it asked for itself is no evidence against what is here now: that came after it.
-    fn is_told(&mut self, path: &Path, record: &Record, id: usize) {
-        if record.tag.is_none() && record.origin == Some(id) {
-            self.state.base.remove(path);
+    /// What the server holds, and by which change, as far as the client knows.
+    fn remote(&self, path: &Path) -> (Remote, u64) {
+        match (self.told.get(path), self.state.base.get(path)) {
+            (Some(told), _) => (told.remote, told.seq),
+            (None, Some(Base { tag, seq: Some(seq) })) => (Remote::Present { tag: *tag, since: *seq }, *seq),
+            (None, _) => (Remote::Unknown, 0),
         }
-        self.told.insert(path.clone(), record.remote());
     }
 
-    /// Both sides hold this, as far as the client knows.
-    fn settle(&mut self, path: &Path, tag: Option<Tag>) {
-        self.told.remove(path);
+    /// Whether what a user writes now is no new version to the client, but one that the server had, as far as it knows or will hear.
+    fn takes_for_known(&self, path: &Path, tag: Tag) -> bool {
+        let is_it = |remote: Remote| matches!(remote, Remote::Present { tag: there, .. } if there == tag);
+        self.state.is_base(path, tag)
+            || self.told.get(path).is_some_and(|told| is_it(told.remote))
+            || self.inbox.iter().any(|(there, record)| there == path && is_it(record.remote()))
+    }
+
+    /// What is not newer than what is known is no news.
+    fn is_told(&mut self, path: &Path, record: &Record) {
+        let based = self.state.base.get(path).and_then(|base| base.seq);
+        let told = self.told.get(path).map(|told| told.seq);
+        let freed = self.freed.get(path).copied();
+        if [based, told, freed].into_iter().flatten().all(|known| known < record.seq) {
+            self.told.insert(path.clone(), Told { remote: record.remote(), seq: record.seq });
+        }
+    }
+
+    /// Both sides hold this since the change with this seq at the latest, as far as the client knows.
+    fn settle(&mut self, path: &Path, tag: Option<Tag>, seq: u64) {
+        if self.told.get(path).is_some_and(|told| told.seq <= seq) {
+            self.told.remove(path);
+        }
         self.state.absent.remove(path);
         match tag {
-            Some(tag) => self.state.base.insert(path.clone(), tag),
-            None => self.state.base.remove(path),
-        };
+            Some(tag) => drop(self.state.base.insert(path.clone(), Base { tag, seq: Some(seq) })),
+            None => {
+                self.state.base.remove(path);
+                if self.heard < seq {
+                    self.freed.insert(path.clone(), seq);
+                }
+            }
+        }
     }
 
     /// The server was asked for this, and did it or told what it holds instead.
@@ -475,10 +581,10 @@ impl Client {
             return;
         }
         match server.index.get(path) {
-            Some(record) if record.tag == wanted => self.settle(path, wanted),
-            None if wanted.is_none() => self.settle(path, None),
-            Some(record) => drop(self.told.insert(path.clone(), record.remote())),
-            None => drop(self.told.insert(path.clone(), Remote::Unknown)),
+            Some(record) if record.tag == wanted => self.settle(path, wanted, record.seq),
+            None if wanted.is_none() => self.settle(path, None, 0),
+            Some(record) => self.is_told(path, record),
+            None => drop(self.told.insert(path.clone(), Told { remote: Remote::Unknown, seq: 0 })),
         }
     }
 
@@ -526,6 +632,25 @@ fn shrink(seed: u64, mut steps: Vec<Step>) -> Vec<Step> {
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, which is no number")))
+}
+
+/// Two users move one version in opposite directions, neither knowing of the other.
+#[test]
+fn a_version_that_is_moved_both_ways_at_once_is_not_lost() {
+    let (here, there) = (Place::Folder(0), Place::Box);
+    run(
+        1,
+        &[
+            Step::WriteSame(here, 2, 1),
+            Step::Decide(0, 2, Answer::Arrives),
+            Step::Rename(there, 2, 1),
+            Step::Send(0, 3),
+            Step::Hear(0, 3),
+            Step::Rename(there, 1, 2),
+            Step::Rename(here, 2, 1),
+            Step::Decide(0, 1, Answer::Arrives),
+        ],
+    );
 }
 
 #[test]

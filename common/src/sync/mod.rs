@@ -10,5 +10,5 @@ mod guard;
 mod histories;
 
 pub use conflict::{conflict_original, conflict_path, is_conflict_name, settled_path};
-pub use decide::{MetaVerdict, Remote, Verdict, decide, decide_meta};
+pub use decide::{Base, MetaVerdict, Remote, Verdict, decide, decide_meta};
 pub use guard::{DELETES_FREE, is_mass_deletion};

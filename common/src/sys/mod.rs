@@ -16,6 +16,7 @@ use std::io;
 pub mod dir;
 pub mod errno;
 pub mod fs;
+pub mod heap;
 pub mod inotify;
 pub mod poll;
 pub mod rlimit;

@@ -95,10 +95,13 @@ fn paths(index: &Index) -> impl Iterator<Item = JournalRecord> {
     index.in_order().flat_map(|(path, record)| {
         let (step, origin, path): (Step, Origin, _) = (record.step, record.origin, path.clone());
         match record.state {
-            State::Tombstone => [Some(JournalRecord::Delete { step, origin, path, print: None }), None],
+            State::Tombstone => [Some(JournalRecord::Delete { step, origin, path, print: None }), None, None],
             State::Live(entry, print) => {
+                let since = record.since();
+                let since =
+                    (since < step.seq).then(|| JournalRecord::Since { step, path: path.clone(), since });
                 let seen = print.map(|print| JournalRecord::Seen { step, path: path.clone(), print });
-                [Some(JournalRecord::Put { step, origin, path, entry, staged: None }), seen]
+                [Some(JournalRecord::Put { step, origin, path, entry, staged: None }), since, seen]
             }
         }
         .into_iter()

@@ -8,6 +8,8 @@ use common::disk::{Fingerprint, Staged};
 use common::protocol::{Cursor, RemoteEntry};
 use common::tree::{Entry, Mtime, Path, PathError, Tag};
 
+use super::index::{Index, Record};
+
 /// A change that wants to become part of the box's history.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -65,6 +67,8 @@ pub(crate) enum Require {
     Nothing,
     /// `If-Match` with entity tags: one of these versions.
     OneOf(Vec<Tag>),
+    /// `If-Match` with entity tags and `Sync-Base`: one of these versions, and no other since this change.
+    HeldSince(Vec<Tag>, Cursor),
     /// `If-Match: *`: anything, but something.
     Something,
     /// No matter: only for the dialect of the original's clients, which knows no preconditions.
@@ -72,11 +76,26 @@ pub(crate) enum Require {
 }
 
 impl Require {
-    /// Whether a path that holds this meets it.
+    /// Whether a path meets it.
+    pub(crate) fn is_met(&self, index: &Index, path: &Path) -> bool {
+        let is_held = |record: &Record, at: &Cursor| {
+            // Seqs of another history say nothing, and neither does a base of one.
+            at.epoch == index.cursor().epoch && record.since() <= at.seq
+        };
+        self.is_met_by(index.live_entry(path))
+            && match self {
+                Require::HeldSince(_, at) => index.get(path).is_some_and(|record| is_held(record, at)),
+                _ => true,
+            }
+    }
+
+    /// Whether a path that holds this meets it, as far as the version alone tells.
     pub(crate) fn is_met_by(&self, current: Option<&Entry>) -> bool {
         match self {
             Require::Nothing => current.is_none(),
-            Require::OneOf(tags) => current.is_some_and(|entry| tags.contains(&Tag::from(entry.content))),
+            Require::OneOf(tags) | Require::HeldSince(tags, _) => {
+                current.is_some_and(|entry| tags.contains(&Tag::from(entry.content)))
+            }
             Require::Something => current.is_some(),
             Require::Anything => true,
         }

@@ -21,8 +21,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use common::disk::Fingerprint;
-use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, LOOK_AGAIN};
+use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
 use common::protocol::Cursor;
+use common::sys::heap;
 use common::threads::{read, write};
 use common::tree::Path;
 
@@ -58,6 +59,8 @@ pub(crate) struct Committer {
     barrier: Option<SyncSender<()>>,
     /// Whether the box was not in its place when last looked.
     is_away: bool,
+    /// Changes made since memory was last given back.
+    made: usize,
 }
 
 // ---- Groups ----------------------------------------------------------------------------------------------------------------------
@@ -70,7 +73,7 @@ impl Committer {
         messages: Receiver<Message>,
     ) -> Committer {
         let waiting = VecDeque::new();
-        Committer { shared, book, fsync, messages, waiting, barrier: None, is_away: false }
+        Committer { shared, book, fsync, messages, waiting, barrier: None, is_away: false, made: 0 }
     }
 
     /// Commits until it is told to stop.
@@ -94,7 +97,7 @@ impl Committer {
     fn gather(&mut self) -> bool {
         while self.barrier.is_none() && self.waiting.len() < COMMIT_GROUP {
             let message = match self.waiting.is_empty() {
-                true => self.wait(),
+                true => self.rest(),
                 false => match self.messages.try_recv() {
                     Ok(message) => Some(message),
                     Err(TryRecvError::Empty) => return true,
@@ -110,8 +113,13 @@ impl Committer {
         true
     }
 
-    /// Waits for a message; in a pause, forgets what was retained long enough. `None`: nobody is left who could send one.
-    fn wait(&self) -> Option<Message> {
+    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough. `None`: nobody
+    /// is left who could send a message.
+    fn rest(&mut self) -> Option<Message> {
+        if GIVE_BACK_PATHS <= self.made {
+            self.made = 0;
+            heap::give_back();
+        }
         let retained = self.shared.stage.retained();
         while let Some(due) = retained.due() {
             match self.messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -124,6 +132,7 @@ impl Committer {
     }
 
     fn commit(&mut self, group: Vec<Change>) {
+        self.made += group.len();
         if let Err(error) = self.make_ready() {
             for change in group {
                 self.refuse(&change.path, change.reply, Refused::Disk(copy(&error)));
@@ -292,7 +301,7 @@ impl Committer {
         for CarriedOut { path, step, origin, done, created, reply } in carried_out.into_iter().flatten() {
             let place = match done {
                 Done::Becomes(state) => {
-                    index.apply(path.clone(), Record { step, origin, state });
+                    index.apply(path.clone(), Record::new(step, origin, state));
                     if let Some(change) = index.describe(&path) {
                         shared.hub.publish(Frame::whole(index.cursor(), change));
                     }
@@ -324,8 +333,9 @@ impl Committer {
         let _ = self.book.append(&JournalRecord::Seen { step, path: path.clone(), print });
     }
 
+    /// The journal, and the tombstones in memory: the record of a move is short, and leaves one for all that was moved.
     fn keep_short(&mut self) {
-        if !self.book.is_long() {
+        if !self.book.is_long() && !read(&self.shared.index).has_many_tombstones() {
             return;
         }
         write(&self.shared.index).forget_old_tombstones();

@@ -2,15 +2,18 @@
 //!
 //! Every change takes the next seq. A path is remembered after it was deleted (a tombstone), so that a client that comes back later hears
 //! of it; when there are too many tombstones the oldest go, and the *horizon* moves: a cursor older than that can't be continued.
+//!
+//! A box may have a million paths, so what one takes counts: 144 bytes for its record and the handle of its path, 4 to 6 for each of the
+//! two orders, and on the heap the path's bytes with 16 of counters and some 16 of the allocator's. 190, then, beyond the name.
 
-use std::collections::BTreeMap;
-use std::ops::{Bound, RangeBounds};
+use std::cmp::Ordering;
+use std::ops::Bound;
 
 use common::disk::Fingerprint;
 use common::limits::TOMBSTONES;
 use common::protocol::{Cursor, Epoch, RemoteEntry};
 use common::sync::Remote;
-use common::tree::{Entry, Kind, Path, PathError, Tag};
+use common::tree::{Catalog, Entry, Id, Kind, Order, Path, PathError, Tag};
 
 /// Who made a change: an index into [`Origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,9 @@ pub(crate) struct Record {
     pub(crate) step: Step,
     pub(crate) origin: Origin,
     pub(crate) state: State,
+    /// How many seqs before this one the path got the version that it holds. What is farther away than this can count looks later than it
+    /// was, and that is the safe side: a client then takes it for a change that it has not seen.
+    age: u32,
 }
 
 /// Whether something is there.
@@ -88,6 +94,20 @@ pub(crate) enum State {
 }
 
 impl Record {
+    /// A change to a path. Whether it makes it another version is found out when it is put in its place.
+    pub(crate) fn new(step: Step, origin: Origin, state: State) -> Record {
+        Record { step, origin, state, age: 0 }
+    }
+
+    /// The seq of the change since which the path holds this version, or nothing, without interruption.
+    pub(crate) fn since(&self) -> u64 {
+        self.step.seq - u64::from(self.age)
+    }
+
+    fn set_since(&mut self, since: u64) {
+        self.age = u32::try_from(self.step.seq.saturating_sub(since)).unwrap_or(u32::MAX);
+    }
+
     /// The entry, if something is there.
     pub(crate) fn entry(&self) -> Option<&Entry> {
         match &self.state {
@@ -103,8 +123,9 @@ pub(crate) struct Index {
     epoch: Epoch,
     seq: u64,
     horizon: u64,
-    records: BTreeMap<Path, Record>,
-    by_step: BTreeMap<Step, Path>,
+    records: Catalog<Record>,
+    /// The ids of all records, in the order of their steps.
+    by_step: Order,
     pub(crate) origins: Origins,
     live: u64,
     bytes: u64,
@@ -117,8 +138,8 @@ impl Index {
             epoch,
             seq: 0,
             horizon: 0,
-            records: BTreeMap::new(),
-            by_step: BTreeMap::new(),
+            records: Catalog::new(),
+            by_step: Order::default(),
             origins: Origins::new(),
             live: 0,
             bytes: 0,
@@ -172,10 +193,11 @@ impl Index {
 
     /// What the decision has to know of a path.
     pub(crate) fn remote(&self, path: &Path) -> Remote {
-        match self.get(path).map(|record| record.entry()) {
-            None => Remote::Unknown,
-            Some(None) => Remote::Tombstone,
-            Some(Some(entry)) => Remote::Present(Tag::from(entry.content)),
+        let Some(record) = self.get(path) else { return Remote::Unknown };
+        let since = record.since();
+        match record.entry() {
+            None => Remote::Tombstone { since },
+            Some(entry) => Remote::Present { tag: Tag::from(entry.content), since },
         }
     }
 
@@ -189,6 +211,7 @@ impl Index {
             path: path.clone(),
             entry: record.entry().copied(),
             seq: record.step.seq,
+            since: record.since(),
             origin: self.origins.name(record.origin).map(str::to_owned),
         }
     }
@@ -219,38 +242,34 @@ impl Index {
         range.filter_map(|(path, record)| Some((path, record.entry()?)))
     }
 
-    /// What is there directly in a directory (the root, if none is given), in the order of paths.
-    pub(crate) fn children(&self, directory: Option<&Path>) -> Vec<Path> {
+    /// What is there directly in a directory (the root, if none is given), in the order of paths. What lies deeper is jumped over.
+    pub(crate) fn children(&self, directory: Option<&Path>) -> impl Iterator<Item = (&Path, &Record)> {
         let prefix = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
-        let end = directory.map(Path::descendants);
-        let mut from = end.as_ref().map_or(Bound::Unbounded, |below| below.start_bound().map(<[u8]>::to_vec));
-        let mut children = Vec::new();
-        loop {
-            let to = end.as_ref().map_or(Bound::Unbounded, |below| Bound::Excluded(below.after()));
-            let Some((path, record)) =
-                self.records.range::<[u8], _>((from.as_ref().map(Vec::as_slice), to)).next()
-            else {
-                return children;
-            };
-            match path.as_bytes()[prefix..].iter().position(|&byte| byte == b'/') {
-                None => {
-                    children.extend(record.entry().map(|_| path.clone()));
-                    from = Bound::Excluded(path.as_bytes().to_vec());
-                }
-                // It lies deeper: on to what follows all that lies in the same directory.
-                Some(slash) => {
-                    let mut next = path.as_bytes()[..=prefix + slash].to_vec();
-                    next.pop();
-                    next.push(b'0');
-                    from = Bound::Included(next);
+        let beyond = directory.map(|directory| directory.descendants().after().to_vec());
+        let mut records = match directory {
+            Some(directory) => self.records.range::<[u8], _>(directory.descendants()),
+            None => self.records.iter(),
+        };
+        std::iter::from_fn(move || {
+            loop {
+                let (path, record) = records.next()?;
+                match path.as_bytes()[prefix..].iter().position(|&byte| byte == b'/') {
+                    None if record.entry().is_some() => return Some((path, record)),
+                    None => {}
+                    Some(slash) => {
+                        let mut next = path.as_bytes()[..prefix + slash].to_vec();
+                        next.push(b'0');
+                        let to = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                        records = self.records.range::<[u8], _>((Bound::Included(next.as_slice()), to));
+                    }
                 }
             }
-        }
+        })
     }
 
     /// All records, in the order of changes.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Path, &Record)> {
-        self.by_step.values().filter_map(|path| Some((path, self.records.get(path)?)))
+        self.by_step.iter().map(|id| self.records.entry(Id::from_number(id)))
     }
 
     /// All records after `path`, in the order of paths.
@@ -264,8 +283,10 @@ impl Index {
 
     /// What happened after `step` and still matters, oldest first: of each path only the last change.
     pub(crate) fn changes_after(&self, step: Step) -> impl Iterator<Item = (Step, RemoteEntry)> {
-        let range = (Bound::Excluded(step), Bound::Unbounded);
-        self.by_step.range(range).filter_map(|(step, path)| Some((*step, self.describe(path)?)))
+        let passed = |id| if self.step_of(id) <= step { Ordering::Less } else { Ordering::Greater };
+        let from = self.by_step.find(passed).unwrap_or_else(|place| place);
+        let records = self.by_step.from(from).map(|id| self.records.entry(Id::from_number(id)));
+        records.map(|(path, record)| (record.step, self.described(path, record)))
     }
 
     /// What a path, and all that is there below it, would be called if it were moved: old names and new ones, in the order of paths.
@@ -289,37 +310,83 @@ impl Index {
         let mut parts = 0..;
         for ((old, new), part) in renamed.iter().zip(&mut parts) {
             if let Some(state) = self.get(old).map(|record| record.state) {
-                self.apply(new.clone(), Record { step: Step { seq, part }, origin, state });
+                self.apply(new.clone(), Record::new(Step { seq, part }, origin, state));
             }
         }
         for ((old, _), part) in renamed.iter().rev().zip(parts) {
-            let state = State::Tombstone;
-            self.apply(old.clone(), Record { step: Step { seq, part }, origin, state });
+            self.apply(old.clone(), Record::new(Step { seq, part }, origin, State::Tombstone));
         }
     }
 
-    /// Puts a change in its place. Of each path, seqs must come in order.
-    pub(crate) fn apply(&mut self, path: Path, record: Record) {
+    /// Puts a change in its place, and returns what it replaces. Of each path, seqs must come in order. If it leaves the version as it is,
+    /// that is there since when it was before.
+    pub(crate) fn apply(&mut self, path: Path, mut record: Record) -> Option<Record> {
+        let content = |record: &Record| record.entry().map(|entry| entry.content);
+        let same = self.get(&path).filter(|old| content(old).is_some() && content(old) == content(&record));
+        record.set_since(same.map_or(record.step.seq, Record::since));
+        self.put(path, record)
+    }
+
+    fn put(&mut self, path: Path, record: Record) -> Option<Record> {
         self.seq = self.seq.max(record.step.seq);
         if let Some(entry) = record.entry() {
             self.live += 1;
             self.bytes += entry.content.size();
         }
-        if let Some(old) = self.records.insert(path.clone(), record) {
-            self.by_step.remove(&old.step);
-            self.uncount(&old);
-        }
-        self.by_step.insert(record.step, path);
+        let (id, previous) = match self.records.try_insert(path, record) {
+            Ok(id) => (id, None),
+            Err((id, record)) => {
+                self.leave_order(id);
+                (id, Some(std::mem::replace(self.records.value_mut(id), record)))
+            }
+        };
+        self.enter_order(id);
+        previous
     }
 
     /// Takes the last change of a path back: it was not made after all. Its seq is not given to another one.
     pub(crate) fn take_back(&mut self, path: &Path, previous: Option<Record>) {
-        if let Some(old) = self.records.remove(path) {
-            self.by_step.remove(&old.step);
-            self.uncount(&old);
-        }
+        self.remove(path);
         if let Some(previous) = previous {
-            self.apply(path.clone(), previous);
+            self.put(path.clone(), previous);
+        }
+    }
+
+    /// Notes since when a path holds what it got at `step`, as a snapshot tells it.
+    pub(crate) fn set_since(&mut self, path: &Path, step: Step, since: u64) {
+        if let Some(record) = self.records.get_mut(path).filter(|record| record.step == step) {
+            record.set_since(since);
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if let Some(id) = self.records.id(path) {
+            self.leave_order(id);
+            self.records.remove(path);
+        }
+    }
+
+    fn step_of(&self, id: u32) -> Step {
+        self.records.entry(Id::from_number(id)).1.step
+    }
+
+    /// A record is found in the order of changes by its step, and should a step be there twice, by its id.
+    fn enter_order(&mut self, id: Id) {
+        let (step, id) = (self.step_of(id.number()), id.number());
+        let place = self.by_step.find(|other| (self.step_of(other), other).cmp(&(step, id)));
+        self.by_step.insert(place.unwrap_or_else(|place| place), id);
+    }
+
+    /// To be called before the record goes or changes. It is not counted any more, either.
+    fn leave_order(&mut self, id: Id) {
+        let old = *self.records.entry(id).1;
+        let found = self.by_step.find(|other| (self.step_of(other), other).cmp(&(old.step, id.number())));
+        if let Ok(place) = found {
+            self.by_step.remove(place);
+        }
+        if let Some(entry) = old.entry() {
+            self.live -= 1;
+            self.bytes -= entry.content.size();
         }
     }
 
@@ -332,25 +399,20 @@ impl Index {
         }
     }
 
+    /// Whether there are so many tombstones more than are kept that it is worth while to look for the oldest.
+    pub(crate) fn has_many_tombstones(&self) -> bool {
+        2 * TOMBSTONES < self.records.len() - self.live as usize
+    }
+
     /// Forgets the oldest tombstones, if there are more than are kept. The horizon moves up to the last one forgotten.
     pub(crate) fn forget_old_tombstones(&mut self) {
         let tombstones = self.records.len() - self.live as usize;
         let Some(surplus) = tombstones.checked_sub(TOMBSTONES).filter(|&surplus| 0 < surplus) else { return };
-        let is_tombstone =
-            |path: &Path| self.records.get(path).is_some_and(|record| record.entry().is_none());
-        let old = self.by_step.iter().filter(|(_, path)| is_tombstone(path)).take(surplus);
-        let old: Vec<(Step, Path)> = old.map(|(step, path)| (*step, path.clone())).collect();
+        let old = self.in_order().filter(|(_, record)| record.entry().is_none()).take(surplus);
+        let old: Vec<(Step, Path)> = old.map(|(path, record)| (record.step, path.clone())).collect();
         for (step, path) in old {
-            self.records.remove(&path);
-            self.by_step.remove(&step);
+            self.remove(&path);
             self.horizon = self.horizon.max(step.seq);
-        }
-    }
-
-    fn uncount(&mut self, old: &Record) {
-        if let Some(entry) = old.entry() {
-            self.live -= 1;
-            self.bytes -= entry.content.size();
         }
     }
 }
@@ -372,7 +434,7 @@ mod tests {
 
     fn put(index: &mut Index, name: &str, state: State) -> u64 {
         let seq = index.cursor().seq + 1;
-        index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
+        index.apply(path(name), Record::new(Step { seq, part: 0 }, Origin::BOX, state));
         seq
     }
 
@@ -392,7 +454,7 @@ mod tests {
         assert_eq!(changed_after(&index, 3), ["b"]);
         assert_eq!(changed_after(&index, 4).len(), 0);
         assert_eq!(changed_after(&index, u64::MAX).len(), 0);
-        assert_eq!(index.remote(&path("b")), Remote::Tombstone);
+        assert_eq!(index.remote(&path("b")), Remote::Tombstone { since: 4 });
         assert_eq!(index.remote(&path("c")), Remote::Unknown);
     }
 
@@ -402,7 +464,7 @@ mod tests {
         let seq = index.cursor().seq + 1;
         for (part, name) in ["old", "new", "new/x"].into_iter().enumerate() {
             let step = Step { seq, part: part as u32 };
-            index.apply(path(name), Record { step, origin: Origin::BOX, state: file(1) });
+            index.apply(path(name), Record::new(step, Origin::BOX, file(1)));
         }
         assert_eq!(changed_after(&index, 0), ["old", "new", "new/x"]);
         put(&mut index, "new", State::Tombstone);
@@ -424,7 +486,7 @@ mod tests {
         assert_eq!((index.live(), index.bytes(), index.cursor().seq), (live.0, live.1, 8));
         let middle = index.changes_after(Step::end_of(7)).nth(3).unwrap().0;
         assert_eq!(index.changes_after(middle).count(), 2);
-        assert_eq!(index.remote(&path("d")), Remote::Tombstone);
+        assert_eq!(index.remote(&path("d")), Remote::Tombstone { since: 8 });
         let long = Path::new(format!("{}x", "y/".repeat(2046)).as_bytes()).unwrap();
         assert_eq!(index.renamed(&path("e/new"), &long), Err(PathError::TooLong));
     }
@@ -456,8 +518,9 @@ mod tests {
         }
         put(&mut index, "d/a0", State::Tombstone);
         let children = |directory: Option<&str>| {
-            let children = index.children(directory.map(path).as_ref());
-            children.iter().map(Path::to_string).collect::<Vec<_>>()
+            let directory = directory.map(path);
+            let children = index.children(directory.as_ref());
+            children.map(|(path, _)| path.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(children(None), ["d", "d!", "e"]);
         assert_eq!(children(Some("d")), ["d/a", "d/a-b"]);
@@ -476,6 +539,11 @@ mod tests {
         index.take_back(&path("b"), None);
         assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 10, 3));
         assert_eq!(changed_after(&index, 0), ["a"]);
+    }
+
+    #[test]
+    fn a_record_takes_no_more_than_is_said_above() {
+        assert!(size_of::<Option<(Path, Record)>>() <= 144);
     }
 
     #[test]

@@ -42,6 +42,7 @@ use std::time::Duration;
 use common::cli::log::Log;
 use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, RetainedFile, Root, Stage, Staged, Stat};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
+use common::sys::heap;
 use common::threads::{lock, read, spawn};
 use common::tree::{Content, Entry, Kind, Meta, Path, Tag};
 
@@ -160,15 +161,19 @@ impl Store {
         let (opened, first_scan) = sync_channel(1);
         let mut watcher = Watcher::new(self.shared.clone(), self.changes.clone(), options.force, opened);
         let sink = move |observation| -> ControlFlow<()> { watcher.take(observation) };
-        let observer =
-            Observer::start(self.shared.root.clone(), Mode::Events, "box", sink).map_err(|error| {
-                OpenError::Disk { what: format!("cannot observe the box {}", dir.display()), error }
-            })?;
+        let (root, nothing) = (self.shared.root.clone(), Arc::new(|_: &Path| false));
+        let observer = Observer::start(root, Mode::Events, nothing, "box", sink).map_err(|error| {
+            OpenError::Disk { what: format!("cannot observe the box {}", dir.display()), error }
+        })?;
         // Set once, by the only caller.
         let _ = self.shared.looker.set(observer.looker());
         lock(&self.threads).observer = Some(observer);
         match first_scan.recv() {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                // What the replay of the journal and the scan needed on their way.
+                heap::give_back();
+                Ok(())
+            }
             Ok(Err(Unopened::Held { lost, entries })) => {
                 Err(OpenError::Held { path: dir.to_owned(), lost, entries })
             }

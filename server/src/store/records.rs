@@ -8,6 +8,8 @@
 //!     move       seq, origin, from, to, count, print       so many paths, from this one down, got other names; redo: rename what looks
 //!                                                          like this
 //!     seen       step, path, print                         what the published file looks like on disk: done, nothing to redo
+//!     since      step, path, since                         the path holds what it got at `step` since this earlier seq: only metadata was
+//!                                                          changed in between; follows its `put` in a snapshot
 //!     void       seq                                       the change of this seq was not made after all
 //! ```
 //!
@@ -31,6 +33,7 @@ pub(crate) enum JournalRecord {
     Delete { step: Step, origin: Origin, path: Path, print: Option<Fingerprint> },
     Move { seq: u64, origin: Origin, from: Path, to: Path, count: u64, print: Fingerprint },
     Seen { step: Step, path: Path, print: Fingerprint },
+    Since { step: Step, path: Path, since: u64 },
     Void { seq: u64 },
 }
 
@@ -41,6 +44,7 @@ const DELETE: u8 = 4;
 const SEEN: u8 = 5;
 const VOID: u8 = 6;
 const MOVE: u8 = 7;
+const SINCE: u8 = 8;
 
 impl JournalRecord {
     pub(crate) fn encode(&self) -> Packer {
@@ -86,6 +90,12 @@ impl JournalRecord {
                 pack_print(&mut out, print);
                 out
             }
+            JournalRecord::Since { step, path, since } => {
+                let mut out = Packer::new(SINCE);
+                pack_step(&mut out, *step);
+                out.bytes(path.as_bytes()).u64(*since);
+                out
+            }
             JournalRecord::Void { seq } => {
                 let mut out = Packer::new(VOID);
                 out.u64(*seq);
@@ -129,6 +139,11 @@ impl JournalRecord {
                 step: unpack_step(&mut from)?,
                 path: unpack_path(&mut from)?,
                 print: unpack_print(&mut from)?,
+            },
+            SINCE => JournalRecord::Since {
+                step: unpack_step(&mut from)?,
+                path: unpack_path(&mut from)?,
+                since: from.u64()?,
             },
             VOID => JournalRecord::Void { seq: from.u64()? },
             _ => return Err(PackError),
@@ -187,7 +202,8 @@ mod tests {
                 count: 1 << 40,
                 print,
             },
-            JournalRecord::Seen { step, path, print },
+            JournalRecord::Seen { step, path: path.clone(), print },
+            JournalRecord::Since { step, path, since: 299 },
             JournalRecord::Void { seq: 9 },
         ] {
             let packed = record.encode();

@@ -85,12 +85,12 @@ impl Replay {
                 self.origins.insert(number.0);
             }
             JournalRecord::Put { step, origin, path, entry, staged } => {
-                let state = State::Live(entry, None);
-                self.change(path, Record { step, origin, state }, Some(Redo::Put(staged)))?;
+                let record = Record::new(step, origin, State::Live(entry, None));
+                self.change(path, record, Some(Redo::Put(staged)))?;
             }
             JournalRecord::Delete { step, origin, path, print } => {
-                let state = State::Tombstone;
-                self.change(path, Record { step, origin, state }, print.map(Redo::Delete))?;
+                let record = Record::new(step, origin, State::Tombstone);
+                self.change(path, record, print.map(Redo::Delete))?;
             }
             JournalRecord::Move { seq, origin, from, to, count, print } => {
                 self.relocate((seq, origin), from, to, count, print)?;
@@ -104,6 +104,8 @@ impl Replay {
                     self.open.remove(&path);
                 }
             }
+            JournalRecord::Since { step, since, .. } if step.seq < since => return Err(PackError),
+            JournalRecord::Since { step, path, since } => index.set_since(&path, step, since),
             JournalRecord::Void { seq } => self.void(seq),
             JournalRecord::Snapshot { .. } => {}
         }
@@ -112,14 +114,13 @@ impl Replay {
 
     fn change(&mut self, path: Path, record: Record, redo: Option<Redo>) -> Result<(), PackError> {
         let index = self.index.as_mut().ok_or(PackError)?;
-        let previous = index.get(&path).copied();
+        let previous = index.apply(path.clone(), record);
         let is_in_order = previous.is_none_or(|previous| previous.step < record.step);
         let is_known = record.origin == Origin::BOX || self.origins.contains(&record.origin.0);
         if !is_in_order || !is_known {
             return Err(PackError);
         }
         self.seq = self.seq.max(record.step.seq);
-        index.apply(path.clone(), record);
         self.open.remove(&path);
         if let Some(redo) = redo {
             self.open.insert(path, Open { step: record.step, previous, redo });
@@ -256,6 +257,33 @@ mod tests {
         }
         let replayed = replay(&[snapshot(0), put(1, 0), JournalRecord::Void { seq: 1 }]).unwrap();
         assert!(replayed.index.get(&path()).is_none());
+    }
+
+    /// The same version with a later seq, as a change of metadata leaves it.
+    fn label(seq: u64, mode: u16) -> JournalRecord {
+        let JournalRecord::Put { origin, path, entry, .. } = put(1, 0) else { panic!("a put") };
+        let entry = Entry { meta: Meta { mode, ..entry.meta }, ..entry };
+        JournalRecord::Put { step: step(seq), origin, path, entry, staged: None }
+    }
+
+    #[test]
+    fn since_when_a_version_is_there() {
+        let since = |since| JournalRecord::Since { step: step(5), path: path(), since };
+        let void = JournalRecord::Void { seq: 5 };
+        for (records, wanted) in [
+            (vec![put(1, 0), label(5, 0o600)], 1),
+            (vec![put(1, 0), put(2, 0), label(5, 0o600)], 5),
+            (vec![put(1, 0), delete(2), label(5, 0o600)], 5),
+            (vec![put(1, 0), label(3, 0o600), label(5, 0o600), void], 1),
+            (vec![label(5, 0o600)], 5),
+            // As a snapshot has it.
+            (vec![label(5, 0o600), since(2)], 2),
+            (vec![label(5, 0o600), since(2), label(6, 0o640)], 2),
+        ] {
+            let replayed = replay(&[&[snapshot(0)], &records[..]].concat()).unwrap();
+            assert_eq!(replayed.index.get(&path()).unwrap().since(), wanted, "{records:?}");
+        }
+        assert!(replay(&[snapshot(0), label(5, 0o600), since(6)]).is_err());
     }
 
     fn relocate(seq: u64, to: &str, count: u64) -> JournalRecord {

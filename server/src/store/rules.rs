@@ -92,8 +92,10 @@ fn judge_put(index: &Index, path: &Path, entry: &Entry, require: &Require) -> Re
 fn judge_delete(index: &Index, path: &Path, require: &Require) -> Result<Verdict, Refused> {
     match index.get(path).map(|record| (record, record.entry())) {
         None => Err(Refused::NotFound),
-        Some((_, None)) if matches!(require, Require::OneOf(_) | Require::Anything) => Ok(Verdict::Settled),
-        Some((_, None)) => Err(Refused::NotFound),
+        Some((_, None)) => match require {
+            Require::OneOf(_) | Require::HeldSince(..) | Require::Anything => Ok(Verdict::Settled),
+            Require::Nothing | Require::Something => Err(Refused::NotFound),
+        },
         Some((record, Some(_))) => {
             require_met(index, path, require)?;
             if index.has_below(path) {
@@ -110,6 +112,7 @@ fn judge_move(index: &Index, from: &Path, to: &Path, require: &Require) -> Resul
     }
     let (old, new) = (index.get(from), index.get(to));
     if old.and_then(Record::entry).is_none() {
+        // At the new path the version is as old as the move.
         let is_done = old.zip(new).is_some_and(|(old, new)| old.step.seq == new.step.seq)
             && require.is_met_by(index.live_entry(to));
         return if is_done { Ok(Verdict::Settled) } else { Err(Refused::NotFound) };
@@ -139,7 +142,7 @@ fn judge_found(index: &Index, path: &Path, entry: &Entry, print: Fingerprint) ->
 }
 
 fn require_met(index: &Index, path: &Path, require: &Require) -> Result<(), Refused> {
-    match require.is_met_by(index.live_entry(path)) {
+    match require.is_met(index, path) {
         true => Ok(()),
         false => Err(Refused::Precondition(index.describe(path))),
     }
@@ -159,7 +162,7 @@ fn expected(record: Option<&Record>) -> Result<Expect, Refused> {
 
 #[cfg(test)]
 mod tests {
-    use common::protocol::Epoch;
+    use common::protocol::{Cursor, Epoch};
     use common::tree::{Content, Mtime};
     use common::wire::sha256::Hash;
 
@@ -192,7 +195,7 @@ mod tests {
             (5, "t", State::Tombstone),
             (6, "u", State::Live(file(1), None)),
         ] {
-            index.apply(path(name), Record { step: Step { seq, part: 0 }, origin: Origin::BOX, state });
+            index.apply(path(name), Record::new(Step { seq, part: 0 }, Origin::BOX, state));
         }
         index
     }
@@ -286,6 +289,47 @@ mod tests {
         }
     }
 
+    /// `f` was deleted and is back as it was, with seq 8; then its metadata was changed.
+    fn index_with_f_back() -> Index {
+        let mut index = index();
+        let labelled = Entry { meta: Meta { mtime: Mtime(8), mode: 0o600 }, ..file(1) };
+        let back = State::Live(file(1), Some(PRINT));
+        for (seq, state) in [(7, State::Tombstone), (8, back), (9, State::Live(labelled, Some(PRINT)))] {
+            index.apply(path("f"), Record::new(Step { seq, part: 0 }, Origin::BOX, state));
+        }
+        index
+    }
+
+    #[test]
+    fn what_was_away_in_between_is_not_what_was_seen() {
+        let index = index_with_f_back();
+        let seen = |epoch, seq| {
+            Require::HeldSince(vec![Tag::from(file(1).content)], Cursor { epoch: Epoch(epoch), seq })
+        };
+        for (require, wanted) in [
+            (seen(1, 1), [false; 3]),
+            (seen(1, 7), [false; 3]),
+            (seen(1, 8), [true; 3]),
+            (seen(1, 9), [true; 3]),
+            (seen(2, 9), [false; 3]),
+            (one_of(1), [true; 3]),
+        ] {
+            let deleted = judge(&index, &path("f"), &Action::Delete { require: require.clone() });
+            let replaced = judge_put(&index, &path("f"), &file(2), &require);
+            let to = path("n");
+            let moved = judge(&index, &path("f"), &Action::Move { to, require: require.clone() });
+            let made = [deleted.is_ok(), replaced.is_ok(), moved.is_ok()];
+            assert_eq!(made, wanted, "{require:?}");
+        }
+        // Whatever it says was seen: what is wanted is so.
+        assert_eq!(
+            word(judge_put(&index, &path("f"), &index.live_entry(&path("f")).copied().unwrap(), &seen(2, 1))),
+            "settled"
+        );
+        let again = Action::Delete { require: seen(1, 1) };
+        assert_eq!(word(judge(&index, &path("t"), &again)), "settled");
+    }
+
     #[test]
     fn moves() {
         use Require::Something;
@@ -327,7 +371,7 @@ mod tests {
         assert_eq!(again(&index, "d", "e/d", one_of(1)), "not found");
         assert_eq!(again(&index, "d", "e", directory()), "not found");
         let state = State::Live(file(2), Some(PRINT));
-        index.apply(path("e/d/f"), Record { step: Step { seq: 8, part: 0 }, origin: Origin::BOX, state });
+        index.apply(path("e/d/f"), Record::new(Step { seq: 8, part: 0 }, Origin::BOX, state));
         assert_eq!(again(&index, "d/f", "e/d/f", one_of(2)), "not found");
     }
 

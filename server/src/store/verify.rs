@@ -118,11 +118,12 @@ impl<R: FnMut(Option<&Path>, &Difference)> Comparison<R> {
 
     /// Compares what is directly in a directory, and gives the directories among that.
     fn directory(&mut self, directory: Option<&Path>, found: Vec<(Path, Stat)>) -> Vec<Path> {
-        for path in self.index.children(directory) {
-            if found.binary_search_by(|(there, _)| there.cmp(&path)).is_err() {
-                self.differs(Some(&path), &Difference::Missing);
-                self.missing_below(&path);
-            }
+        let known = self.index.children(directory).map(|(path, _)| path);
+        let is_missing = |path: &&Path| found.binary_search_by(|(there, _)| there.cmp(path)).is_err();
+        let missing: Vec<Path> = known.filter(is_missing).cloned().collect();
+        for path in missing {
+            self.differs(Some(&path), &Difference::Missing);
+            self.missing_below(&path);
         }
         for (path, stat) in &found {
             if let Some(difference) = self.difference(path, stat) {

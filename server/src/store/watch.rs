@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use common::disk::{Fingerprint, Observation, Stat, StatKind};
+use common::disk::{Observation, Stat, StatKind};
 use common::limits::REMEMBERED_NOTICES;
 use common::sync::is_mass_deletion;
 use common::threads::read;
@@ -23,7 +23,7 @@ use common::tree::{Entry, Kind, Path};
 
 use super::change::{Action, Change};
 use super::commit::Message;
-use super::index::State;
+use super::index::{Index, Record, State};
 use super::look::{Reading, entry, has_mode};
 use super::renamed::Renamed;
 use super::shared::Shared;
@@ -112,7 +112,9 @@ impl Watcher {
     pub(crate) fn take(&mut self, observation: Observation) -> Flow {
         self.renamed.forget_old();
         match observation {
-            Observation::Listing { directory, entries } => self.listing(directory.as_ref(), entries),
+            Observation::Listing { directory, entries, unsettled } => {
+                self.listing(directory.as_ref(), entries, &unsettled)
+            }
             Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
             Observation::Look { path, stat: None } => self.lost(path),
             Observation::Unreadable { path, error } => self.unreadable(path.as_ref(), &error),
@@ -131,15 +133,14 @@ impl Watcher {
         }
     }
 
-    fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>) -> Flow {
+    fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>, unsettled: &[Path]) -> Flow {
         self.is_gone = false;
-        // Both are in the order of paths.
-        let mut missing = read(&self.shared.index).children(directory);
-        missing.retain(|path| entries.binary_search_by(|(found, _)| found.cmp(path)).is_err());
+        let (mut missing, differing) = compare(&read(&self.shared.index), directory, entries);
+        missing.retain(|path| unsettled.binary_search(path).is_err());
         for path in missing {
             self.lost(path)?;
         }
-        entries.into_iter().try_for_each(|(path, stat)| self.consider(path, stat))
+        differing.into_iter().try_for_each(|(path, stat)| self.consider(path, stat))
     }
 
     /// Something is there. Is it what the index says?
@@ -147,15 +148,13 @@ impl Watcher {
         self.awaited.remove(&path);
         self.follow_rename(&path, &stat)?;
         let index = read(&self.shared.index);
-        let known = match index.get(&path).map(|record| record.state) {
-            Some(State::Live(entry, print)) => Some((entry, print)),
-            _ => None,
-        };
-        let is_over_lost = stat.kind != StatKind::Directory && index.has_below(&path);
-        drop(index);
-        if known.is_some_and(|(entry, print)| is_unchanged(&entry, print, &stat)) {
+        let record = index.get(&path).copied();
+        if record.is_some_and(|record| is_unchanged(&record, &stat)) {
             return GO_ON;
         }
+        let is_over_lost = stat.kind != StatKind::Directory && index.has_below(&path);
+        drop(index);
+        let known = record.and_then(|record| record.entry().copied());
         if stat.kind == StatKind::Other {
             self.say(format!("{path}: neither file, directory nor symbolic link; it does not sync"));
             return self.lost(path);
@@ -173,7 +172,7 @@ impl Watcher {
                 let entry = entry(before.content, &stat, Some(&before));
                 self.send(path, Action::Found { entry, print: stat.print })
             }
-            None => self.read(path, known.map(|(entry, _)| entry)),
+            None => self.read(path, known),
         }
     }
 
@@ -327,10 +326,33 @@ fn live_below(shared: &Shared, path: &Path) -> Vec<Path> {
     read(&shared.index).live_below(Some(path)).map(|(path, _)| path.clone()).collect()
 }
 
-fn is_unchanged(known: &Entry, print: Option<Fingerprint>, stat: &Stat) -> bool {
+/// What the index has in a directory and a listing of it has not, and what is not as the index says. Both are in the order of paths, so
+/// one walk along both does it: in a scan, nearly everything is as it was.
+fn compare(
+    index: &Index,
+    directory: Option<&Path>,
+    entries: Vec<(Path, Stat)>,
+) -> (Vec<Path>, Vec<(Path, Stat)>) {
+    let (mut missing, mut differing) = (Vec::new(), Vec::new());
+    let mut known = index.children(directory).peekable();
+    for (path, stat) in entries {
+        while let Some((gone, _)) = known.next_if(|(known, _)| **known < path) {
+            missing.push(gone.clone());
+        }
+        let record = known.next_if(|(known, _)| **known == path);
+        if !record.is_some_and(|(_, record)| is_unchanged(record, &stat)) {
+            differing.push((path, stat));
+        }
+    }
+    missing.extend(known.map(|(path, _)| path.clone()));
+    (missing, differing)
+}
+
+fn is_unchanged(record: &Record, stat: &Stat) -> bool {
+    let State::Live(known, print) = &record.state else { return false };
     match (known.content.kind(), stat.kind) {
         (Kind::Directory, StatKind::Directory) => has_mode(stat, known),
-        (Kind::File, StatKind::File) | (Kind::Symlink, StatKind::Symlink) => print == Some(stat.print),
+        (Kind::File, StatKind::File) | (Kind::Symlink, StatKind::Symlink) => *print == Some(stat.print),
         _ => false,
     }
 }

@@ -3,13 +3,12 @@
 //! By default sizes are modest. `FILESYNC_FULL=1` takes those that filesync is made for: that needs some 50 GB of disk and half an hour;
 //! `cargo test --release --manifest-path tests/Cargo.toml big -- --test-threads=1 --nocapture` shows the figures.
 
-use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, World};
+use crate::harness::{DEADLINE, World, is_full};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -19,10 +18,6 @@ const GIB: u64 = 1024 * MIB;
 const MEMORY: u64 = 64 * MIB;
 /// What a program may need besides for each file it knows of, in bytes: both sides remember every path.
 const MEMORY_PER_FILE: u64 = 4 * KIB;
-
-fn is_full() -> bool {
-    env::var_os("FILESYNC_FULL").is_some()
-}
 
 /// Content that has no repetition at any distance: a counter, scrambled.
 struct Content {

@@ -30,6 +30,40 @@ fn check_nothing_written(world: &World) {
     }
 }
 
+/// `If-Match` names a version, `Sync-Base` until when it was known to be there.
+#[test]
+fn a_version_that_came_back_is_told_from_the_one_before() {
+    let world = World::new();
+    let server = &world.server;
+    let create =
+        || server.ask(&server.request("PUT", "/upload/a").field("If-None-Match", "*").body("a")).expect(201);
+    let seen = |method: &str, base: &str| {
+        server.request(method, "/upload/a").field("If-Match", &etag("a")).field("Sync-Base", base)
+    };
+    let first = create().field("Sync-Cursor").unwrap().to_owned();
+    server.ask(&seen("DELETE", &first)).expect(204);
+    let second = create().field("Sync-Cursor").unwrap().to_owned();
+    let patch = server.request("PATCH", "/upload/a").field("If-Match", "*").body("{\"mode\":\"600\"}");
+    server.ask(&patch.field("Content-Type", "application/merge-patch+json")).expect(204);
+    let other = format!("{:016x}-{}", 7, u64::MAX);
+    for base in [&first, &other] {
+        for request in [
+            seen("DELETE", base),
+            seen("PUT", base).body("b"),
+            seen("MOVE", base).field("Destination", "/upload/b"),
+        ] {
+            let refused = server.ask(&request);
+            assert_eq!((refused.status, problem(&refused).as_str()), (412, "precondition-failed"));
+            let current = refused.json().get("current").clone();
+            assert_eq!((current.get("since").number(), current.get("seq").number()), (3, 4));
+        }
+    }
+    // Whatever is known of it: what is wanted is so.
+    server.ask(&seen("PUT", &first).body("a")).expect(204);
+    server.ask(&seen("DELETE", "5")).expect(400);
+    server.ask(&seen("DELETE", &second)).expect(204);
+}
+
 // ---- Framing ----------------------------------------------------------------------------------------------------------------------------
 
 /// What [`say`] returns when the server hangs up without a word.

@@ -8,7 +8,7 @@ use crate::engine::state::Base;
 use crate::engine::track::{Local, Track};
 use crate::limits::{LIST_PIECE_BYTES, LIST_PIECE_PATHS};
 use crate::protocol::{Known, ListItem, encode_list_item};
-use crate::tree::{Path, Tag};
+use crate::tree::Path;
 
 impl Control {
     /// The items after a path, up to a piece's size. A path about which nothing is known right now is left out; what the server then says
@@ -46,7 +46,7 @@ fn list_item(path: &Path, base: Option<&Base>, track: Option<&Track>, complete: 
         Some(track) => track.local_entry(base)?,
         None => base.map(|base| base.entry),
     };
-    let base = base.map(|base| Tag::from(base.entry.content));
+    let base = base.map(Base::seen);
     let known = match local {
         Some(entry) => Known::Present(entry),
         None if base.is_some() => Known::Deleted,

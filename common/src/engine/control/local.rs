@@ -1,6 +1,6 @@
 //! What is heard of the folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::Control;
@@ -8,12 +8,14 @@ use crate::disk::{Fingerprint, Observation, Stat, StatKind};
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem};
-use crate::tree::{Kind, Path};
+use crate::tree::{Catalog, Kind, Path};
 
 impl Control {
     pub(super) fn hear_observation(&mut self, observation: Observation) {
         match observation {
-            Observation::Listing { directory, entries } => self.hear_listing(directory.as_ref(), &entries),
+            Observation::Listing { directory, entries, unsettled } => {
+                self.hear_listing(directory.as_ref(), &entries, &unsettled);
+            }
             Observation::Look { path, stat } => {
                 self.inner.folder_problems.remove(path.as_bytes());
                 if Self::is_rules_file(&path) {
@@ -48,38 +50,46 @@ impl Control {
     }
 
     /// A complete listing: what is known below the directory and not listed is absent.
-    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)]) {
+    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)], unsettled: &[Path]) {
         let problem_key = directory.map_or(ROOT_PROBLEM, Path::as_bytes);
         self.inner.folder_problems.remove(problem_key);
-        let listed: BTreeSet<&[u8]> = entries.iter().map(|(path, _)| path.as_bytes()).collect();
-        for child in self.known_children(directory) {
-            if !listed.contains(child.as_bytes()) {
-                self.observe(&child, None);
-            }
+        let mut missing = self.missing_children(directory, entries);
+        missing.retain(|child| unsettled.binary_search(child).is_err());
+        for child in missing {
+            self.observe(&child, None);
         }
+        self.inner.heard += entries.len();
         for (path, stat) in entries {
+            if stat.kind != StatKind::Directory {
+                // That a directory can be read is another question than whether it is there.
+                self.inner.folder_problems.remove(path.as_bytes());
+            }
             self.observe(path, Some(*stat));
         }
     }
 
-    /// What is known to be, or to have been, directly in a directory.
-    fn known_children(&self, directory: Option<&Path>) -> BTreeSet<Path> {
-        let mut children = BTreeSet::new();
-        collect_children(self.state.bases(), directory, &mut children);
-        collect_children(&self.inner.tracks, directory, &mut children);
-        children
+    /// What is known to be, or to have been, directly in a directory, and is not among its entries, which are in the order of paths.
+    fn missing_children(&self, directory: Option<&Path>, entries: &[(Path, Stat)]) -> BTreeSet<Path> {
+        let mut missing = BTreeSet::new();
+        let mut note = |child: &Path| {
+            if entries.binary_search_by(|(path, _)| path.cmp(child)).is_err() {
+                missing.insert(child.clone());
+            }
+        };
+        each_child(self.state.bases(), directory, &mut note);
+        each_child(&self.inner.tracks, directory, &mut note);
+        missing
     }
 
     /// What is at a path now. Most often it is what was there before, and then nothing is to be done.
     pub(super) fn observe(&mut self, path: &Path, stat: Option<Stat>) {
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
-        if is_directory && self.state.was_absent(path) {
-            self.drop_base(path);
-        }
         let base = self.state.base(path).copied();
         let is_busy = self.inner.tracks.get(path).is_some_and(|track| track.busy);
+        // What went and is back is looked at like anything new.
+        let was_absent = self.state.was_absent(path);
         let local = match stat {
-            Some(stat) if base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
+            Some(stat) if !was_absent && base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
             Some(stat) if base.is_none() => match self.known_by_inode(&stat) {
                 Some(entry) => Local::Known(entry, stat.print),
@@ -174,29 +184,25 @@ impl Control {
 const GONE_PROBLEM: &[u8] = b"/gone";
 const ROOT_PROBLEM: &[u8] = b"/root";
 
-/// Adds the children of a directory that a map knows of, itself or by something below them. What is below a child is jumped over, so that
-/// this takes as long as there are children, and not as there are descendants.
-fn collect_children<T>(known: &BTreeMap<Path, T>, directory: Option<&Path>, children: &mut BTreeSet<Path>) {
+/// Names the children of a directory that a catalog knows of, itself or by something below them. What is below a child is jumped over,
+/// so that this takes as long as there are children, and not as there are descendants.
+fn each_child<T>(known: &Catalog<T>, directory: Option<&Path>, note: &mut impl FnMut(&Path)) {
+    let prefix = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
     let beyond = directory.map(|directory| directory.descendants().after().to_vec());
-    let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let inside = directory.map_or_else(Vec::new, |directory| [directory.as_bytes(), b"/"].concat());
-    let mut from = Bound::Excluded(inside);
-    while let Some((path, _)) = known.range::<[u8], _>((from.as_ref().map(Vec::as_slice), end)).next() {
-        let Some(child) = child_towards(directory, path) else { return };
-        from = match child == *path {
-            // `a-b` comes between `a` and what is below `a`: only that may be jumped over.
-            true => Bound::Excluded(path.as_bytes().to_vec()),
-            false => Bound::Included(child.descendants().after().to_vec()),
+    let mut entries = match directory {
+        Some(directory) => known.range::<[u8], _>(directory.descendants()),
+        None => known.iter(),
+    };
+    while let Some((path, _)) = entries.next() {
+        let Some(slash) = path.as_bytes()[prefix..].iter().position(|&byte| byte == b'/') else {
+            note(path);
+            continue;
         };
-        children.insert(child);
+        let Ok(child) = Path::new(&path.as_bytes()[..prefix + slash]) else { continue };
+        let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        entries = known.range::<[u8], _>((Bound::Included(child.descendants().after()), end));
+        note(&child);
     }
-}
-
-/// The child of `directory` through which the way to `path` leads.
-fn child_towards(directory: Option<&Path>, path: &Path) -> Option<Path> {
-    let skip = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
-    let name = path.as_bytes().get(skip..)?.split(|&byte| byte == b'/').next()?;
-    Path::child(directory, name).ok()
 }
 
 /// Whether a file looks as it did when it had the content of its base. A directory's times change with what is in it.
@@ -229,11 +235,11 @@ mod tests {
         let names =
             ["a", "a-b", "a/x", "a/x/y", "a0", "b/only/deep", "d", "d/1", "d/2/z", "d!"].map(str::as_bytes);
         let known = names.into_iter().chain([b"a/\xff\xff/x".as_slice(), b"a/\xff"]);
-        let known: BTreeMap<Path, ()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
+        let known: Catalog<()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
         let children = |directory: Option<&str>| {
             let directory = directory.map(|name| Path::new(name.as_bytes()).unwrap());
             let mut children = BTreeSet::new();
-            collect_children(&known, directory.as_ref(), &mut children);
+            each_child(&known, directory.as_ref(), &mut |child| children.extend([child.clone()]));
             children.iter().map(Path::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(children(None), "a a-b a0 b d d!");

@@ -37,13 +37,18 @@ use super::track::{Problem, Track};
 use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::Looker;
+use crate::limits::GIVE_BACK_PATHS;
 use crate::protocol::{Cursor, ListHead};
-use crate::tree::{Path, Rules, Tag};
+use crate::sync;
+use crate::sys::heap;
+use crate::tree::{Catalog, Path, Rules};
 use guard::Guard;
 use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
+/// Showing how it stands means looking at every track; while there is work, no more than a twentieth of the time goes into that.
+const SHOW_SHARE: u32 = 20;
 /// When there is nothing else to do, every track is looked after again this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long changes to the state may wait to be made durable while there is other work.
@@ -81,7 +86,7 @@ pub(super) struct Control {
 
 /// What control knows and nobody else needs.
 pub(super) struct Inner {
-    tracks: BTreeMap<Path, Track>,
+    tracks: Catalog<Track>,
     ready: VecDeque<Path>,
     /// Paths that are to be tried again, by time.
     retries: BTreeSet<(Instant, Path)>,
@@ -107,7 +112,9 @@ pub(super) struct Inner {
     /// The next connection has to begin with a complete list; until then the cursor stays where it is.
     relisting: bool,
     /// Copies made so that a directory can keep a name: when one is on the server, the version it copies may go from there.
-    displacing: BTreeMap<Path, (Path, Tag)>,
+    displacing: BTreeMap<Path, (Path, sync::Base)>,
+    /// Paths that the server emptied because it was asked to, and by which change, as long as the stream has not come that far.
+    freed: HashMap<Path, Freed>,
     /// Paths that are absent, by the inode that was there: what appears with it was renamed.
     renamed: HashMap<u64, Path>,
     /// Both ends of the moves that workers are at.
@@ -118,6 +125,10 @@ pub(super) struct Inner {
     losses: u32,
     flushed_at: Instant,
     shown_at: Instant,
+    /// How long looking at all tracks for that took.
+    show_took: Duration,
+    /// Paths listed, and jobs done, since memory was last given back.
+    heard: usize,
     looked_at: Instant,
     /// Problems that belong to no track: directories that can't be read, names that can't sync.
     folder_problems: BTreeMap<Vec<u8>, Problem>,
@@ -128,11 +139,19 @@ pub(super) struct Inner {
     ended: Option<Ended>,
 }
 
+/// How a path became empty on the server.
+#[derive(Clone, Debug)]
+struct Freed {
+    seq: u64,
+    /// What was there is taken to be here now: it was in a directory that was moved.
+    moved_to: Option<Path>,
+}
+
 impl Inner {
     /// What is known at the start: how far the box's history was applied before.
     pub(super) fn new(options: &Options, received: Option<Cursor>) -> Inner {
         Inner {
-            tracks: BTreeMap::new(),
+            tracks: Catalog::new(),
             ready: VecDeque::new(),
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
@@ -148,12 +167,15 @@ impl Inner {
             received,
             relisting: false,
             displacing: BTreeMap::new(),
+            freed: HashMap::new(),
             renamed: HashMap::new(),
             moving: Moving::new(),
             replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
+            show_took: Duration::ZERO,
+            heard: 0,
             looked_at: Instant::now(),
             folder_problems: BTreeMap::new(),
             polling: None,
@@ -286,10 +308,17 @@ impl Control {
 
     /// What the status file says, and whether a single pass is over.
     fn show(&mut self) {
-        if self.inner.shown_at.elapsed() < TICK && !self.is_resting() {
+        let pause = TICK.max(self.inner.show_took * SHOW_SHARE);
+        if self.inner.shown_at.elapsed() < pause && !self.is_resting() {
             return;
         }
+        let begun = Instant::now();
+        self.show_now();
         self.inner.shown_at = Instant::now();
+        self.inner.show_took = begun.elapsed();
+    }
+
+    fn show_now(&mut self) {
         let phase = self.phase();
         let pending = self.pending();
         self.reporter.progress(&super::report::Snapshot {
@@ -308,6 +337,10 @@ impl Control {
             &problems,
             self.inner.polling.as_deref(),
         );
+        if phase == Phase::Idle && GIVE_BACK_PATHS <= self.inner.heard {
+            self.inner.heard = 0;
+            heap::give_back();
+        }
         if self.options.once && self.inner.ended.is_none() {
             match phase {
                 Phase::Idle if problems.is_empty() => self.end(Ended::Agreed),
@@ -396,7 +429,7 @@ impl Control {
 
     /// The track of a path, made if there is none.
     fn track(&mut self, path: &Path) -> &mut Track {
-        self.inner.tracks.entry(path.clone()).or_insert_with(Track::new)
+        self.inner.tracks.get_or_insert_with(path, Track::new)
     }
 }
 

@@ -10,20 +10,21 @@ use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
 use crate::engine::report::{Report, Side};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote};
-use crate::protocol::{Cursor, RemoteEntry};
-use crate::tree::{Entry, Path, Tag};
+use crate::protocol::RemoteEntry;
+use crate::tree::{Entry, Path};
 
 impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
         self.inner.free_workers += 1;
+        self.inner.heard += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
         }
         self.release_ends(path, &job.task);
         match outcome {
-            Outcome::Relocated { from, entry, print, cursor } => {
+            Outcome::Relocated { from, base } => {
                 self.inner.done.uploaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -31,13 +32,9 @@ impl Control {
                     moved: from.moves,
                     side: Side::Server,
                 });
-                let base = Base { entry, print };
-                match job.task {
-                    Task::Relocate { replacing: Some(_), .. } => self.agreed(path, base, cursor),
-                    _ => self.relocated(path, &from, base, cursor),
-                }
+                self.relocated(path, &from, base);
             }
-            Outcome::TakenHere { from, entry, print } => {
+            Outcome::TakenHere { from, base } => {
                 self.inner.done.downloaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -45,19 +42,19 @@ impl Control {
                     moved: from.moves,
                     side: Side::Here,
                 });
-                self.taken_here(path, &from, Base { entry, print });
+                self.taken_here(path, &from, base);
             }
             Outcome::NoSource => self.no_source(path, &job.task),
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
-            Outcome::Uploaded { entry, print, cursor } => {
+            Outcome::Uploaded(base) => {
                 self.inner.done.uploaded += 1;
-                self.reporter.report(&Report::Uploaded { path, size: entry.content.size() });
-                self.agreed(path, Base { entry, print }, cursor);
+                self.reporter.report(&Report::Uploaded { path, size: base.entry.content.size() });
+                self.sent(path, base);
             }
-            Outcome::Downloaded { entry, print } => {
+            Outcome::Downloaded(base) => {
                 self.inner.done.downloaded += 1;
-                self.reporter.report(&Report::Downloaded { path, size: entry.content.size() });
-                self.fetched(path, Base { entry, print });
+                self.reporter.report(&Report::Downloaded { path, size: base.entry.content.size() });
+                self.agreed(path, base);
             }
             Outcome::DeletedLocal => {
                 self.inner.done.deleted += 1;
@@ -65,23 +62,19 @@ impl Control {
                 self.track(path).local = Local::Absent;
                 self.queue(path);
             }
-            Outcome::DeletedRemote { cursor } => self.deleted_remote(path, cursor),
+            Outcome::DeletedRemote { seq } => self.deleted_remote(path, seq),
             Outcome::SetAside { copy, now } => self.set_aside(path, &copy, now),
             Outcome::FetchedAside { copy, entry, print } => {
                 self.reporter.report(&Report::Conflict { path, copy: &copy });
                 if self.is_ignored(&copy, entry.content.kind()) {
                     self.leave(path, Some(COPY_IGNORED));
                 } else if let Task::FetchAside { remote } = &job.task {
-                    self.inner.displacing.insert(copy.clone(), (path.clone(), Tag::from(remote.content)));
+                    self.inner.displacing.insert(copy.clone(), (path.clone(), remote.seen()));
                 }
                 self.track(&copy).local = Local::Known(entry, print);
                 self.queue(&copy);
             }
-            Outcome::MetaAgrees { entry, print, cursor: Some(cursor) } => {
-                self.agreed(path, Base { entry, print }, Some(cursor));
-            }
-            // Taken over from the server: what it told since stands.
-            Outcome::MetaAgrees { entry, print, cursor: None } => self.fetched(path, Base { entry, print }),
+            Outcome::MetaAgrees(base) => self.agreed(path, base),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
             Outcome::NotEmptyHere => self.not_empty_here(path),
             Outcome::NotEmptyThere => self.not_empty_there(path),
@@ -98,14 +91,10 @@ impl Control {
         let is_back = self.state.was_absent(path);
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         match track.local {
-            Local::Seen(stat) if stat.print == print && is_back && is_same(base, &entry) => {
-                track.local = Local::Known(entry, print);
-                self.drop_base(path);
-            }
             Local::Seen(stat) if stat.print == print => {
                 track.local = Local::Known(entry, print);
                 // Touched, or rewritten with what it held: the base stands, and only has to know what the file looks like now.
-                if let Some(base) = base.filter(|base| base.entry.agrees(&entry)) {
+                if let Some(base) = base.filter(|base| base.entry.agrees(&entry) && !is_back) {
                     track.local = Local::AsBase;
                     self.state.remember(path, Base { print, ..base });
                 }
@@ -118,36 +107,33 @@ impl Control {
         self.queue_below(path);
     }
 
-    /// The server took over our version: it is the base now. What was heard of either side since stands.
-    pub(super) fn agreed(&mut self, path: &Path, base: Base, cursor: Option<Cursor>) {
+    /// If it was by the change of the old base that the server has this content, it had it before it was asked, and kept its own metadata.
+    fn keep_word_of_server(&mut self, path: &Path, base: Base) {
+        let Some(old) = self.state.base(path).filter(|old| old.seq == base.seq).copied() else { return };
+        let track = self.track(path);
+        if !matches!(track.remote, Remote::Told { .. }) {
+            track.remote = Remote::Told { entry: Some(old.entry), seq: old.seq, since: old.seq };
+        }
+    }
+
+    /// The server took over our version.
+    pub(super) fn sent(&mut self, path: &Path, base: Base) {
         self.note_replaced(path, Some(&base.entry.content));
+        self.keep_word_of_server(path, base);
+        self.agreed(path, base);
+    }
+
+    /// Folder and server hold the same: it is the base now. What was heard of either side since stands.
+    pub(super) fn agreed(&mut self, path: &Path, base: Base) {
         self.state.remember(path, base);
         let track = self.track(path);
-        if let Remote::Told { entry, seq } = track.remote {
-            // What was told after this change stands. So does what was told of this very change, if it is not quite what we sent: the
-            // server had the same content already, with metadata of its own.
-            let is_of_this =
-                |cursor: Cursor| cursor.seq == seq && !entry.is_some_and(|entry| entry.agrees(&base.entry));
-            let stands = cursor.is_some_and(|cursor| cursor.seq < seq || is_of_this(cursor));
-            if !stands {
+        match track.remote {
+            Remote::Told { entry, seq, .. } if base.covers(entry.as_ref(), seq) => {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
             }
-        } else {
-            track.remote = Remote::AsBase;
-        }
-        self.based(path, base);
-    }
-
-    /// The folder took over the server's version.
-    pub(super) fn fetched(&mut self, path: &Path, base: Base) {
-        self.state.remember(path, base);
-        let track = self.track(path);
-        if let Remote::Told { entry: Some(told), seq } = track.remote
-            && told.agrees(&base.entry)
-        {
-            track.remote = Remote::AsBase;
-            self.inner.outstanding.remove(&(seq, path.clone()));
+            Remote::Told { .. } => {}
+            Remote::AsBase | Remote::Unknown => track.remote = Remote::AsBase,
         }
         self.based(path, base);
     }
@@ -191,24 +177,24 @@ impl Control {
         }
     }
 
-    fn deleted_remote(&mut self, path: &Path, cursor: Option<Cursor>) {
+    fn deleted_remote(&mut self, path: &Path, seq: Option<u64>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
         self.note_replaced(path, None);
         // It may be back by now.
         self.drop_base(path);
-        let is_newer = |seq: u64| cursor.is_some_and(|cursor| cursor.seq < seq);
-        let track = self.track(path);
-        let told = match track.remote {
-            Remote::Told { seq, .. } => Some(seq),
-            _ => None,
-        };
-        if !told.is_some_and(is_newer) {
-            track.remote = Remote::AsBase;
+        if let Some(seq) = seq {
+            self.note_freed(path, seq, None);
         }
+        let track = self.track(path);
         track.news();
-        if let Some(told) = told.filter(|told| !is_newer(*told)) {
-            self.inner.outstanding.remove(&(told, path.clone()));
+        match track.remote {
+            Remote::Told { seq: told, .. } if seq.is_some_and(|seq| seq < told) => {}
+            Remote::Told { seq: told, .. } => {
+                track.remote = Remote::AsBase;
+                self.inner.outstanding.remove(&(told, path.clone()));
+            }
+            Remote::AsBase | Remote::Unknown => track.remote = Remote::AsBase,
         }
         self.queue(path);
     }
@@ -249,8 +235,9 @@ impl Control {
     fn remote_is(&mut self, path: &Path, remote: Option<RemoteEntry>) {
         match remote {
             Some(remote) if remote.path == *path => {
-                let is_known = matches!(self.inner.tracks.get(path), Some(track)
-                    if track.remote == Remote::Told { entry: remote.entry, seq: remote.seq });
+                let RemoteEntry { entry, seq, since, .. } = remote;
+                let is_known =
+                    !self.is_news(&remote) || self.track(path).remote == Remote::Told { entry, seq, since };
                 self.hear_remote(remote);
                 if is_known {
                     // A change made by hand in the box, which the server is just looking at.
@@ -298,9 +285,4 @@ impl Control {
             self.looker.look(path.clone(), at.saturating_duration_since(now));
         }
     }
-}
-
-/// Whether it is the content of the base.
-fn is_same(base: Option<Base>, entry: &Entry) -> bool {
-    base.is_some_and(|base| base.entry.content == entry.content)
 }

@@ -1,9 +1,10 @@
 //! What is heard of the server.
 
-use super::{Control, Link};
+use super::{Control, Freed, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
 use crate::engine::report::Report;
+use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote, Track};
 use crate::protocol::{Cursor, Event, RemoteEntry};
 use crate::tree::{Path, Tag};
@@ -27,6 +28,10 @@ impl Control {
                 self.inner.link = Link::Live;
                 self.inner.losses = 0;
                 self.queue_all();
+                if let Some(cursor) = cursor {
+                    // All that was before is told, or was not worth telling.
+                    self.inner.freed.retain(|_, freed| cursor.seq < freed.seq);
+                }
             }
             Event::Reset => {
                 // The history is the same but too old: everything has to be compared, with the bases as they are.
@@ -61,7 +66,7 @@ impl Control {
             // The head of this connection's list was given away before the rules changed.
             self.stream.reconnect();
         }
-        for track in self.inner.tracks.values_mut() {
+        for (_, track) in self.inner.tracks.iter_mut() {
             track.told = false;
         }
         let begin = Some(Cursor { seq: 0, ..now });
@@ -86,9 +91,10 @@ impl Control {
         self.inner.received = None;
         self.inner.outstanding.clear();
         self.inner.displacing.clear();
+        self.inner.freed.clear();
         self.inner.deletes.clear();
         self.inner.going.clear();
-        for (path, track) in &mut self.inner.tracks {
+        for (path, track) in self.inner.tracks.iter_mut() {
             track.remote = Remote::AsBase;
             track.displaced = None;
             track.news();
@@ -98,8 +104,8 @@ impl Control {
                 (local, _) => local,
             };
         }
-        for (path, base) in bases {
-            self.inner.tracks.entry(path).or_insert_with(|| {
+        for (path, base) in bases.into_entries() {
+            self.inner.tracks.get_or_insert_with(&path, || {
                 let mut track = Track::new();
                 track.local = Local::Known(base.entry, base.print);
                 track
@@ -109,31 +115,39 @@ impl Control {
 
     /// What the server holds at a path.
     pub(super) fn hear_remote(&mut self, remote: RemoteEntry) {
-        let RemoteEntry { path, entry, seq, origin } = remote;
+        let is_news = self.is_news(&remote);
+        let RemoteEntry { path, entry, seq, since, origin } = remote;
         let is_own = origin.as_deref() == Some(self.state.client_id());
-        if entry.is_none() && is_own && !self.is_being_moved(&path) {
-            // Deleted there because it was absent here: what is here now came after that.
+        if is_news && is_own && entry.is_none() && !self.is_being_moved(&path) {
+            // Deleted there because it was absent here, even if a kill came before that was durable: what is here now came after.
             self.drop_base(&path);
         }
-        let base = self.state.base(&path);
-        let is_news = match (&entry, base) {
-            (Some(entry), Some(base)) => !base.entry.agrees(entry),
-            (None, None) => false,
-            _ => true,
-        };
-        let is_ignored =
-            base.is_none() && entry.is_some_and(|entry| self.is_ignored(&path, entry.content.kind()));
+        let base = self.state.base(&path).copied();
         let is_tracked = self.inner.tracks.contains_key(&path);
-        if (!is_news || is_ignored) && !is_tracked {
-            return;
+        if let Some(freed) = self.inner.freed.remove(&path) {
+            match freed.moved_to {
+                Some(moved_to) if entry.is_none() && seq < freed.seq => self.was_not_moved(&moved_to),
+                _ if seq < freed.seq => drop(self.inner.freed.insert(path.clone(), freed)),
+                _ => {}
+            }
+        }
+        if is_tracked && !is_news {
+            self.track(&path).told = true;
+            return self.queue(&path);
+        }
+        match (entry, base) {
+            _ if is_tracked => {}
+            _ if !is_news => return,
+            (None, None) => return,
+            (Some(entry), None) if self.is_ignored(&path, entry.content.kind()) => return,
+            (Some(entry), Some(base)) if base.entry.agrees(&entry) => {
+                // It is again, or still, what the folder has.
+                return self.state.remember(&path, Base { seq, ..base });
+            }
+            _ => {}
         }
         let track = self.track(&path);
-        if let Remote::Told { seq: known, .. } = track.remote
-            && seq < known
-        {
-            return;
-        }
-        let old = std::mem::replace(&mut track.remote, Remote::Told { entry, seq });
+        let old = std::mem::replace(&mut track.remote, Remote::Told { entry, seq, since });
         track.told = true;
         track.news();
         if let Remote::Told { seq: old, .. } = old {
@@ -143,14 +157,45 @@ impl Control {
         self.queue(&path);
     }
 
+    /// Whether what is said of a path is newer than what is known of it. The stream may be behind the answers to our own requests: what
+    /// it says then was so, and is not any more.
+    pub(super) fn is_news(&self, remote: &RemoteEntry) -> bool {
+        let RemoteEntry { path, entry, seq, .. } = remote;
+        let is_covered = self.state.base(path).is_some_and(|base| base.covers(entry.as_ref(), *seq));
+        let is_overtaken = match self.inner.tracks.get(path).map(|track| &track.remote) {
+            Some(Remote::Told { seq: told, .. }) => seq < told,
+            _ => self.inner.freed.get(path).is_some_and(|freed| *seq <= freed.seq),
+        };
+        !is_covered && !is_overtaken
+    }
+
+    /// The server emptied a path because it was asked to; what it is yet to tell of the time before is history.
+    pub(super) fn note_freed(&mut self, path: &Path, seq: u64, moved_to: Option<Path>) {
+        if self.inner.received.is_none_or(|received| received.seq < seq) {
+            self.inner.freed.insert(path.clone(), Freed { seq, moved_to });
+        }
+    }
+
+    /// It was deleted on the server before the directory was moved, so it did not go along: here it is new.
+    pub(super) fn was_not_moved(&mut self, path: &Path) {
+        if self.state.base(path).is_none() {
+            return;
+        }
+        let track = self.track(path);
+        if track.remote == Remote::AsBase {
+            track.remote = Remote::Unknown;
+        }
+        self.drop_base(path);
+        self.queue(path);
+    }
+
     /// Drops the base of a path. What folder and server have is as it was, and what the folder has is new.
     pub(super) fn drop_base(&mut self, path: &Path) {
         let Some(base) = self.state.base(path).copied() else { return };
-        let seq = self.state.cursor().map_or(0, |cursor| cursor.seq);
         self.state.forget(path);
         let track = self.track(path);
         if track.remote == Remote::AsBase {
-            track.remote = Remote::Told { entry: Some(base.entry), seq };
+            track.remote = Remote::Told { entry: Some(base.entry), seq: base.seq, since: base.seq };
         }
         track.local = match track.local {
             Local::AsBase => Local::Known(base.entry, base.print),

@@ -9,14 +9,15 @@
 //! - Where a rule ignores what one side holds at a path but not what the other does (`build/` and a file `build`), both stay as they
 //!   are, and it is said.
 //!
-//! The observer knows nothing of rules: what is ignored is watched and scanned like the rest, and dropped here.
+//! The observer passes ignored directories by, so that a large one costs neither watches nor scans. What it tells of them, and of ignored
+//! files, is dropped here. That it tells nothing of what is in them is never taken for absence: only a listing, or a look, is.
 
 use super::Control;
 use crate::disk::StatKind;
 use crate::engine::job::{Failure, FailureKind};
 use crate::engine::plan::Step;
 use crate::engine::report::Report;
-use crate::engine::rules::read_rules;
+use crate::engine::rules::{passed_by, read_rules};
 use crate::engine::track::{Local, Problem};
 use crate::protocol::Cursor;
 use crate::tree::{Entry, Kind, Path, RULES_FILE};
@@ -46,7 +47,7 @@ impl Control {
                     self.rules = rules;
                     self.apply_rules();
                     self.inner.scanned = false;
-                    self.looker.scan();
+                    self.looker.pass_by(passed_by(&self.rules));
                     self.stream.reconnect();
                 }
             }

@@ -15,7 +15,7 @@ use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote, Track};
 use crate::sync;
-use crate::tree::{Content, Kind, Path, Tag};
+use crate::tree::{Content, Kind, Path};
 
 impl Control {
     /// Puts a path in the queue, unless it is there.
@@ -87,7 +87,8 @@ impl Control {
             Link::Listing => track.told,
             Link::Offline => false,
         };
-        match next_step(track, base.as_ref(), self.options.direction, heard) {
+        let was_absent = self.state.was_absent(path);
+        match next_step(track, base.as_ref(), was_absent, self.options.direction, heard) {
             Step::Do(task @ (Task::DeleteLocal { .. } | Task::DeleteRemote { .. }))
                 if !self.options.dry_run =>
             {
@@ -124,15 +125,15 @@ impl Control {
                 true
             }
             Task::Upload { .. } => false,
-            Task::Download { remote, .. } if self.must_empty_first(path, remote.content) => {
+            Task::Download { remote, .. } if self.must_empty_first(path, remote.entry.content) => {
                 self.keep_if_needed(path);
                 true
             }
             Task::Download { .. } => self.parent_comes_first(path) || self.is_barred(path),
             // A copy of this very version is on its way already.
             Task::FetchAside { remote } => {
-                let displaced = (path.clone(), Tag::from(remote.content));
-                self.inner.displacing.values().any(|version| *version == displaced)
+                let tag = remote.seen().tag;
+                self.inner.displacing.values().any(|(original, seen)| original == path && seen.tag == tag)
             }
             _ => false,
         };
@@ -173,7 +174,8 @@ impl Control {
         let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
         self.inner.free_workers -= 1;
-        self.pool.give(Job { path: path.clone(), task, here, above });
+        let epoch = self.state.cursor().map(|cursor| cursor.epoch);
+        self.pool.give(Job { path: path.clone(), task, epoch, here, above });
     }
 
     /// Permission bits that the directories above have on the server.
@@ -290,7 +292,7 @@ impl Control {
         if track.remote_entry(base.as_ref()).is_some_and(|entry| entry.content == Content::Directory) {
             return true;
         }
-        let is_deleted = track.remote_view(base.as_ref()) == sync::Remote::Tombstone;
+        let is_deleted = matches!(track.remote_view(base.as_ref()), sync::Remote::Tombstone { .. });
         if is_deleted && base.is_some() && !track.busy {
             self.revive(&parent);
         }
@@ -334,10 +336,10 @@ impl Control {
             return;
         }
         if let Some(base) = self.base(path).copied() {
-            // Without a base both are versions of their own, which is a conflict. Any news of the directory is later than this.
+            // Without a base both are versions of their own, which is a conflict.
             let track = self.track(path);
             if track.remote == Remote::AsBase {
-                track.remote = Remote::Told { entry: Some(base.entry), seq: 0 };
+                track.remote = Remote::Told { entry: Some(base.entry), seq: base.seq, since: base.seq };
             }
             track.news();
             self.state.forget(path);
@@ -363,7 +365,8 @@ impl Control {
     fn parent_comes_first(&self, path: &Path) -> bool {
         let Some(parent) = path.parent() else { return false };
         let Some(track) = self.inner.tracks.get(&parent) else { return false };
-        let step = next_step(track, self.base(&parent), self.options.direction, true);
+        let was_absent = self.state.was_absent(&parent);
+        let step = next_step(track, self.base(&parent), was_absent, self.options.direction, true);
         matches!(
             step,
             Step::Know(..) | Step::Do(Task::Hash { .. } | Task::Download { .. } | Task::SetAside { .. })

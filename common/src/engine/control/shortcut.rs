@@ -11,10 +11,10 @@ use super::Control;
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Source, Task};
 use crate::engine::state::Base;
-use crate::engine::track::{Local, Remote};
+use crate::engine::track::{Local, Remote, Track};
 use crate::limits::{RETAINED_FILES, RETAINED_FOR, SOURCES_TRIED};
-use crate::protocol::{Cursor, RemoteEntry};
-use crate::tree::{Content, Entry, Kind, Meta, Path, Tag};
+use crate::sync;
+use crate::tree::{Content, Entry, Kind, Meta, Path};
 use crate::wire::sha256::Hash;
 
 /// How often, and how long each time, the other half of a rename is waited for.
@@ -51,7 +51,7 @@ impl Control {
                     Way::Plainly => Some(task),
                 }
             }
-            Task::Download { remote, expect } => match self.source_here(path, &remote, expect) {
+            Task::Download { remote, expect } => match self.source_here(path, &remote.entry, expect) {
                 Way::By(from) => {
                     self.queue_first(&from.path);
                     Some(Task::TakeHere { remote, expect, from })
@@ -106,7 +106,7 @@ impl Control {
         path: &Path,
         entry: &Entry,
         print: &Fingerprint,
-        replacing: Option<Tag>,
+        replacing: Option<sync::Base>,
     ) -> Way {
         if entry.content == Content::Directory {
             let source = self.directory_on_server(path, print).filter(|_| replacing.is_none());
@@ -246,16 +246,11 @@ impl Control {
     }
 
     /// The server took the content over to `path`.
-    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base, cursor: Option<Cursor>) {
+    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base) {
         if from.moves {
-            self.move_bases(&from.path, path, cursor);
+            self.move_bases(&from.path, path, base.seq);
         }
-        // There was nothing at `path` before, so what was told of it is this change or a later one, never history.
-        let heard = self.inner.tracks.get(path).map(|track| track.remote);
-        self.agreed(path, base, cursor);
-        if let Some(Remote::Told { entry: Some(entry), seq }) = heard {
-            self.hear_remote(RemoteEntry { path: path.clone(), entry: Some(entry), seq, origin: None });
-        }
+        self.sent(path, base);
         if from.moves && base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
@@ -263,13 +258,20 @@ impl Control {
     }
 
     /// What is below a directory moved with it, on the server as here.
-    fn move_bases(&mut self, from: &Path, to: &Path, cursor: Option<Cursor>) {
+    fn move_bases(&mut self, from: &Path, to: &Path, seq: u64) {
         let below = self.state.bases().range::<[u8], _>(from.descendants());
         let moved: Vec<(Path, Base)> = below.map(|(path, base)| (path.clone(), *base)).collect();
         for (old, base) in moved {
             let Some(new) = old.rebase(from, to) else { continue };
+            // Word of the move itself says that it is gone from there, too.
+            let is_deleted = |track: &Track| match track.remote {
+                Remote::Told { entry: None, seq: deleted, .. } => deleted < seq,
+                _ => false,
+            };
+            let went_along = !self.inner.tracks.get(&old).is_some_and(is_deleted);
             self.state.forget(&old);
-            self.free(&old, cursor);
+            self.free(&old, seq, Some(new.clone()));
+            let base = Base { seq, ..base };
             if let Some(track) = self.inner.tracks.get_mut(&new) {
                 let is_base = match &track.local {
                     Local::Seen(stat) => looks_the_same(stat, &base),
@@ -281,15 +283,19 @@ impl Control {
             if !self.is_ignored(&new, base.entry.content.kind()) {
                 self.state.remember(&new, base);
             }
-            self.forget_told_before(&new, cursor);
+            self.forget_told_before(&new, seq);
             self.queue(&new);
+            if !went_along {
+                self.was_not_moved(&new);
+            }
         }
         self.state.forget(from);
-        self.free(from, cursor);
+        self.free(from, seq, None);
     }
 
     /// Nothing is at a path any more, and nothing was to be.
-    fn free(&mut self, path: &Path, moved: Option<Cursor>) {
+    fn free(&mut self, path: &Path, moved: u64, moved_to: Option<Path>) {
+        self.note_freed(path, moved, moved_to);
         if let Some(track) = self.inner.tracks.get_mut(path)
             && track.local == Local::Absent
         {
@@ -300,10 +306,10 @@ impl Control {
     }
 
     /// What was told of a path before the move is history: that there was nothing, too.
-    fn forget_told_before(&mut self, path: &Path, moved: Option<Cursor>) {
+    fn forget_told_before(&mut self, path: &Path, moved: u64) {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         match track.remote {
-            Remote::Told { seq, .. } if moved.is_some_and(|moved| seq <= moved.seq) => {
+            Remote::Told { seq, .. } if seq <= moved => {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
             }
@@ -324,7 +330,7 @@ impl Control {
         if from.moves {
             self.track(&from.path).local = Local::Absent;
         }
-        self.fetched(path, base);
+        self.agreed(path, base);
     }
 
     /// A path became absent: what was there may appear under another name.

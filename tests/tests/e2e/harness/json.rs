@@ -32,6 +32,14 @@ impl Json {
         }
     }
 
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     #[track_caller]
     pub fn text(&self) -> &str {
         match self {

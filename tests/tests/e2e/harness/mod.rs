@@ -1,5 +1,6 @@
 //! What all tests stand on. Nothing here is taken from filesync itself: a fault that both sides of a test share would stay invisible.
 
+mod confine;
 mod digest;
 mod http;
 mod json;
@@ -9,11 +10,17 @@ mod wait;
 mod wire;
 mod world;
 
+pub use confine::Inotify;
 pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
-pub use process::{Finished, Process, program, run};
+pub use process::{Finished, Process, is_root, program, run, shell};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
 pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement};
+
+/// Whether the tests are to work with the sizes that filesync is made for.
+pub fn is_full() -> bool {
+    std::env::var_os("FILESYNC_FULL").is_some()
+}

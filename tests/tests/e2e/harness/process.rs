@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -162,6 +163,19 @@ pub fn run(command: &mut Command) -> Finished {
     let mut process = Process::spawn("run", directory.path(), command);
     let code = process.wait();
     Finished { code, stdout: process.output(), stderr: process.log() }
+}
+
+/// Runs a line of shell in a directory.
+#[track_caller]
+pub fn shell(directory: &Path, line: &str) {
+    let output =
+        Command::new("sh").args(["-e", "-c", line]).current_dir(directory).output().expect("run a shell");
+    assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whether the tests are run by root.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("/proc is mounted").uid() == 0
 }
 
 fn shell_code(status: ExitStatus) -> i32 {

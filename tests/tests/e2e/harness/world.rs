@@ -74,6 +74,12 @@ impl World {
         self.b.stop();
     }
 
+    /// One more client, with an empty folder of its name. [`World::settle`] does not wait for it.
+    #[track_caller]
+    pub fn another_client(&self, name: &'static str) -> Client {
+        Client::new(Kind::A, name, &self.server, self.directory())
+    }
+
     /// Waits until the server and the clients that run are in agreement: every client idle at the server's cursor, folders and box equal.
     /// Returns what they hold. All three conditions are needed: a client that has not noticed a change yet still says that it is idle.
     #[track_caller]
@@ -144,9 +150,21 @@ impl Server {
     /// Starts it, and waits until it listens.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_as(|command| command);
+    }
+
+    /// The command that serves the box, ready for more options.
+    #[track_caller]
+    pub fn command(&self) -> Command {
         let mut command = program("server");
         command.arg("--listen").arg(&self.address).arg("--box").arg(&self.folder).args(self.options);
-        let mut process = Process::spawn("server", &self.directory, &mut command);
+        command
+    }
+
+    /// As [`Server::start`], by another command, made from the usual one.
+    #[track_caller]
+    pub fn start_as(&mut self, change: impl FnOnce(Command) -> Command) {
+        let mut process = Process::spawn("server", &self.directory, &mut change(self.command()));
         self.address = eventually("the server to listen", || {
             if let Some(code) = process.exit_code() {
                 panic!("the server ended with {code}:\n{}", process.log());
@@ -175,6 +193,12 @@ impl Server {
     #[track_caller]
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the server has been started")
+    }
+
+    /// What it has logged so far.
+    #[track_caller]
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the server has been started").log()
     }
 
     pub fn url(&self) -> String {
@@ -223,6 +247,20 @@ impl Server {
     #[track_caller]
     pub fn status(&self) -> Json {
         self.get("/status").expect(200).json()
+    }
+
+    /// One of the numbers in `/metrics`, by its name without `filesync_`.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = String::from_utf8(self.get("/metrics").expect(200).body).expect("metrics are text");
+        let value = text.lines().find_map(|line| line.strip_prefix(&format!("filesync_{name} ")));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in:\n{text}"))
+    }
+
+    /// How many changes the box has seen.
+    #[track_caller]
+    pub fn seq(&self) -> u64 {
+        self.status().get("seq").number()
     }
 
     /// Where the box's history is: `epoch-seq`.
@@ -297,9 +335,15 @@ impl Client {
     /// Starts it as a live client.
     #[track_caller]
     pub fn start(&mut self) {
+        self.start_as(|command| command);
+    }
+
+    /// The same by another command, made from the usual one.
+    #[track_caller]
+    pub fn start_as(&mut self, change: impl FnOnce(Command) -> Command) {
         let mut command = self.command();
         command.arg(&self.folder);
-        self.process = Some(Process::spawn(self.name, &self.directory, &mut command));
+        self.process = Some(Process::spawn(self.name, &self.directory, &mut change(command)));
     }
 
     /// One pass with `--once` and what else is given.
@@ -338,11 +382,34 @@ impl Client {
         self.process.as_mut().expect("the client has been started")
     }
 
+    /// The server that it is to sync with.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From its next start on it syncs with another server.
+    pub fn use_server(&mut self, url: &str, key_file: &Path) {
+        self.url = url.to_owned();
+        self.token_file = Some(key_file.to_owned());
+    }
+
+    /// What it has logged so far.
+    #[track_caller]
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("the client has been started").log()
+    }
+
     /// What `status --json` says, whether the client runs or not.
     #[track_caller]
     pub fn status(&self) -> Json {
         let finished = run(program(self.kind.program()).args(["status", "--json"]).arg(&self.folder));
         Json::parse(&finished.stdout).unwrap_or_else(|error| panic!("status: {error}\n{finished:?}"))
+    }
+
+    /// What `status` says to people.
+    #[track_caller]
+    pub fn status_in_words(&self) -> String {
+        run(program(self.kind.program()).arg("status").arg(&self.folder)).expect_code(0).stdout
     }
 
     fn check_idle_at(&self, cursor: &str) -> Result<(), String> {

@@ -160,6 +160,26 @@ fn a_deleted_directory_keeps_what_was_added_to_it() {
     assert!(tree.contains_key(b"directory/new".as_slice()), "{tree:?}");
 }
 
+/// The same content, put back where it was, is a version of its own: whoever deleted the one before has not seen it.
+#[test]
+fn what_was_put_back_is_not_what_was_deleted() {
+    let mut world = World::live_with(|folder| fs::write(folder.join("file.txt"), "content").unwrap());
+    world.stop_clients();
+    let server = &world.server;
+    server.ask(&server.request("DELETE", "/upload/file.txt").field("If-Match", "*")).expect(204);
+    server
+        .ask(&server.request("PUT", "/upload/file.txt").field("If-None-Match", "*").body("content"))
+        .expect(201);
+    fs::remove_file(world.b.at("file.txt")).unwrap();
+    world.b.start();
+    assert_eq!(world.settle().len(), 1);
+    world.a.start();
+    assert_eq!(world.settle().len(), 1);
+    // What was agreed on anew can be deleted.
+    fs::remove_file(world.a.at("file.txt")).unwrap();
+    assert_eq!(world.settle().len(), 0);
+}
+
 /// A delete that the server has made, while the client was killed before it heard so, and the user has undone it meanwhile.
 #[test]
 fn a_delete_of_ones_own_that_was_undone() {

@@ -308,3 +308,63 @@ fn check_ignore_names_the_rule() {
     }
     run(program("client_a").arg("check-ignore")).expect_code(2).expect_words(&["check-ignore DIR PATH"]);
 }
+
+/// How many directories a client watches, by what the kernel says.
+fn watched(client: &mut Client) -> usize {
+    let fdinfo = format!("/proc/{}/fdinfo", client.process().pid());
+    let files = fs::read_dir(fdinfo).unwrap();
+    let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    texts.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum()
+}
+
+#[track_caller]
+fn wait_for_watches(client: &mut Client, count: usize) {
+    eventually("the directories to be watched, and no others", || match watched(client) {
+        found if found == count => Ok(()),
+        found => Err(format!("{found} instead of {count}")),
+    });
+}
+
+/// A large directory that is ignored costs no watches, at the start, when it appears, and when rules change; and rules that come and go
+/// delete nothing.
+#[test]
+fn what_is_ignored_is_not_watched() {
+    let mut world = World::new();
+    set_rules(&world.a, "node_modules/\n!node_modules/d0/\n");
+    for number in 0..100 {
+        fill(&world.a.folder, &format!("node_modules/d{number}/file"));
+    }
+    fill(&world.a.folder, "src/file");
+    world.start_clients();
+    world.b.wait_for_content("src/file", b"src/file");
+    wait_for_watches(&mut world.a, 2);
+    for number in 0..100 {
+        fill(&world.a.folder, &format!("new/node_modules/d{number}/file"));
+    }
+    wait_from(&world.a, &world.b, "afterwards");
+    wait_for_watches(&mut world.a, 3);
+    assert_eq!(paths(&world.server.folder), "afterwards new src src/file");
+
+    set_rules(&world.a, "");
+    world.b.wait_for_content("new/node_modules/d99/file", b"new/node_modules/d99/file");
+    world.b.wait_for_content("node_modules/d99/file", b"node_modules/d99/file");
+    wait_for_watches(&mut world.a, 3 + 2 * 101);
+    fs::write(world.a.at("node_modules/d5/file"), "watched").unwrap();
+    world.b.wait_for_content("node_modules/d5/file", b"watched");
+
+    let before = paths(&world.server.folder);
+    set_rules(&world.a, "node_modules/");
+    wait_for_watches(&mut world.a, 3);
+    // Neither what happens in it here, nor that it is gone as a whole, is anybody's business.
+    fs::remove_dir_all(world.a.at("node_modules")).unwrap();
+    fs::remove_dir_all(world.a.at("new/node_modules/d1")).unwrap();
+    fs::write(world.b.at("node_modules/d5/file"), "by b").unwrap();
+    wait_from(&world.a, &world.b, "at last");
+    wait_from(&world.b, &world.a, "at the very last");
+    assert!(!world.a.at("node_modules").exists());
+    assert_eq!(paths(&world.server.folder), before.replacen("new ", "at last at the very last new ", 1));
+    // With the rule gone both sides have it all again.
+    set_rules(&world.a, "");
+    world.a.wait_for_content("node_modules/d5/file", b"by b");
+    world.a.wait_for_content("new/node_modules/d1/file", b"new/node_modules/d1/file");
+}

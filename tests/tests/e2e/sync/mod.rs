@@ -4,6 +4,8 @@
 mod conflicts;
 /// Changes made while a client or the server was down, and ends in the middle of things.
 mod down;
+/// Folders and boxes that are missing, emptied, replaced or copied.
+mod guards;
 /// Changes made by hand in the box.
 mod hand;
 /// Rules that say what does not sync.
@@ -16,7 +18,11 @@ mod live;
 mod moves;
 /// Names that Linux allows and others stumble over.
 mod names;
+/// A history that is too short, and a week of changes on both sides.
+mod resume;
 /// What comes of every two operations that meet.
 mod table;
 /// Lost state, unreadable and unsteady files, deletions too many.
 mod trouble;
+/// Word of what changes: nothing unseen, nothing torn, nothing twice.
+mod watching;

@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
-use crate::harness::World;
+use crate::harness::{World, eventually};
 
 /// Names that mean something to a shell, a URL, a header, a terminal, a log, or a normalising file system.
 fn strange_names() -> Vec<Vec<u8>> {
@@ -86,6 +87,34 @@ fn a_long_way_down() {
     fs::create_dir_all(world.a.at(&path)).unwrap();
     fs::write(world.a.at(&path).join("leaf"), "deep").unwrap();
     assert_eq!(world.settle().len(), 201);
+}
+
+/// Two hundred levels of long names, down to a path of 3,950 bytes. A path that is longer than one may be is said by name, and keeps
+/// nothing else from syncing. It takes a program that goes there step by step to make one: no system call takes it as a whole.
+#[test]
+fn as_long_as_a_path_can_be() {
+    let world = World::live();
+    let deep = ["d".repeat(18).as_str(); 200].join("/");
+    let leaf = format!("{deep}/{}", "l".repeat(150));
+    fs::create_dir_all(world.a.at(&deep)).unwrap();
+    fs::write(world.a.at(&leaf), "by a").unwrap();
+    world.b.wait_for_content(&leaf, b"by a");
+
+    let last = "t".repeat(240);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "mkdir $0 && cd $0 && echo long >$0-and-on", &last]).current_dir(world.a.at(&deep));
+    assert!(shell.status().unwrap().success());
+    let words = format!("the path is longer than 4095 bytes: {deep}/{last}/{last}-and-on; it is not synced");
+    eventually("the path that is too long is said", || {
+        let status = world.a.status();
+        let said = status.get("problems").list().iter().any(|problem| problem.get("error").text() == words);
+        if said { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+
+    fs::write(world.b.at(&leaf), "by b").unwrap();
+    world.a.wait_for_content(&leaf, b"by b");
+    world.b.wait_until(format!("{deep}/{last}"), "is a directory", Path::is_dir);
+    world.a.wait_for_state("idle");
 }
 
 /// A conflict copy of a name that is already as long as a name can be.

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::harness::{Finished, World, eventually, program, run, snapshot};
+use crate::harness::{Finished, World, eventually, is_root, program, run, snapshot};
 
 /// The user `nobody`, on about every system.
 const NOBODY: u32 = 65534;
@@ -118,11 +118,6 @@ fn an_emptied_box_is_filled_again() {
 
 // ---- Files that can't be read, or not in peace ------------------------------------------------------------------------------------------
 
-/// Whether the tests are run by root, who can read everything.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
 /// Whether another user can get at the programs.
 fn nobody_can_run(world: &World) -> bool {
     let mut command = program(world.a.kind.program());
@@ -182,6 +177,57 @@ fn what_cannot_be_read_is_named_and_never_deleted() {
     );
     open_up(&world.server.folder.join("closed"), 0o755);
     assert_eq!(fs::read_to_string(world.server.folder.join("closed/inside.txt")).unwrap(), "inside");
+}
+
+/// What was closed to the client is listed and watched as soon as it is open, and not only with the next regular scan.
+#[test]
+fn a_directory_that_becomes_readable() {
+    let mut world = World::new();
+    if is_root() && !nobody_can_run(&world) {
+        println!(
+            "NOT TESTED: as root everything can be read, and the programs can't be run by another user here"
+        );
+        return;
+    }
+    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    fs::create_dir_all(world.a.at("closed/inside")).unwrap();
+    fs::write(world.a.at("closed/inside/file"), "inside").unwrap();
+    if is_root() {
+        chmod(world.directory(), 0o755);
+        for path in ["", "closed", "closed/inside", "closed/inside/file"] {
+            chown(world.a.at(path), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    chmod(&world.a.at("closed"), 0o000);
+    world.a.token_file = None;
+    let key = world.server.key();
+    world.a.start_as(|mut command| {
+        command.env("FILESYNC_TOKEN", key);
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    });
+    let problems = |world: &World| world.a.status().get("problems").list().len();
+    eventually("the closed directory to be named", || match problems(&world) {
+        1 => Ok(()),
+        count => Err(format!("{count} problems")),
+    });
+    let in_the_box = world.server.folder.join("closed/inside/file");
+    let wait_for = |content: &str| {
+        eventually("what was closed to be in the box", || match fs::read_to_string(&in_the_box) {
+            Ok(found) if found == content => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    };
+    chmod(&world.a.at("closed"), 0o755);
+    wait_for("inside");
+    fs::write(world.a.at("closed/inside/file"), "watched, too").unwrap();
+    wait_for("watched, too");
+    eventually("the problem to be over", || match problems(&world) {
+        0 => Ok(()),
+        _ => Err(format!("{:?}", world.a.status())),
+    });
 }
 
 #[test]
