@@ -219,6 +219,7 @@ mod tests {
         (answer.status, format!("{:?}{about}", problem.kind))
     }
 
+    const OTHER: &str = "\"d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\"";
     const HELLO: &str = "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"";
 
     /// `a` and `b` are files ("hello", "other"), `l` a link, `d` a directory with `d/f` ("hello") in it.
@@ -264,7 +265,6 @@ mod tests {
 
     #[test]
     fn copies_over_what_is_there_and_of_what_was_there_a_moment_ago() {
-        const OTHER: &str = "\"d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\"";
         let workshop = workshop();
         let go = |from: &str, to: &str, tag: &str, replacing: &str| {
             let fields = format!(
@@ -301,6 +301,35 @@ mod tests {
         }
         let over = format!("{fields}overwrite: T\r\ndestination-if-match: {HELLO}\r\n");
         assert_eq!(ask(&workshop, "MOVE /upload/b", &over, "").0, 400, "a move overwrites nothing");
+    }
+
+    /// Who copies over a version that went and came back has not seen the one that is there.
+    #[test]
+    fn a_copy_replaces_what_was_there_without_interruption() {
+        let workshop = workshop();
+        let copy = |fields: &str| {
+            let fields = format!("destination: /upload/b\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "")
+        };
+        let over = format!("overwrite: T\r\ndestination-if-match: {OTHER}\r\n");
+        let now = workshop.service.store.index().cursor();
+        let seen = |cursor: Cursor| format!("{over}destination-sync-base: {cursor}\r\n");
+        ask(&workshop, "DELETE /upload/b", "if-match: *\r\n", "");
+        assert_eq!(ask(&workshop, "PUT /upload/b", "if-none-match: *\r\n", "other").0, 201);
+        let later = workshop.service.store.index().cursor();
+        assert_eq!(copy(&seen(now)), (412, "PreconditionFailed b".into()));
+        assert_eq!(copy(&format!("{over}destination-sync-base: 5\r\n")).0, 400);
+        assert_eq!(copy(&format!("destination-sync-base: {later}\r\n")).0, 400, "without a tag");
+        assert_eq!(copy(&seen(later)), (204, HELLO.into()));
+        assert_eq!(copy(&seen(now)), (204, HELLO.into()), "what is wanted is so");
+        // At the old path it is as strict: what was retained has not been there since.
+        assert_eq!(ask(&workshop, "DELETE /upload/a", "if-match: *\r\n", "").0, 204);
+        let copy = |fields: &str| {
+            let fields = format!("destination: /upload/n\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "").0
+        };
+        assert_eq!(copy(&format!("sync-base: {later}\r\n")), 404);
+        assert_eq!(copy(""), 201);
     }
 
     #[test]

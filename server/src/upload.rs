@@ -19,6 +19,7 @@ use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode,
     parse_mtime,
 };
+use common::sys::errno;
 use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};
 use common::wire::http::digest::repr_digest;
@@ -236,6 +237,14 @@ pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), R
     Ok(())
 }
 
+/// What the disk said while something was staged. If it is full, what is retained goes, so that the next try may find room.
+fn cannot_stage(service: &Service, error: &io::Error) -> Refusal {
+    if matches!(error.raw_os_error(), Some(errno::ENOSPC | errno::EDQUOT)) {
+        service.store.stage().retained().forget_all();
+    }
+    Refusal::disk(error)
+}
+
 // ---- The body --------------------------------------------------------------------------------------------------------------------
 
 /// What came, made aside and not yet published.
@@ -256,7 +265,7 @@ fn receive(service: &Service, kind: Kind, mode: u16, body: &mut dyn Content) -> 
 
 /// Stages and hashes a file in one pass, through one buffer, whatever its size.
 pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
-    let on_disk = |error: io::Error| Refusal::disk(&error);
+    let on_disk = |error| cannot_stage(service, &error);
     let (staged, file) = service.store.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
     let mut buffer = vec![0; COPY_BUFFER_BYTES];

@@ -230,7 +230,7 @@ impl Stage {
             other => other?,
         }
         if self.staging.stat(&aside.name).is_ok_and(|found| is_seen(found, Expect::Print(print))) {
-            // Whatever happens to it now, it is gone from its place. What can't be retained goes when this is dropped.
+            // Whatever happens to it now, it is gone from its place. What is left of it goes when this is dropped.
             aside.armed = aside.dispose(path, Expect::Print(print), removed).is_err();
             return Ok(Outcome::Done(()));
         }
@@ -441,8 +441,10 @@ impl Staged {
         match (seen, replaced) {
             (Expect::EmptyDirectory, _) => staging.remove_dir(&self.name),
             (_, Replaced::Removed) => staging.remove_file(&self.name),
+            // It is only a help: what can't be retained is removed.
             (_, Replaced::Retained(content)) => {
-                self.stage.retained.take((staging, &self.name), path, content)
+                let taken = self.stage.retained.take((staging, &self.name), path, content);
+                taken.or_else(|_| staging.remove_file(&self.name))
             }
             (_, Replaced::Kept) => self.keep_version(path).map(drop),
         }

@@ -295,7 +295,7 @@ impl Store {
         Ok(Some(Copied { staged, file }))
     }
 
-    /// What was at a path until a moment ago and can still be copied, if it is one of these versions.
+    /// What was at a path until a moment ago and can still be copied, if it is one of these versions, whenever it was there.
     pub(crate) fn retained(&self, path: &Path, versions: &Require) -> Option<Entry> {
         let Require::OneOf(tags) = versions else { return None };
         let found = self.shared.stage.retained().find_at(path, |content| tags.contains(&Tag::from(*content)));

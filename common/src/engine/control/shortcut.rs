@@ -283,7 +283,8 @@ impl Control {
             if !self.is_ignored(&new, base.entry.content.kind()) {
                 self.state.remember(&new, base);
             }
-            self.forget_told_before(&new, seq);
+            // What went along may have been another version; word of the move says so.
+            self.forget_told(&new, |entry, seq| base.covers(entry, seq));
             self.queue(&new);
             if !went_along {
                 self.was_not_moved(&new);
@@ -301,15 +302,15 @@ impl Control {
         {
             track.local = Local::AsBase;
         }
-        self.forget_told_before(path, moved);
+        self.forget_told(path, |_, seq| seq <= moved);
         self.queue(path);
     }
 
-    /// What was told of a path before the move is history: that there was nothing, too.
-    fn forget_told_before(&mut self, path: &Path, moved: u64) {
+    /// Drops what was told of a path if a move made it history. That there was nothing is history, too.
+    fn forget_told(&mut self, path: &Path, is_history: impl Fn(Option<&Entry>, u64) -> bool) {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         match track.remote {
-            Remote::Told { seq, .. } if seq <= moved => {
+            Remote::Told { entry, seq, .. } if is_history(entry.as_ref(), seq) => {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
             }

@@ -1,4 +1,5 @@
-//! The wire between clients and server, tapped: a relay that sees every byte in both directions, and can lose an answer.
+//! The wire between clients and server, tapped: a relay that sees every byte in both directions, and can lose an answer or
+//! hold it back.
 //!
 //! Content made by [`labelled`] says over and over which it is, so that the relay can tell what content has passed without understanding
 //! a word of what is spoken.
@@ -6,8 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// Around the label of a content. Neither is left as it is in a URL or in what JSON says of paths.
@@ -31,8 +31,20 @@ pub struct Wire {
 struct Tap {
     seen: Mutex<BTreeSet<String>>,
     requests: Mutex<Vec<String>>,
-    /// The method of the request whose answer is lost next.
-    lose: Mutex<Option<&'static str>>,
+    /// The method of the request whose answer has a fate of its own next.
+    next: Mutex<Option<(&'static str, Fate)>>,
+    /// Whether what is held back may go on.
+    is_released: Mutex<bool>,
+    released: Condvar,
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy)]
+enum Fate {
+    Passed,
+    Lost,
+    /// It passes when it is released.
+    Held,
 }
 
 impl Wire {
@@ -66,33 +78,53 @@ impl Wire {
 
     /// The next request with this method will reach the server, and its answer nobody.
     pub fn lose_answer_to(&self, method: &'static str) {
-        *self.tap.lose.lock().unwrap() = Some(method);
+        *self.tap.next.lock().unwrap() = Some((method, Fate::Lost));
     }
 
-    /// Whether that has happened.
-    pub fn has_lost_it(&self) -> bool {
-        self.tap.lose.lock().unwrap().is_none()
+    /// The answer to the next request with this method will wait for [`Wire::release_answer`].
+    pub fn hold_answer_to(&self, method: &'static str) {
+        *self.tap.is_released.lock().unwrap() = false;
+        *self.tap.next.lock().unwrap() = Some((method, Fate::Held));
+    }
+
+    /// Whether the request has come whose answer is lost or held back.
+    pub fn has_come(&self) -> bool {
+        self.tap.next.lock().unwrap().is_none()
+    }
+
+    /// Lets the answer that is held back go on.
+    pub fn release_answer(&self) {
+        *self.tap.is_released.lock().unwrap() = true;
+        self.tap.released.notify_all();
     }
 }
 
 impl Tap {
     fn connect(self: &Arc<Tap>, near: TcpStream, far: TcpStream) {
-        let mute = Arc::new(AtomicBool::new(false));
+        let fate = Arc::new(Mutex::new(Fate::Passed));
         let (up, down) = (self.clone(), self.clone());
         let (near_too, far_too) = (near.try_clone().expect("a socket"), far.try_clone().expect("a socket"));
-        let (mute_too, _) = (mute.clone(), near.set_nodelay(true).and(far.set_nodelay(true)));
+        let (fate_too, _) = (fate.clone(), near.set_nodelay(true).and(far.set_nodelay(true)));
         thread::spawn(move || {
             up.pass(near, far, |bytes| {
                 up.note_request(bytes);
-                let mut lose = up.lose.lock().unwrap();
-                if lose.is_some_and(|method| bytes.starts_with(method.as_bytes())) {
-                    mute.store(true, Ordering::SeqCst);
-                    *lose = None;
+                let mut next = up.next.lock().unwrap();
+                if let Some((_, chosen)) = next.take_if(|(method, _)| bytes.starts_with(method.as_bytes())) {
+                    *fate.lock().unwrap() = chosen;
                 }
                 true
             });
         });
-        thread::spawn(move || down.pass(far_too, near_too, |_| !mute_too.load(Ordering::SeqCst)));
+        thread::spawn(move || down.pass(far_too, near_too, |_| down.may_pass(&fate_too)));
+    }
+
+    fn may_pass(&self, fate: &Mutex<Fate>) -> bool {
+        let fate = std::mem::replace(&mut *fate.lock().unwrap(), Fate::Passed);
+        if matches!(fate, Fate::Held) {
+            let is_released = self.is_released.lock().unwrap();
+            drop(self.released.wait_while(is_released, |is_released| !*is_released).unwrap());
+        }
+        !matches!(fate, Fate::Lost)
     }
 
     fn note_request(&self, bytes: &[u8]) {

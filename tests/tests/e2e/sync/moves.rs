@@ -3,7 +3,7 @@
 //! Clients and server speak through a tapped wire, and every file says which it is.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Wire, World, eventually, labelled, snapshot};
@@ -265,6 +265,81 @@ fn an_edit_here_and_a_rename_there() {
     assert_eq!(wire.take_seen(), ["both/d/f", "edited", "edited, too"]);
 }
 
+/// A directory is renamed on one side after a file in it was edited on the other. The edit goes along, whether word of that comes after the
+/// answer to the move, or before it.
+#[test]
+fn an_edit_there_goes_along_with_a_directory_renamed_here() {
+    let (mut world, wire) = world();
+    for name in ["late", "early"] {
+        write(&world.a.at(name), "d/f");
+        write(&world.a.at(name), "d/g");
+    }
+    world.start_clients();
+    world.settle();
+    for name in ["late", "early"] {
+        wire.take_seen();
+        world.b.stop();
+        fs::write(world.a.at(name).join("d/f"), labelled("edited")).unwrap();
+        world.settle();
+        rename(&world.b.at(name), &[("d", "c")]);
+        if name == "early" {
+            wire.hold_answer_to("MOVE");
+        }
+        world.b.start();
+        if name == "early" {
+            eventually("the move", || wire.has_come().then_some(()).ok_or("not yet".into()));
+            world.a.wait_for_content("early/c/f", &labelled("edited"));
+            // What is told later is told after the move.
+            fs::write(world.a.at("later"), "").unwrap();
+            world.b.wait_for_content("later", b"");
+            wire.release_answer();
+        }
+        let tree = world.settle();
+        let below = format!("{name}/");
+        let names: Vec<_> = tree.keys().filter(|path| path.starts_with(below.as_bytes())).collect();
+        let expected = ["c", "c/f", "c/g"].map(|there| format!("{name}/{there}").into_bytes());
+        assert!(names.into_iter().eq(&expected), "{name}: {tree:?}");
+        assert_eq!(wire.take_seen(), ["edited"], "{name}");
+        let edited = fs::read(world.b.at(name).join("c/f")).unwrap();
+        assert_eq!(edited, labelled("edited"), "{name}");
+    }
+}
+
+/// What is retained does not outlive the program, however that ends.
+#[test]
+fn nothing_is_retained_after_the_end() {
+    let (mut world, _wire) = world();
+    let mut files = world.a.at("swap");
+    world.start_clients();
+    world.settle();
+    let folders = [world.server.folder.clone(), world.b.folder.clone()];
+    let retained = || -> Vec<usize> {
+        let count = |folder: &PathBuf| fs::read_dir(folder.join(".filesync/retained")).unwrap().count();
+        folders.iter().map(count).collect()
+    };
+    rename(&files, &[("a", "x"), ("b", "a"), ("x", "b")]);
+    world.settle();
+    assert_eq!(retained(), [2, 2]);
+    world.b.stop();
+    world.server.stop();
+    assert_eq!(retained(), [0, 0], "they were stopped");
+    world.server.start();
+    world.b.start();
+    world.settle();
+    files = world.b.at("swap");
+    rename(&files, &[("a", "x"), ("b", "a"), ("x", "b")]);
+    fs::remove_file(world.a.at("shift/a")).unwrap();
+    world.settle();
+    assert_eq!(retained(), [3, 1]);
+    world.b.kill();
+    world.server.kill();
+    assert_eq!(retained(), [3, 1], "they were killed");
+    world.server.start();
+    world.b.start();
+    world.settle();
+    assert_eq!(retained(), [0, 0], "what a crash left is swept");
+}
+
 #[test]
 fn the_answer_to_a_move_is_lost() {
     let (mut world, wire) = world();
@@ -276,7 +351,7 @@ fn the_answer_to_a_move_is_lost() {
         wire.take_seen();
         wire.lose_answer_to("MOVE");
         rename(&world.a.at(name), &[moved]);
-        eventually("the answer to be lost", || wire.has_lost_it().then_some(()).ok_or("not yet".into()));
+        eventually("the answer to be lost", || wire.has_come().then_some(()).ok_or("not yet".into()));
         let tree = world.settle();
         let (old, new) = (format!("{name}/{}", moved.0), format!("{name}/{}", moved.1));
         assert!(!tree.contains_key(old.as_bytes()) && tree.contains_key(new.as_bytes()), "{name}: {tree:?}");
@@ -292,7 +367,7 @@ fn the_answer_to_a_copy_over_something_is_lost() {
     wire.take_seen();
     wire.lose_answer_to("COPY");
     rename(&world.a.at("swap"), &[("a", "x"), ("b", "a"), ("x", "b")]);
-    eventually("the answer to be lost", || wire.has_lost_it().then_some(()).ok_or("not yet".into()));
+    eventually("the answer to be lost", || wire.has_come().then_some(()).ok_or("not yet".into()));
     world.settle();
     expect_nothing_seen(&wire, "swap");
 }
