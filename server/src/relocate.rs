@@ -11,7 +11,7 @@
 //!     If-Match: "2cf2…"
 //!     Overwrite: T
 //!     Destination-If-Match: "486e…"                    412 with what is there, if that is something else
-//!     Destination-Sync-Base: 2a-7                      or was given that version after this change; may be left out
+//!     Destination-Sync-Base: …002a-7                   or was given that version after this change; may be left out
 //! ```
 //!
 //! A directory moves as a whole, in one rename, one record and one seq. Whoever follows the stream hears of it as `download`s of all new

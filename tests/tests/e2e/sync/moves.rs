@@ -277,9 +277,10 @@ fn an_edit_there_goes_along_with_a_directory_renamed_here() {
     world.start_clients();
     world.settle();
     for name in ["late", "early"] {
+        let edit = format!("edit of {name}");
         wire.take_seen();
         world.b.stop();
-        fs::write(world.a.at(name).join("d/f"), labelled("edited")).unwrap();
+        fs::write(world.a.at(name).join("d/f"), labelled(&edit)).unwrap();
         world.settle();
         rename(&world.b.at(name), &[("d", "c")]);
         if name == "early" {
@@ -288,7 +289,7 @@ fn an_edit_there_goes_along_with_a_directory_renamed_here() {
         world.b.start();
         if name == "early" {
             eventually("the move", || wire.has_come().then_some(()).ok_or("not yet".into()));
-            world.a.wait_for_content("early/c/f", &labelled("edited"));
+            world.a.wait_for_content("early/c/f", &labelled(&edit));
             // What is told later is told after the move.
             fs::write(world.a.at("later"), "").unwrap();
             world.b.wait_for_content("later", b"");
@@ -299,9 +300,9 @@ fn an_edit_there_goes_along_with_a_directory_renamed_here() {
         let names: Vec<_> = tree.keys().filter(|path| path.starts_with(below.as_bytes())).collect();
         let expected = ["c", "c/f", "c/g"].map(|there| format!("{name}/{there}").into_bytes());
         assert!(names.into_iter().eq(&expected), "{name}: {tree:?}");
-        assert_eq!(wire.take_seen(), ["edited"], "{name}");
+        assert_eq!(wire.take_seen(), [edit.as_str()]);
         let edited = fs::read(world.b.at(name).join("c/f")).unwrap();
-        assert_eq!(edited, labelled("edited"), "{name}");
+        assert_eq!(edited, labelled(&edit), "{name}");
     }
 }
 
