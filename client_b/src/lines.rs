@@ -96,6 +96,10 @@ fn object(report: &Report<'_>) -> Writer {
             json = about("downloaded", path);
             json.field_u64("size", *size);
         }
+        Report::Resumed { path, to, offset, size } => {
+            json = about("resumed", path);
+            json.field_str("to", side_word(*to)).field_u64("offset", *offset).field_u64("size", *size);
+        }
         Report::Relocated { path, from, moved, side } => {
             json = about(if *moved { "moved" } else { "copied" }, path);
             json.field_str("from", &path_to_wire(from)).field_str("side", side_word(*side));

@@ -100,6 +100,19 @@ pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// From this size on, in bytes, what came of a transfer that was cut is kept to be continued. Anything smaller is sent again in seconds,
+/// which is less trouble than keeping it.
+pub const RESUMABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// So often, in bytes, a resumable transfer is made durable while it goes on: what a crash may cost, and with the disk so slow that this
+/// does not come often enough, a little more.
+pub const MARK_BYTES: u64 = 8 * 1024 * 1024;
+/// How long what came of a transfer that was cut is kept: a long weekend.
+pub const PARTIAL_AGE: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Most partial files that are kept in one box or folder, those being transferred aside.
+pub const PARTIALS: usize = 64;
+/// Most bytes of them, if there is more than one. They also give way when something else needs the room.
+pub const PARTIAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
 /// After so many paths that were listed or changed, the allocator is asked to give back what it keeps, as soon as there is nothing to do:
 /// less is not worth the call.
 pub const GIVE_BACK_PATHS: usize = 10_000;
@@ -153,10 +166,10 @@ pub const CLIENT_ID_BYTES: usize = 128;
 pub const STREAM_FLUSH_BYTES: usize = COPY_BUFFER_BYTES / 4;
 /// Most files that one list of an original's client may have to upload: they are held until its end, some hundred bytes each.
 pub const UPLOADS_AT_ONCE: usize = 250_000;
-/// Up to so many staged files are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
+/// Up to so many staged files, in a box or a folder, are flushed one by one, more by one flush of the whole file system. A flush of one file costs about as
 /// much as one of the journal, while a flush of the file system also waits for what other programs have written.
 pub const FLUSHED_ONE_BY_ONE: usize = 4;
-/// What was found by hand in the box, but could not be committed, is looked at again after this long.
+/// What was found by hand in the box, but could not be committed, and what could not be looked at, is looked at again after this long.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Files that were deleted in the box by hand and are remembered for some seconds, should they appear under other names: a hundred bytes
 /// each. What is beyond is read again if it does.
@@ -190,6 +203,8 @@ pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 pub const WORKERS: usize = 8;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
+/// Files that may wait to be published, before workers wait. So many at most share one flush, and so many are open.
+pub const PUBLISH_QUEUE: usize = 128;
 /// Messages that may wait for the control thread before those who bring them wait too. One may be the listing of a directory, so they
 /// are few.
 pub const CONTROL_QUEUE: usize = 32;

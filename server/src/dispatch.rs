@@ -12,7 +12,7 @@ use crate::auth::{Denied, Dialect};
 use crate::request::Request;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
-use crate::{download, original, relocate, status, stream, sync, upload};
+use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
 /// Answers a request, or says why not.
 pub(crate) fn dispatch<'a>(
@@ -46,6 +46,7 @@ fn handle<'a>(
         Route::Follow { cursor } => return stream::follow(service, request, cursor.as_deref()),
         Route::Download(path) => download::get(service, request, &path)?,
         Route::Put(path) => upload::put(service, request, &path, body)?,
+        Route::Progress(path) => resume::progress(service, request, &path)?,
         Route::Delete(path) => upload::delete(service, request, &path)?,
         Route::Patch(path) => upload::patch(service, request, &path, body)?,
         Route::Relocate(path) => relocate::relocate(service, request, &path)?,

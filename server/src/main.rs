@@ -23,6 +23,7 @@ mod outlet;
 mod registry;
 mod relocate;
 mod request;
+mod resume;
 mod route;
 mod send;
 mod server;

@@ -18,6 +18,8 @@ pub(crate) enum Route {
     Download(Path),
     /// `PUT /upload/{path}`.
     Put(Path),
+    /// `HEAD /upload/{path}`: how far an upload has come that was cut.
+    Progress(Path),
     /// `DELETE /upload/{path}`.
     Delete(Path),
     /// `PATCH /upload/{path}`.
@@ -82,6 +84,7 @@ pub(crate) fn route(method: Method, target: &str) -> Result<Route, RouteError> {
         (Resource::Sync, Method::Get) => Ok(Route::Follow { cursor: cursor(query)? }),
         (Resource::Download(path), _) if reads => Ok(Route::Download(path)),
         (Resource::Upload(path), Method::Put) => Ok(Route::Put(path)),
+        (Resource::Upload(path), Method::Head) => Ok(Route::Progress(path)),
         (Resource::Upload(path), Method::Delete) => Ok(Route::Delete(path)),
         (Resource::Upload(path), Method::Patch) => Ok(Route::Patch(path)),
         (Resource::Upload(path), Method::Move | Method::Copy) => Ok(Route::Relocate(path)),
@@ -125,7 +128,7 @@ fn resource(decoded: &[u8]) -> Result<Resource, RouteError> {
 fn allowed(resource: &Resource) -> &'static str {
     match resource {
         Resource::Sync => "GET, POST, OPTIONS",
-        Resource::Upload(_) => "PUT, DELETE, PATCH, MOVE, COPY, OPTIONS",
+        Resource::Upload(_) => "HEAD, PUT, DELETE, PATCH, MOVE, COPY, OPTIONS",
         Resource::OriginalUpload => "POST, OPTIONS",
         Resource::Download(_) | Resource::Status | Resource::Metrics | Resource::Health | Resource::Page => {
             "GET, HEAD, OPTIONS"
@@ -162,6 +165,7 @@ mod tests {
             (Method::Head, "/download/%FF%0A%3F", Route::Download(path(b"\xff\n?"))),
             (Method::Get, "/download/a+b;c", Route::Download(path(b"a+b;c"))),
             (Method::Put, "/upload/%252e%252e", Route::Put(path(b"%2e%2e"))),
+            (Method::Head, "/upload/a", Route::Progress(path(b"a"))),
             (Method::Delete, "/upload/a", Route::Delete(path(b"a"))),
             (Method::Patch, "/upload/a", Route::Patch(path(b"a"))),
             (Method::Move, "/upload/a", Route::Relocate(path(b"a"))),
@@ -185,7 +189,7 @@ mod tests {
             (
                 Method::Get,
                 "/upload/a",
-                RouteError::MethodNotAllowed("PUT, DELETE, PATCH, MOVE, COPY, OPTIONS"),
+                RouteError::MethodNotAllowed("HEAD, PUT, DELETE, PATCH, MOVE, COPY, OPTIONS"),
             ),
             (Method::Get, "/upload", RouteError::MethodNotAllowed("POST, OPTIONS")),
             (Method::Delete, "/", RouteError::MethodNotAllowed("GET, HEAD, OPTIONS")),

@@ -1,4 +1,5 @@
-//! `PUT`, `DELETE` and `PATCH /upload/{path}`: changes to the box, each on the condition that it replaces what its sender has seen.
+//! `PUT`, `DELETE` and `PATCH /upload/{path}`: changes to the box, each on the condition that it replaces what its sender has seen. How an
+//! upload goes on that was cut is told in resume.rs.
 //!
 //! ```text
 //!     precondition given? -> holds, as far as the index knows? -> room? -> body: staged and hashed -> digest? -> store.submit
@@ -16,8 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use common::disk::{NewContent, Staged};
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
-    BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind, parse_mode,
-    parse_mtime,
+    BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
+    ProblemKind, parse_mode, parse_mtime,
 };
 use common::sys::errno;
 use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
@@ -29,20 +30,22 @@ use common::wire::sha256::{Hash, Sha256};
 
 use crate::answer::{Answer, Content, Refusal};
 use crate::request::Request;
+use crate::resume;
 use crate::service::Service;
 use crate::store::{Action, Committed, Refused, Replaced, Require};
 
-/// The one media type that `PATCH` takes.
+/// The media type of a change of metadata.
 const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Permission bits of what comes without any.
 pub(crate) const FILE_MODE: u16 = 0o644;
 pub(crate) const DIRECTORY_MODE: u16 = 0o755;
 
 /// What the head of a `PUT` says about the thing to store.
-struct Wanted {
-    kind: Kind,
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) kind: Kind,
     meta: Meta,
-    digest: Option<Hash>,
+    pub(crate) digest: Option<Hash>,
     require: Require,
 }
 
@@ -58,13 +61,29 @@ pub(crate) fn put(
         return Ok(answer);
     }
     check_index(service, request, path, &wanted)?;
+    let partial = resume::begin(service, request, path, &wanted)?;
     check_room(service, request.length)?;
-    let Received { version, staged, file } = receive(service, wanted.kind, wanted.meta.mode, body)?;
-    check_digest(&version, wanted.digest, body.trailers())?;
+    let received = match partial {
+        Some(partial) => resume::receive(service, path, partial, body)?,
+        None => receive(service, wanted.kind, wanted.meta.mode, body)?,
+    };
+    store(service, request, path, &wanted, received, body.trailers())
+}
+
+/// Stores what was received, if it is what was announced.
+pub(crate) fn store(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    wanted: &Wanted,
+    received: Received,
+    trailers: &Fields,
+) -> Result<Answer, Refusal> {
+    let Received { version, staged, file } = received;
+    check_digest(&version, wanted.digest, trailers)?;
     let entry = Entry { content: version, meta: wanted.meta };
-    let replaced = Replaced::Removed;
-    let action = Action::Put { entry, staged, file, require: wanted.require, replaced };
-    submit(service, request, path, action)
+    let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
+    submit(service, request, path, Action::Put { entry, staged, file, require, replaced })
 }
 
 /// `DELETE`: leaves a tombstone.
@@ -73,28 +92,41 @@ pub(crate) fn delete(service: &Service, request: &Request<'_>, path: &Path) -> R
     submit(service, request, path, Action::Delete { require })
 }
 
-/// `PATCH`: changes time and permission bits, and nothing else.
+/// `PATCH`: what its media type says. Metadata alone, or the rest of an upload.
 pub(crate) fn patch(
     service: &Service,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
 ) -> Result<Answer, Refusal> {
-    let require = require_existing(request.fields())?;
     let media_type = request.field("content-type")?.unwrap_or("");
     let essence = media_type.split(';').next().unwrap_or("").trim_ascii();
-    if !essence.eq_ignore_ascii_case(MERGE_PATCH) {
-        let detail = format!("a change of metadata is {MERGE_PATCH}");
-        let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
-        return Err(Answer::problem(&problem).with("accept-patch", MERGE_PATCH).into());
+    if essence.eq_ignore_ascii_case(MERGE_PATCH) {
+        return set_meta(service, request, path, body);
     }
+    if essence.eq_ignore_ascii_case(PARTIAL_UPLOAD) {
+        return resume::append(service, request, path, body);
+    }
+    let detail = format!("a change of metadata is {MERGE_PATCH}, the rest of an upload {PARTIAL_UPLOAD}");
+    let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+    Err(Answer::problem(&problem).with("accept-patch", format!("{MERGE_PATCH}, {PARTIAL_UPLOAD}")).into())
+}
+
+/// Changes time and permission bits, and nothing else.
+fn set_meta(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Answer, Refusal> {
+    let require = require_existing(request.fields())?;
     let (mtime, mode) = meta_change(&read_small(body, SMALL_BODY_BYTES as usize)?)?;
     submit(service, request, path, Action::SetMeta { mtime, mode, require })
 }
 
 // ---- The head --------------------------------------------------------------------------------------------------------------------
 
-fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
+pub(crate) fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
     let fields = request.fields();
     if fields.elements("content-encoding").any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::new(
@@ -172,7 +204,7 @@ fn condition_needed() -> Refusal {
 /// somebody else may have had the same idea.
 ///
 /// Metadata that differs is changed if the condition holds. If it doesn't, the box keeps its own: such a difference is never a conflict.
-fn already_there(
+pub(crate) fn already_there(
     service: &Service,
     request: &Request<'_>,
     path: &Path,
@@ -200,7 +232,7 @@ fn already_there(
 
 /// What the store would refuse now, it will most likely refuse after the body, too. But a body of the right length that comes without a
 /// digest in front may turn out to be just what the box holds, and then it is no conflict.
-fn check_index(
+pub(crate) fn check_index(
     service: &Service,
     request: &Request<'_>,
     path: &Path,
@@ -222,7 +254,8 @@ fn check_index(
     Ok(())
 }
 
-/// A body that can't fit is not begun. One whose length is not known before its end finds out on the way.
+/// A body that can't fit is not begun; before that, what is retained and what is kept of uploads that were cut give way. One whose length
+/// is not known before its end finds out on the way.
 pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), Refusal> {
     let Some(length) = length else { return Ok(()) };
     let mut free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
@@ -230,7 +263,7 @@ pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), R
         service.store.stage().retained().forget_all();
         free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
     }
-    if free < length {
+    if free < length && !service.store.partials().give_way(length - free) {
         let detail = format!("{length} bytes are to be stored, and there is room for {free}");
         return Err(Refusal::new(ProblemKind::NoSpace, detail));
     }
@@ -320,12 +353,15 @@ fn check_digest(version: &Version, announced: Option<Hash>, trailers: &Fields) -
     match [announced, trailing].into_iter().flatten().find(|digest| came.is_some_and(|came| came != *digest))
     {
         None => Ok(()),
-        Some(digest) => {
-            let came = came.map(|came| came.to_string()).unwrap_or_default();
-            let detail = format!("announced was {digest}, and {came} came; nothing is stored");
-            Err(Refusal::new(ProblemKind::DigestMismatch, detail))
-        }
+        Some(digest) => Err(mismatch(digest, came)),
     }
+}
+
+/// What a client hears when something else came than was announced.
+pub(crate) fn mismatch(announced: Hash, came: Option<Hash>) -> Refusal {
+    let came = came.map(|came| came.to_string()).unwrap_or_default();
+    let detail = format!("announced was {announced}, and {came} came; nothing is stored");
+    Refusal::new(ProblemKind::DigestMismatch, detail)
 }
 
 fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {

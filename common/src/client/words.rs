@@ -30,6 +30,14 @@ pub fn sentence(report: &Report<'_>) -> Option<(Level, String)> {
         Report::Downloaded { path, size: bytes } => {
             (Level::Info, format!("downloaded {path} ({})", size(*bytes)))
         }
+        Report::Resumed { path, to, offset, size: bytes } => {
+            let what = if *to == Side::Here { "download" } else { "upload" };
+            let (there, all) = (size(*offset), size(*bytes));
+            (
+                Level::Info,
+                format!("the {what} of {path} goes on at byte {offset}: {there} of {all} are there"),
+            )
+        }
         Report::Relocated { path, from, moved, side } => {
             let verb = if *moved { "moved" } else { "copied" };
             let place = if *side == Side::Here { "" } else { " on the server" };

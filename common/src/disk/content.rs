@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
-/// Writes a file that is empty so far, from its beginning to its end.
+/// Writes a file from where it ends so far, at first from its beginning, to its end.
 #[derive(Debug)]
 pub struct NewContent<'a> {
     file: &'a File,
@@ -22,6 +22,11 @@ impl<'a> NewContent<'a> {
     /// Nothing so far.
     pub fn of(file: &'a File) -> NewContent<'a> {
         NewContent { file, length: 0 }
+    }
+
+    /// The file ends after so many bytes.
+    pub(super) fn after(file: &'a File, length: u64) -> NewContent<'a> {
+        NewContent { file, length }
     }
 
     /// Gives the file its length, which no write has done if it ends with a hole.

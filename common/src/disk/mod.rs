@@ -3,6 +3,7 @@
 mod content;
 mod journal;
 mod observe;
+mod partial;
 mod records;
 mod retained;
 mod root;
@@ -14,6 +15,7 @@ mod watch;
 pub use content::NewContent;
 pub use journal::{Broken, Found, Journal};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};
+pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use retained::{Retained, RetainedFile};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};

@@ -26,7 +26,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{DIRTY_PATHS, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
+use crate::limits::{
+    DIRTY_PATHS, LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES,
+};
 use crate::threads::{lock, spawn};
 use crate::tree::{Path, PathError};
 
@@ -468,10 +470,17 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     fn look(&mut self, path: Path, due: Due) -> ControlFlow<()> {
         let stat = match self.root.stat(&path) {
             Ok(stat) => stat,
-            Err(error) => return self.report(Observation::Unreadable { path: Some(path), error }),
+            Err(error) => {
+                self.look_again(&path, due.appeared, &error);
+                return self.report(Observation::Unreadable { path: Some(path), error });
+            }
         };
         match &stat {
-            None if !self.stands() => return self.report(Observation::Gone),
+            // The scan says so, and looks again until it is back.
+            None if !self.stands() => {
+                self.shared.scan_now();
+                return ControlFlow::Continue(());
+            }
             Some(found) if !due.complete && is_written_within(found, STILL_WRITING) => {
                 self.shared.mark(path, STILL_WRITING, due.appeared, false);
                 return ControlFlow::Continue(());
@@ -483,7 +492,9 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         self.report(Observation::Look { path: path.clone(), stat })?;
         if is_directory && (due.appeared || is_unlisted) && !self.passes_by(&path) {
             let start = if due.complete { Start::Full } else { Start::Filling };
-            self.walk(Some(path), start)?;
+            if matches!(self.walk(Some(path), start)?, Walk::FolderGone) {
+                self.shared.scan_now();
+            }
         }
         ControlFlow::Continue(())
     }
@@ -498,7 +509,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 // It vanished; what is above it tells that.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => continue,
                 Err(error) => {
-                    self.note_unlisted(directory.as_ref());
+                    self.list_again(directory.as_ref(), &error);
                     self.report(Observation::Unreadable { path: directory, error })?;
                     continue;
                 }
@@ -560,10 +571,23 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         }
     }
 
-    /// Of more than are remembered, the next regular scan tells; that the root can be read again, nothing else does.
-    fn note_unlisted(&mut self, directory: Option<&Path>) {
+    /// What can't be looked at may be there to be looked at in a moment, as when descriptors have run out. Missing permissions come back
+    /// with an event.
+    fn look_again(&self, path: &Path, appeared: bool, error: &io::Error) {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            let at = Instant::now() + LOOK_AGAIN;
+            self.shared.mark_due(path.clone(), Due { at, appeared, complete: true });
+        }
+    }
+
+    /// The same for what can't be listed. The event is about the directory itself, so those that wait for one are remembered; of more than
+    /// are, the next regular scan tells. No event tells that the root can be read again.
+    fn list_again(&mut self, directory: Option<&Path>, error: &io::Error) {
         match directory {
-            None => self.shared.scan_within(POLL_INTERVAL),
+            None => self.shared.scan_within(LOOK_AGAIN),
+            Some(directory) if error.kind() != io::ErrorKind::PermissionDenied => {
+                self.look_again(directory, true, error);
+            }
             Some(directory) if self.unlisted.len() < UNLISTED_DIRECTORIES => {
                 self.unlisted.insert(directory.clone());
             }
@@ -653,7 +677,7 @@ mod tests {
         fn expect<T>(&self, wanted: impl Fn(&Observation) -> Option<T>) -> T {
             loop {
                 let observation =
-                    self.observations.recv_timeout(Duration::from_secs(10)).expect("an observation");
+                    self.observations.recv_timeout(Duration::from_secs(40)).expect("an observation");
                 if let Some(found) = wanted(&observation) {
                     return found;
                 }
@@ -832,6 +856,18 @@ mod tests {
             _ => None,
         });
         observed.expect_look("new/file", true);
+    }
+
+    #[test]
+    fn a_folder_that_was_gone_when_one_path_was_looked_at_is_found_again() {
+        let observed = observe(|path| fs::write(path.join("file"), "1").unwrap());
+        let path = observed.scratch.path();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
+        fs::remove_dir(path.join(".filesync")).unwrap();
+        fs::remove_file(path.join("file")).unwrap();
+        observed.expect(|observation| matches!(observation, Observation::Gone).then_some(()));
+        fs::create_dir(path.join(".filesync")).unwrap();
+        observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
     }
 
     #[test]

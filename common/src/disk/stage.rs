@@ -149,6 +149,25 @@ impl Stage {
         Ok((staged.arm(), file))
     }
 
+    /// Makes all that is staged durable, with everything else on its file system. The descriptor is used for nothing else, so a failure to
+    /// write anything back since the last call is reported here, and nobody else has heard of it in our stead.
+    ///
+    /// # Errors
+    /// Those of syncfs(2).
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.staging.sync_all()
+    }
+
+    /// Takes a file over from another private directory.
+    ///
+    /// # Errors
+    /// What the file system says; it is left where it is then.
+    pub fn take_in(self: &Arc<Stage>, from: &Root, name: &Path) -> io::Result<Staged> {
+        let staged = self.name("");
+        Root::rename((from, name), (&self.staging, &staged.name), RenameMode::NoReplace)?;
+        Ok(staged.arm())
+    }
+
     /// A new empty directory.
     ///
     /// # Errors
@@ -203,11 +222,9 @@ impl Stage {
             Expect::Absent => Ok(Outcome::Done(())),
             Expect::EmptyDirectory => match self.root.remove_dir(path) {
                 Ok(()) => Ok(Outcome::Done(())),
-                Err(error) => match error.raw_os_error() {
-                    Some(errno::ENOENT) => Ok(Outcome::Done(())),
-                    Some(errno::ENOTEMPTY | errno::EEXIST | errno::ENOTDIR) => Ok(Outcome::Changed),
-                    _ => Err(error),
-                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Done(())),
+                Err(error) if means_not_empty(&error) => Ok(Outcome::Changed),
+                Err(error) => Err(error),
             },
             Expect::Print(print) => self.remove_seen(path, print, Replaced::holding(was)),
         }
@@ -229,13 +246,14 @@ impl Stage {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
             other => other?,
         }
-        if self.staging.stat(&aside.name).is_ok_and(|found| is_seen(found, Expect::Print(print))) {
+        let found = self.staging.stat(&aside.name);
+        if matches!(found, Ok(found) if is_seen(found, Expect::Print(print))) {
             // Whatever happens to it now, it is gone from its place. What is left of it goes when this is dropped.
             aside.armed = aside.dispose(path, Expect::Print(print), removed).is_err();
             return Ok(Outcome::Done(()));
         }
         aside.give_back(path, RenameMode::NoReplace)?;
-        Ok(Outcome::Changed)
+        found.map(|_| Outcome::Changed)
     }
 
     fn name(self: &Arc<Stage>, suffix: &str) -> Staged {
@@ -363,10 +381,10 @@ impl Staged {
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
         // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
-        // on disk makes the next look at it hash it.
-        let placed =
-            self.stage.root.stat(path)?.filter(|placed| placed.print.is_likely_same_content(&made.print));
-        Ok(Outcome::Done(placed.unwrap_or(made)))
+        // on disk makes the next look at it hash it. The same goes if nobody can tell: it is published, and that is no error any more.
+        let placed = self.stage.root.stat(path).ok().flatten();
+        let ours = placed.filter(|placed| placed.print.is_likely_same_content(&made.print));
+        Ok(Outcome::Done(ours.unwrap_or(made)))
     }
 
     fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {
@@ -408,16 +426,19 @@ impl Staged {
         }
         // Our name in the staging directory now holds what was at `path`: not ours to remove before it has been looked at.
         self.armed = false;
-        let is_expected = self.stage.staging.stat(&self.name).is_ok_and(|found| is_seen(found, seen));
-        let disposed = is_expected.then(|| self.dispose(path, seen, replaced));
-        if let Some(Ok(())) = disposed {
-            return Ok(Outcome::Done(()));
+        let disposed = match self.stage.staging.stat(&self.name) {
+            Ok(found) if is_seen(found, seen) => self.dispose(path, seen, replaced).map(Outcome::Done),
+            Ok(_) => Ok(Outcome::Changed),
+            Err(error) => Err(error),
+        };
+        if let Ok(Outcome::Done(())) = disposed {
+            return disposed;
         }
         self.swap_back(path, made)?;
         match disposed {
-            // A directory that can't be removed has something in it that was not seen.
-            Some(Err(error)) if seen != Expect::EmptyDirectory => Err(error),
-            _ => Ok(Outcome::Changed),
+            // Something is in it that was not seen.
+            Err(error) if seen == Expect::EmptyDirectory && means_not_empty(&error) => Ok(Outcome::Changed),
+            other => other,
         }
     }
 
@@ -503,6 +524,11 @@ impl Drop for Staged {
             }
         }
     }
+}
+
+/// Whether a directory was not removed because it holds something, or is none.
+fn means_not_empty(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(errno::ENOTEMPTY | errno::EEXIST | errno::ENOTDIR))
 }
 
 fn is_seen(found: Option<Stat>, expect: Expect) -> bool {

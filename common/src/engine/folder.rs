@@ -8,6 +8,7 @@
 //!     DIR/.filesync/lock        held by the kernel for the process that syncs the folder; freed when it dies, however it dies
 //!     DIR/.filesync/state       journal of what client and server have in common
 //!     DIR/.filesync/staging/    downloads on their way
+//!     DIR/.filesync/partial/    what came of downloads that were cut
 //!     DIR/.filesync/versions/   what was found in the way and could not be put back
 //!     DIR/.filesync/status      what `client_a status` and `client_b status` show
 //! ```

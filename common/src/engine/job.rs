@@ -124,6 +124,13 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
 }
 
+impl Failure {
+    /// A job that panicked.
+    pub(super) fn of_a_defect() -> Failure {
+        Failure { operation: "sync", error: "a defect in filesync".into(), kind: FailureKind::Path }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
     /// This path, this time.

@@ -3,6 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::job::Done;
+use super::resume::Resumed;
 use crate::disk::Observation;
 use crate::protocol::{Cursor, Event, ListHead};
 use crate::tree::Path;
@@ -14,8 +15,14 @@ pub(super) enum Message {
     Stream(Stream),
     /// From the observer of the folder.
     Local(Observation),
-    /// From a worker.
+    /// From a worker: it is done with its job, and free.
     Done(Box<Done>),
+    /// From a worker: what its job needs is staged, the publisher has the rest, and it is free.
+    Staged,
+    /// From the publisher: a job that was [`Message::Staged`] is done with.
+    Published(Box<Done>),
+    /// From a worker: a transfer goes on that was cut.
+    Resumed(Box<Resumed>),
     /// From whoever wants the engine to end: this signal, or none.
     Stop(Option<u8>),
 }

@@ -16,8 +16,10 @@ mod local;
 mod message;
 mod plan;
 mod progress;
+mod publish;
 mod relocate;
 mod report;
+mod resume;
 mod rules;
 mod state;
 mod status;
@@ -34,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::disk::{Found, Mode, Observer};
+use crate::disk::{Found, Mode, Observer, Partials};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
 use control::{Control, Inner};
@@ -177,6 +179,9 @@ impl Engine {
         report_found(found, folder.place, reporter.as_mut());
         folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
+        let partials =
+            Partials::open(&folder.private, folder.stage.clone(), options.durable).map_err(system)?;
+
         let (sender, queue) = sync_channel(CONTROL_QUEUE);
         let progress = Arc::new(Progress::default());
         let crew = Crew {
@@ -186,6 +191,7 @@ impl Engine {
             client_id: state.client_id().to_owned(),
             client_name: options.name.clone(),
             durable: options.durable,
+            partials: partials.clone(),
             progress: progress.clone(),
         };
         let pool = Pool::start(crew, options.workers, &sender).map_err(system)?;
@@ -213,6 +219,7 @@ impl Engine {
             progress,
             reporter,
             status,
+            partials,
             inner,
         };
         Ok(Engine { control, queue, observer, stopper: Stopper(sender) })

@@ -8,11 +8,10 @@ use std::io::{self, Read, Write};
 
 use super::job::{Failure, Outcome, Source, There};
 use super::local::set_meta;
+use super::publish::{Ready, Worked};
 use super::state::Base;
 use super::transfer::{Transfer, Tried, decided_or, disk, network, refusal, seq_of};
-use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RenameMode, Root, Staged, Stat, StatKind,
-};
+use crate::disk::{Expect, Fingerprint, NewContent, RenameMode, Root, Staged, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
@@ -101,11 +100,18 @@ impl Transfer<'_> {
     }
 
     /// Puts a version in its place whose content is at another path of the folder.
-    pub(super) fn take_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
-        self.make_dirs_above(path)?;
+    pub(super) fn take_here(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+        from: &Source,
+    ) -> Result<Worked, Failure> {
+        let made = self.folder.root.make_dirs_above(path, &self.job.above);
+        made.map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
-            true => self.move_here(path, remote, from),
-            false => self.copy_here(path, remote, expect, from),
+            true => self.move_here(path, remote, from).map(Worked::Done),
+            false => self.copy_here(remote, expect, from),
         }
     }
 
@@ -135,29 +141,20 @@ impl Transfer<'_> {
         }
     }
 
-    fn copy_here(&mut self, path: &Path, remote: &There, expect: Expect, from: &Source) -> Tried {
-        let Ok(mut source) = self.folder.root.open_file(&from.path) else { return Ok(Outcome::NoSource) };
+    fn copy_here(&mut self, remote: &There, expect: Expect, from: &Source) -> Result<Worked, Failure> {
+        let no_source = Ok(Worked::Done(Outcome::NoSource));
+        let Ok(mut source) = self.folder.root.open_file(&from.path) else { return no_source };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
-            return Ok(Outcome::NoSource);
+            return no_source;
         }
-        let Some(mut staged) = self.copy(&mut source, &remote.entry)? else { return Ok(Outcome::NoSource) };
-        if expect != Expect::Absent {
-            staged.mark_as_taken().map_err(disk("rename"))?;
-        }
-        match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => {
-                let from = Source { moves: false, ..from.clone() };
-                Ok(Outcome::TakenHere { from, base: remote.base(stat.print) })
-            }
-            DiskOutcome::Changed => {
-                Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
-            }
-        }
+        let Some((staged, file)) = self.copy(&mut source, &remote.entry)? else { return no_source };
+        let from = Some(Source { moves: false, ..from.clone() });
+        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, from }, file))
     }
 
-    /// Copies a file that should hold the content of `version` to staging, with the metadata of that, flushed. `None`: it can't be read
-    /// to its end, or holds something else.
-    pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<Staged>, Failure> {
+    /// Copies a file that should hold the content of `version` to staging, with the metadata of that. `None`: it can't be read to its end,
+    /// or holds something else.
+    pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<(Staged, File)>, Failure> {
         let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
         let mut content = NewContent::of(&file);
         let (mut hasher, mut size) = (Sha256::new(), 0);
@@ -178,8 +175,7 @@ impl Transfer<'_> {
             return Ok(None);
         }
         set_meta(&file, &version.meta).map_err(disk("set metadata of"))?;
-        self.settle(&file).map_err(disk("flush"))?;
-        Ok(Some(staged))
+        Ok(Some((staged, file)))
     }
 }
 

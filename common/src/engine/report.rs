@@ -55,6 +55,17 @@ pub enum Report<'a> {
         /// Its size in bytes.
         size: u64,
     },
+    /// The transfer of a version goes on that was cut.
+    Resumed {
+        /// Which.
+        path: &'a Path,
+        /// Where it goes.
+        to: Side,
+        /// How many bytes of it are there already.
+        offset: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
     /// A version was fetched and is in its place.
     Downloaded {
         /// Which.

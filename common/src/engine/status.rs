@@ -59,7 +59,8 @@ impl StatusFile {
         StatusFile { private, shown: Vec::new() }
     }
 
-    /// Writes the status, if it says something else than before. That it can't be written keeps nobody from syncing.
+    /// Writes the status, if it says something else than before. That it can't be written keeps nobody from syncing; but then the old one
+    /// has to go, as it may say `idle`.
     pub(super) fn show(
         &mut self,
         phase: Phase,
@@ -70,9 +71,15 @@ impl StatusFile {
         polling: Option<&str>,
     ) {
         let document = document(phase, cursor, pending, conflicts, problems, polling);
-        if document != self.shown && self.write(&document).is_ok() {
-            self.shown = document;
+        if document == self.shown {
+            return;
         }
+        let written = self.write(&document).or_else(|_| {
+            // On a full disk this makes room as well.
+            self.private.remove_file(&file_name("status"))?;
+            self.write(&document)
+        });
+        self.shown = if written.is_ok() { document } else { Vec::new() };
     }
 
     fn write(&self, document: &[u8]) -> io::Result<()> {
@@ -154,10 +161,8 @@ fn read_members(private: &Root) -> io::Result<Vec<(String, Value)>> {
     file.take(JSON_VALUE_BYTES as u64).read_to_end(&mut text)?;
     match json::parse(&text) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the status file is damaged; a client that runs makes a new one",
-        )),
+        // It is not flushed, so a power cut may leave it empty. A client that runs makes a new one.
+        _ => Ok(never_synced()),
     }
 }
 

@@ -2,19 +2,23 @@
 //!
 //! Every change carries the version it was decided on as `If-Match` or `If-None-Match`, so a decision based on old news changes nothing:
 //! the server answers 412 with what it holds, and the path is decided anew. Content that was fetched is checked against the hash it was
-//! promised with, and flushed, before it takes its place.
+//! promised with before the publisher gets it.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome, There};
+use super::job::{Failure, FailureKind, Job, Outcome, There};
 use super::local::set_meta;
+use super::message::Message;
 use super::progress::Progress;
+use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
 use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, RetainedFile, Staged, Stat, StatKind,
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat, StatKind,
 };
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
@@ -26,7 +30,7 @@ use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
     ProblemKind, mode_text, path_to_wire,
 };
-use crate::sync::{self, conflict_path};
+use crate::sync::{self, conflict_original, conflict_path};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -45,12 +49,14 @@ pub(super) struct Transfer<'a> {
     pub(super) client_name: &'a str,
     /// The history that seqs belong to.
     pub(super) epoch: Option<Epoch>,
-    /// Whether downloads are flushed before they are published.
+    /// What came of downloads that were cut.
+    pub(super) partials: &'a Arc<Partials>,
+    /// Hears that a transfer goes on which was cut.
+    pub(super) control: &'a SyncSender<Message>,
+    /// Whether content is flushed before it is published.
     pub(super) durable: bool,
-    /// What the folder holds at the path.
-    pub(super) here: Option<Content>,
-    /// Permission bits of the directories above.
-    pub(super) above: &'a [(Path, u16)],
+    /// What it is done for.
+    pub(super) job: &'a Job,
 }
 
 /// Either what came of a job, or why it failed.
@@ -65,7 +71,6 @@ impl Transfer<'_> {
         print: Fingerprint,
         replacing: Option<sync::Base>,
     ) -> Tried {
-        let fields = self.upload_fields(&entry, replacing);
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
             // What is in it moves its times; its mode is what is sent.
@@ -76,6 +81,8 @@ impl Transfer<'_> {
         if !before.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(before));
         }
+        let offset = self.kept_there(path, &entry)?;
+        let fields = self.upload_fields(&entry, replacing, offset);
         let response = match entry.content {
             Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
             Content::Symlink { .. } => {
@@ -83,15 +90,13 @@ impl Transfer<'_> {
                 self.http.send(Method::Put, &target, &fields, RequestBody::Bytes(&link))
             }
             Content::File { size, .. } => {
-                let file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                let mut file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                file.seek(SeekFrom::Start(offset)).map_err(disk("read"))?;
                 let mut source =
                     Counted { inner: file, count: &self.progress.sent, stopping: &self.progress.stopping };
-                self.http.send(
-                    Method::Put,
-                    &target,
-                    &fields,
-                    RequestBody::Stream { length: size, source: &mut source },
-                )
+                let body = RequestBody::Stream { length: size - offset, source: &mut source };
+                let method = if offset == 0 { Method::Put } else { Method::Patch };
+                self.http.send(method, &target, &fields, body)
             }
         };
         let response = match response {
@@ -105,9 +110,15 @@ impl Transfer<'_> {
         match response.head.status {
             200..=299 => Ok(Outcome::Uploaded(Base { entry, print, seq: seq_of(&response, "upload")? })),
             _ => match refusal(response, "upload")? {
-                // What was sent is not what was announced: the file changed in between.
+                // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
-                    Ok(Outcome::LocalIs(self.folder.root.stat(path).map_err(disk("look at"))?))
+                    match self.folder.root.stat(path).map_err(disk("look at"))? {
+                        now if 0 < offset && now == before => Err(not_continued()),
+                        now => Ok(Outcome::LocalIs(now)),
+                    }
+                }
+                Problem { kind: ProblemKind::OffsetMismatch | ProblemKind::NotFound, .. } if 0 < offset => {
+                    Err(not_continued())
                 }
                 Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
                 problem => decided_elsewhere(problem, "upload"),
@@ -115,8 +126,12 @@ impl Transfer<'_> {
         }
     }
 
-    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>) -> Fields {
+    /// The fields of an upload that begins at a byte: the first, or where one was cut.
+    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>, offset: u64) -> Fields {
         let mut fields = self.change_fields(replacing);
+        if 0 < offset {
+            fields = Transfer::rest_fields(fields, offset);
+        }
         fields.push(KIND_FIELD, entry.content.kind().word());
         fields.push(MODE_FIELD, mode_text(entry.meta.mode));
         fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
@@ -131,7 +146,7 @@ impl Transfer<'_> {
 
     /// The fields of every request that changes something: who asks, and what must be there, since when.
     pub(super) fn change_fields(&self, replacing: Option<sync::Base>) -> Fields {
-        let fields = Fields::new().with(CLIENT_FIELD, self.client_id);
+        let fields = self.client_fields();
         let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
         let fields = fields.with("if-match", format!("\"{tag}\""));
         match self.cursor_at(seq) {
@@ -144,6 +159,11 @@ impl Transfer<'_> {
     pub(super) fn cursor_at(&self, seq: Option<u64>) -> Option<String> {
         let (epoch, seq) = self.epoch.zip(seq)?;
         Some(Cursor { epoch, seq }.to_string())
+    }
+
+    /// The field that says who asks.
+    pub(super) fn client_fields(&self) -> Fields {
+        Fields::new().with(CLIENT_FIELD, self.client_id)
     }
 
     /// Deletes on the server what is still absent here.
@@ -199,26 +219,26 @@ impl Transfer<'_> {
         }
     }
 
-    /// Fetches the server's version and puts it in the place of what is expected there.
-    pub(super) fn download(&mut self, path: &Path, remote: &There, expect: Expect) -> Tried {
-        let mut staged = self.fetch(path, &remote.entry)?;
-        if expect != Expect::Absent {
-            staged.mark_as_taken().map_err(disk("rename"))?;
-        }
-        self.make_dirs_above(path)?;
-        match staged.publish_retaining(path, expect, self.here).map_err(disk("put in place"))? {
-            DiskOutcome::Done(stat) => Ok(Outcome::Downloaded(remote.base(stat.print))),
-            DiskOutcome::Changed => match self.folder.root.stat(path).map_err(disk("look at"))? {
-                Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
-                    Ok(Outcome::NotEmptyHere)
-                }
-                now => Ok(Outcome::LocalIs(now)),
-            },
+    /// Fetches the server's version, to be put in the place of what is expected there.
+    pub(super) fn download(
+        &mut self,
+        path: &Path,
+        remote: &There,
+        expect: Expect,
+    ) -> Result<Worked, Failure> {
+        let (staged, file) = self.fetch(path, &remote.entry)?;
+        let ready = Ready { staged, expect, remote: *remote, from: None };
+        match file {
+            Some(file) => Ok(Worked::Staged(ready, file)),
+            None => put_in_place(self.folder, self.job, ready).map(Worked::Done),
         }
     }
 
-    /// Fetches the server's version under a conflict name.
+    /// Fetches the server's version under a conflict name, unless there is such a copy already.
     pub(super) fn fetch_aside(&mut self, path: &Path, remote: Entry) -> Tried {
+        if let Some(fetched) = self.earlier_copy(path, &remote).map_err(disk("look for copies of"))? {
+            return Ok(fetched);
+        }
         let time = super::local::now_for_names();
         for attempt in 1..=CONFLICT_ATTEMPTS {
             let copy = conflict_path(path, self.client_name, &time, attempt)
@@ -226,7 +246,10 @@ impl Transfer<'_> {
             if self.folder.root.stat(&copy).map_err(disk("look at"))?.is_some() {
                 continue;
             }
-            let staged = self.fetch(path, &remote)?;
+            let (staged, file) = self.fetch(path, &remote)?;
+            if let Some(file) = file.filter(|_| self.durable) {
+                file.sync_data().map_err(disk("flush"))?;
+            }
             if let DiskOutcome::Done(stat) =
                 staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
             {
@@ -236,41 +259,58 @@ impl Transfer<'_> {
         Err(disk("name a copy of")(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The server's version, complete, checked, flushed, in the staging directory.
-    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<Staged, Failure> {
+    /// A conflict copy of `path` that holds the server's version: it may have been fetched just before a crash, and every start would
+    /// leave another one otherwise.
+    fn earlier_copy(&self, path: &Path, remote: &Entry) -> io::Result<Option<Outcome>> {
+        let root = &self.folder.root;
+        for (name, stat) in root.list(path.parent().as_ref())? {
+            let Ok(copy) = Path::child(path.parent().as_ref(), &name) else { continue };
+            if conflict_original(&copy).as_ref() != Some(path) || stat.size != remote.content.size() {
+                continue;
+            }
+            if let Outcome::Hashed(found, print) = super::local::hash(root, &copy, &stat)?
+                && found.content == remote.content
+            {
+                return Ok(Some(Outcome::FetchedAside { copy, entry: found, print }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The server's version, complete and checked, in the staging directory; if it is a file, the descriptor to flush it by.
+    fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<(Staged, Option<File>), Failure> {
         match remote.content {
-            Content::Directory => self.folder.stage.directory(remote.meta.mode).map_err(disk("make")),
+            Content::Directory => {
+                let staged = self.folder.stage.directory(remote.meta.mode).map_err(disk("make"))?;
+                Ok((staged, None))
+            }
             Content::Symlink { size, hash } => {
                 let mut target = Vec::new();
                 self.fetch_content(path, remote, size.min(LINK_BYTES as u64), hash, &mut target)?;
-                self.folder.stage.symlink(&target).map_err(disk("make"))
+                Ok((self.folder.stage.symlink(&target).map_err(disk("make"))?, None))
             }
             Content::File { size, hash } => {
                 // A moment ago the folder may have had it under another name.
                 if let Some(RetainedFile { mut file, .. }) =
                     self.folder.stage.retained().find(&remote.content)
-                    && let Some(copied) = self.copy(&mut file, remote)?
+                    && let Some((staged, file)) = self.copy(&mut file, remote)?
                 {
-                    return Ok(copied);
+                    return Ok((staged, Some(file)));
                 }
-                let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                let mut content = NewContent::of(&file);
-                self.fetch_content(path, remote, size, hash, &mut content)?;
-                content.finish().map_err(disk("write"))?;
+                let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
+                    Some(complete) => complete,
+                    None => {
+                        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+                        let mut content = NewContent::of(&file);
+                        self.fetch_content(path, remote, size, hash, &mut content)?;
+                        content.finish().map_err(disk("write"))?;
+                        (staged, file)
+                    }
+                };
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
-                self.settle(&file).map_err(disk("flush"))?;
-                Ok(staged)
+                Ok((staged, Some(file)))
             }
         }
-    }
-
-    /// The directories above that are missing, as the server has them. With other permission bits they would look changed here.
-    pub(super) fn make_dirs_above(&self, path: &Path) -> Result<(), Failure> {
-        self.folder.root.make_dirs_above(path, self.above).map_err(disk("make the directories above"))
-    }
-
-    pub(super) fn settle(&self, file: &File) -> io::Result<()> {
-        if self.durable { file.sync_data() } else { Ok(()) }
     }
 
     fn fetch_content(
@@ -293,47 +333,53 @@ impl Transfer<'_> {
                 FailureKind::Path,
             ));
         }
-        let mut source = Counted {
-            inner: response.body,
-            count: &self.progress.received,
-            stopping: &self.progress.stopping,
-        };
         let mut hasher = Sha256::new();
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
-        let mut received = 0;
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(failure(
-                        "download",
-                        format!("the connection broke: {error}"),
-                        FailureKind::Network,
-                    ));
-                }
-            };
-            received += count as u64;
-            if size < received {
-                return Err(failure(
-                    "download",
-                    "the server sends more than it announced",
-                    FailureKind::Path,
-                ));
-            }
-            hasher.update(&buffer[..count]);
-            out.write_all(&buffer[..count]).map_err(disk("write"))?;
-        }
+        let received = receive(response.body, self.progress, size, |bytes| {
+            hasher.update(bytes);
+            out.write_all(bytes)
+        })?;
         if received != size || hasher.finish() != hash {
-            return Err(failure(
-                "download",
-                "what came is not what the server announced; nothing was changed",
-                FailureKind::Path,
-            ));
+            return Err(unexpected_content());
         }
         Ok(())
     }
+}
+
+/// Reads a body to its end, at most so many bytes, and hands it on piece by piece. How many there were.
+pub(super) fn receive(
+    body: impl Read,
+    progress: &Progress,
+    most: u64,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, Failure> {
+    let mut source = Counted { inner: body, count: &progress.received, stopping: &progress.stopping };
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut received = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok(received),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let words = format!("the connection broke: {error}");
+                return Err(failure("download", words, FailureKind::Network));
+            }
+        };
+        received += count as u64;
+        if most < received {
+            return Err(failure("download", "the server sends more than it announced", FailureKind::Path));
+        }
+        take(&buffer[..count]).map_err(disk("write"))?;
+    }
+}
+
+pub(super) fn unexpected_content() -> Failure {
+    failure("download", "what came is not what the server announced; nothing was changed", FailureKind::Path)
+}
+
+/// What was kept there is gone, or of no use: the next try starts over.
+fn not_continued() -> Failure {
+    failure("upload", "the server can't continue it; it starts over", FailureKind::Network)
 }
 
 /// Counts what passes through, for the progress line, and breaks off when the client is to stop.
@@ -400,7 +446,7 @@ pub(super) fn decided_or(problem: Problem, other_way: Outcome) -> Tried {
     }
 }
 
-fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
+pub(super) fn failure(operation: &'static str, error: impl Into<String>, kind: FailureKind) -> Failure {
     Failure { operation, error: error.into(), kind }
 }
 

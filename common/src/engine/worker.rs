@@ -1,4 +1,5 @@
-//! The pool of workers: a fixed number of threads that take jobs from one queue. They know of one job at a time and decide nothing.
+//! The pool of workers: a fixed number of threads that take jobs from one queue. They know of one job at a time and decide nothing. What
+//! they stage the publisher puts in its place, while they take the next job.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,11 +9,13 @@ use std::time::Instant;
 use std::{io, panic};
 
 use super::folder::Folder;
-use super::job::{Done, Failure, FailureKind, Job, Outcome, Task};
+use super::job::{Done, Failure, Job, Outcome, Task};
 use super::local;
 use super::message::Message;
 use super::progress::Progress;
+use super::publish::{Handed, Publisher, Worked};
 use super::transfer::{Transfer, disk};
+use crate::disk::Partials;
 use crate::limits::THREAD_PATIENCE;
 use crate::net::client::HttpClient;
 use crate::net::endpoint::Endpoint;
@@ -28,6 +31,7 @@ pub(super) struct Crew {
     pub(super) client_id: String,
     pub(super) client_name: String,
     pub(super) durable: bool,
+    pub(super) partials: Arc<Partials>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -37,6 +41,7 @@ pub(super) struct Pool {
     jobs: Option<SyncSender<Job>>,
     progress: Arc<Progress>,
     threads: Vec<JoinHandle<()>>,
+    publisher: Option<Publisher>,
 }
 
 impl Pool {
@@ -45,11 +50,19 @@ impl Pool {
         let crew = Arc::new(crew);
         let (jobs, queue) = sync_channel(count);
         let queue = Arc::new(Mutex::new(queue));
-        let mut pool =
-            Pool { jobs: Some(jobs), progress: crew.progress.clone(), threads: Vec::with_capacity(count) };
+        let publisher = Publisher::start(crew.folder.clone(), crew.durable, control.clone())?;
+        let staged = publisher.queue();
+        let mut pool = Pool {
+            jobs: Some(jobs),
+            progress: crew.progress.clone(),
+            threads: Vec::with_capacity(count),
+            publisher: Some(publisher),
+        };
         for number in 0..count {
-            let (crew, queue, control) = (crew.clone(), queue.clone(), control.clone());
-            pool.threads.push(spawn(&format!("worker-{number}"), move || work(&crew, &queue, &control))?);
+            let (crew, queue, control, staged) =
+                (crew.clone(), queue.clone(), control.clone(), staged.clone());
+            let body = move || work(&crew, &queue, &control, &staged);
+            pool.threads.push(spawn(&format!("worker-{number}"), body)?);
         }
         Ok(pool)
     }
@@ -70,30 +83,41 @@ impl Drop for Pool {
         for thread in self.threads.drain(..) {
             join_until(thread, deadline);
         }
+        if let Some(publisher) = self.publisher.take() {
+            publisher.join_until(deadline);
+        }
     }
 }
 
-fn work(crew: &Crew, queue: &Mutex<Receiver<Job>>, control: &SyncSender<Message>) {
+fn work(
+    crew: &Crew,
+    queue: &Mutex<Receiver<Job>>,
+    control: &SyncSender<Message>,
+    staged: &SyncSender<Handed>,
+) {
     let mut http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
     loop {
         // The lock is held while waiting: whoever holds it gets the next job, the others queue up behind.
         let Ok(job) = lock(queue).recv() else { return };
-        let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, &job)));
-        let outcome = outcome.unwrap_or_else(|_| {
+        let worked = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, control, &job)));
+        let worked = worked.unwrap_or_else(|_| {
             http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
-            Outcome::Failed(Failure {
-                operation: "sync",
-                error: "a defect in filesync".into(),
-                kind: FailureKind::Path,
-            })
+            Worked::Done(Outcome::Failed(Failure::of_a_defect()))
         });
-        if control.send(Message::Done(Box::new(Done { job, outcome }))).is_err() {
+        let is_heard = match worked {
+            Worked::Done(outcome) => control.send(Message::Done(Box::new(Done { job, outcome }))).is_ok(),
+            // In this order: control counts what the publisher has, and hears from it soon.
+            Worked::Staged(ready, file) => {
+                control.send(Message::Staged).is_ok() && staged.send(Handed { job, ready, file }).is_ok()
+            }
+        };
+        if !is_heard {
             return;
         }
     }
 }
 
-fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
+fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, job: &Job) -> Worked {
     let folder = &*crew.folder;
     let path = &job.path;
     let mut transfer = Transfer {
@@ -104,17 +128,20 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         client_name: &crew.client_name,
         epoch: job.epoch,
         durable: crew.durable,
-        here: job.here,
-        above: &job.above,
+        partials: &crew.partials,
+        control,
+        job,
     };
     let tried = match &job.task {
         Task::Relocate { entry, print, from, replacing } => {
             transfer.relocate(path, *entry, *print, from, *replacing)
         }
-        Task::TakeHere { remote, expect, from } => transfer.take_here(path, remote, *expect, from),
+        Task::TakeHere { remote, expect, from } => {
+            return worked(transfer.take_here(path, remote, *expect, from));
+        }
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
         Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
-        Task::Download { remote, expect } => transfer.download(path, remote, *expect),
+        Task::Download { remote, expect } => return worked(transfer.download(path, remote, *expect)),
         Task::DeleteLocal { expect } => {
             local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
         }
@@ -128,5 +155,9 @@ fn perform(crew: &Crew, http: &mut HttpClient, job: &Job) -> Outcome {
         }
         Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
     };
-    tried.unwrap_or_else(Outcome::Failed)
+    worked(tried.map(Worked::Done))
+}
+
+fn worked(tried: Result<Worked, Failure>) -> Worked {
+    tried.unwrap_or_else(|failure| Worked::Done(Outcome::Failed(failure)))
 }

@@ -25,6 +25,21 @@ pub const DESTINATION_BASE_FIELD: &str = "Destination-Sync-Base";
 /// Where a change stands in the box's history.
 pub const CURSOR_FIELD: &str = "Sync-Cursor";
 
+/// Where the bytes of a continued upload begin, or how many the server has: draft-ietf-httpbis-resumable-upload, section 4.1.1.
+pub const UPLOAD_OFFSET_FIELD: &str = "Upload-Offset";
+/// Whether an upload is complete with this request: section 4.1.2.
+pub const UPLOAD_COMPLETE_FIELD: &str = "Upload-Complete";
+/// How many bytes the whole has: section 4.1.3.
+pub const UPLOAD_LENGTH_FIELD: &str = "Upload-Length";
+/// For how long it can be continued, and from which size on: section 4.1.4.
+pub const UPLOAD_LIMIT_FIELD: &str = "Upload-Limit";
+/// The media type of what continues an upload: section 6.
+pub const PARTIAL_UPLOAD: &str = "application/partial-upload";
+/// Yes and no in structured fields (RFC 9651, section 3.3.6).
+pub const YES: &str = "?1";
+/// See [`YES`].
+pub const NO: &str = "?0";
+
 /// A path in URL form.
 pub fn path_to_wire(path: &Path) -> String {
     percent_encode_path(path.as_bytes())

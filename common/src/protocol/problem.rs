@@ -23,6 +23,8 @@ pub enum ProblemKind {
     NotEmpty,
     /// A directory can't be moved into itself.
     IntoItself,
+    /// An upload is continued at another byte than the server has it up to.
+    OffsetMismatch,
     /// The path does not hold what `If-Match` or `If-None-Match` asks for.
     PreconditionFailed,
     /// The body is longer than it may be.
@@ -54,7 +56,7 @@ pub struct Problem {
     pub current: Option<RemoteEntry>,
 }
 
-const KINDS: [ProblemKind; 15] = [
+const KINDS: [ProblemKind; 16] = [
     ProblemKind::BadRequest,
     ProblemKind::Unauthorized,
     ProblemKind::NotFound,
@@ -62,6 +64,7 @@ const KINDS: [ProblemKind; 15] = [
     ProblemKind::ParentMissing,
     ProblemKind::NotEmpty,
     ProblemKind::IntoItself,
+    ProblemKind::OffsetMismatch,
     ProblemKind::PreconditionFailed,
     ProblemKind::TooLarge,
     ProblemKind::UnsupportedMediaType,
@@ -96,6 +99,7 @@ impl ProblemKind {
             ProblemKind::IntoItself => {
                 (409, "into-itself", "The destination is the thing itself or inside it")
             }
+            ProblemKind::OffsetMismatch => (409, "offset-mismatch", "The upload goes on at another byte"),
             ProblemKind::PreconditionFailed => (412, "precondition-failed", "The box holds another version"),
             ProblemKind::TooLarge => (413, "too-large", "The body is too large"),
             ProblemKind::UnsupportedMediaType => {

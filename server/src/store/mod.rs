@@ -40,7 +40,9 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, RetainedFile, Root, Stage, Staged, Stat};
+use common::disk::{
+    Fingerprint, Mode, Observer, PRIVATE_DIRECTORY, Partials, RetainedFile, Root, Stage, Staged, Stat,
+};
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
@@ -136,11 +138,14 @@ impl Store {
             Stage::open(root.clone(), &private, run).map_err(at("cannot open the staging of the box"))?;
         let (book, index) =
             recover::recover(&root, &private, &stage, log).map_err(at("cannot recover the box"))?;
+        let partials = Partials::open(&private, stage.clone(), options.fsync)
+            .map_err(at("cannot open what is kept of uploads to the box"))?;
         let shared = Arc::new(Shared {
             index: RwLock::new(index),
             root,
             private,
             stage,
+            partials,
             hub,
             log,
             looker: OnceLock::new(),
@@ -189,6 +194,11 @@ impl Store {
     /// Where new content is written before it is submitted.
     pub(crate) fn stage(&self) -> &Arc<Stage> {
         &self.shared.stage
+    }
+
+    /// What came of uploads that were cut.
+    pub(crate) fn partials(&self) -> &Arc<Partials> {
+        &self.shared.partials
     }
 
     /// The folder.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Looker, Root, Stage};
+use common::disk::{Looker, Partials, Root, Stage};
 use common::tree::Path;
 
 use super::index::Index;
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// `.filesync`.
     pub(crate) private: Root,
     pub(crate) stage: Arc<Stage>,
+    /// What came of uploads that were cut.
+    pub(crate) partials: Arc<Partials>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) log: Log,
     /// Set when observing has begun; before that everything is going to be looked at anyway.

@@ -263,6 +263,7 @@ impl Watcher {
 
     fn scanned(&mut self) -> Flow {
         self.renamed.forget_table();
+        self.shared.partials.expire();
         let Some(mut first) = self.first.take() else { return GO_ON };
         // What was found under another name since is not lost.
         first.lost.retain(|path| read(&self.shared.index).live_entry(path).is_some());

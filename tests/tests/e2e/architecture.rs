@@ -395,6 +395,19 @@ fn what_is_unsafe_or_foreign_stays_in_sys() {
             }
         }
     }
+    let tests = repository().join("tests");
+    for path in files(&tests, &[".rs"]).iter().filter(|path| !path.starts_with(tests.join("preload"))) {
+        for token in tokens(&fs::read_to_string(path).unwrap()) {
+            if ["unsafe", "extern"].contains(&token.text.as_str()) {
+                broken.push(format!(
+                    "{}:{}: `{}` outside of preload",
+                    path.display(),
+                    token.line,
+                    token.text
+                ));
+            }
+        }
+    }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 

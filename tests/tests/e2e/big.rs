@@ -3,12 +3,11 @@
 //! By default sizes are modest. `FILESYNC_FULL=1` takes those that filesync is made for: that needs some 50 GB of disk and half an hour;
 //! `cargo test --release --manifest-path tests/Cargo.toml big -- --test-threads=1 --nocapture` shows the figures.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, World, is_full};
+use crate::harness::{DEADLINE, World, is_full, write_file};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -18,38 +17,6 @@ const GIB: u64 = 1024 * MIB;
 const MEMORY: u64 = 64 * MIB;
 /// What a program may need besides for each file it knows of, in bytes: both sides remember every path.
 const MEMORY_PER_FILE: u64 = 4 * KIB;
-
-/// Content that has no repetition at any distance: a counter, scrambled.
-struct Content {
-    seed: u64,
-    left: u64,
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        for bytes in buffer[..length].chunks_mut(8) {
-            self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let scrambled = (self.seed ^ self.seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            bytes.copy_from_slice(&(scrambled ^ scrambled >> 27).to_le_bytes()[..bytes.len()]);
-        }
-        self.left -= length as u64;
-        Ok(length)
-    }
-}
-
-#[track_caller]
-fn write_file(path: &Path, seed: u64, size: u64) {
-    let mut content = Content { seed: seed << 40, left: size };
-    let mut file = File::create(path).unwrap();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match content.read(&mut buffer).unwrap() {
-            0 => return,
-            count => file.write_all(&buffer[..count]).unwrap(),
-        }
-    }
-}
 
 /// Syncs what `fill` makes from a through the box to b, compares every byte, and tells what it took.
 #[track_caller]

@@ -241,6 +241,12 @@ fn status_for_people_and_programs() {
     world.b.wait_for_state("idle");
     world.b.kill();
     assert_eq!(world.b.status().get("state").text(), "stopped", "even a client that was killed");
+    fs::write(world.b.at(".filesync/status"), "").unwrap();
+    assert_eq!(
+        world.b.status().get("state").text(),
+        "stopped",
+        "even after a power cut, which leaves nothing"
+    );
 }
 
 #[test]

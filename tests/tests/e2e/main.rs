@@ -14,6 +14,8 @@ mod architecture;
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
+/// Programs that are killed at any system call, or whose calls fail, and power cuts.
+mod faults;
 /// Random histories: users, faults, and an oracle that knows what may not be lost.
 mod histories;
 /// The server as any HTTP client sees it, well-meaning or not.
@@ -22,5 +24,7 @@ mod http;
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// Transfers that are cut, and go on.
+mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;

@@ -8,6 +8,7 @@ use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
 use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
 use crate::engine::report::{Report, Side};
+use crate::engine::resume::Resumed;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem, Remote};
 use crate::protocol::RemoteEntry;
@@ -17,7 +18,6 @@ impl Control {
     pub(super) fn hear_outcome(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let path = &job.path;
-        self.inner.free_workers += 1;
         self.inner.heard += 1;
         if let Some(track) = self.inner.tracks.get_mut(path) {
             track.busy = false;
@@ -84,6 +84,11 @@ impl Control {
         }
         // News that came while the job was on its way found the path busy.
         self.queue(path);
+    }
+
+    pub(super) fn hear_resumed(&mut self, resumed: &Resumed) {
+        let Resumed { path, to, offset, size } = resumed;
+        self.reporter.report(&Report::Resumed { path, to: *to, offset: *offset, size: *size });
     }
 
     fn hashed(&mut self, path: &Path, entry: Entry, print: Fingerprint) {

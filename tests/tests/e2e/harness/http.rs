@@ -98,11 +98,21 @@ pub struct Connection {
 impl Connection {
     #[track_caller]
     pub fn open(address: &str) -> Connection {
-        let stream =
-            TcpStream::connect(address).unwrap_or_else(|error| panic!("can't connect to {address}: {error}"));
-        stream.set_read_timeout(Some(DEADLINE)).expect("set a time limit for reading");
-        stream.set_nodelay(true).expect("switch delays off");
-        Connection { stream: BufReader::new(stream), unread: Vec::new() }
+        let connection = TcpStream::connect(address).and_then(Connection::over);
+        connection.unwrap_or_else(|error| panic!("can't connect to {address}: {error}"))
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Connection> {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream: BufReader::new(stream), unread: Vec::new() })
+    }
+
+    /// Asks a server that may be about to end, on a connection of its own, and reads the whole answer.
+    pub fn try_ask(address: &str, request: &Request) -> io::Result<Response> {
+        let mut connection = Connection::over(TcpStream::connect(address)?)?;
+        connection.try_send(request.encode())?;
+        connection.try_response()
     }
 
     #[track_caller]
@@ -124,14 +134,18 @@ impl Connection {
     /// Reads the head of an answer, be it an interim one.
     #[track_caller]
     pub fn head(&mut self) -> Response {
-        let status_line = self.line();
+        self.try_head().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
+        let status_line = self.try_line()?;
         let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not a status line: {status_line:?}"));
         let mut fields = Vec::new();
         loop {
-            let line = self.line();
+            let line = self.try_line()?;
             if line.is_empty() {
-                return Response { status, fields, body: Vec::new() };
+                return Ok(Response { status, fields, body: Vec::new() });
             }
             let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a field: {line:?}"));
             fields.push((name.to_owned(), value.trim().to_owned()));
@@ -141,9 +155,14 @@ impl Connection {
     /// Reads an answer that has a body.
     #[track_caller]
     pub fn response(&mut self) -> Response {
-        let mut response = self.head();
+        self.try_response().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// The same of a server that may end meanwhile.
+    pub fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head()?;
         if matches!(response.status, 100..=199 | 204 | 304) {
-            return response;
+            return Ok(response);
         }
         if response.field("Transfer-Encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk() {
@@ -151,11 +170,11 @@ impl Connection {
             }
         } else if let Some(length) = response.field("Content-Length") {
             response.body = vec![0; length.parse().expect("Content-Length is a number")];
-            self.stream.read_exact(&mut response.body).expect("read a body");
+            self.stream.read_exact(&mut response.body)?;
         } else {
-            self.stream.read_to_end(&mut response.body).expect("read a body");
+            self.stream.read_to_end(&mut response.body)?;
         }
-        response
+        Ok(response)
     }
 
     /// Reads one chunk of a chunked body; `None` after the last.
@@ -208,11 +227,15 @@ impl Connection {
 
     #[track_caller]
     fn line(&mut self) -> String {
+        self.try_line().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    fn try_line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        self.stream.read_until(b'\n', &mut line).unwrap_or_else(|error| panic!("no answer: {error}"));
+        self.stream.read_until(b'\n', &mut line)?;
         let line = String::from_utf8(line).expect("heads are text");
-        let whole = line.strip_suffix("\r\n");
-        whole.unwrap_or_else(|| panic!("the answer ends with {line:?}")).to_owned()
+        let broken_off = || io::Error::other(format!("the answer ends with {line:?}"));
+        Ok(line.strip_suffix("\r\n").ok_or_else(broken_off)?.to_owned())
     }
 
     #[track_caller]

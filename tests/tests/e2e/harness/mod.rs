@@ -1,24 +1,30 @@
 //! What all tests stand on. Nothing here is taken from filesync itself: a fault that both sides of a test share would stay invisible.
 
 mod confine;
+mod content;
 mod digest;
 mod http;
 mod json;
 mod process;
+mod proxy;
+mod random;
 mod tree;
 mod wait;
 mod wire;
 mod world;
 
 pub use confine::Inotify;
+pub use content::{Content, write_file};
 pub use digest::{repr_digest, sha256};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, is_root, program, run, shell};
+pub use proxy::{Proxy, Way};
+pub use random::Random;
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_within, pass};
 pub use wire::{Wire, labelled};
-pub use world::{Client, Kind, Server, World, agreement};
+pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
 /// Whether the tests are to work with the sizes that filesync is made for.
 pub fn is_full() -> bool {

@@ -1,5 +1,6 @@
 //! A server with its box, and a client of each kind with its folder.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,18 +102,23 @@ pub fn agreement<'a>(
     server: &Server,
     clients: impl IntoIterator<Item = &'a mut Client>,
 ) -> Result<Tree, String> {
-    let cursor = server.cursor();
     let mut running: Vec<&Client> = Vec::new();
     for client in clients {
         if client.is_started() {
             running.push(client);
         }
     }
-    for client in &running {
+    agreement_of(server, &running)
+}
+
+/// The same for these clients, any of which may end, as the server may.
+pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String> {
+    let cursor = server.try_cursor()?;
+    for client in running {
         client.check_idle_at(&cursor)?;
     }
     let box_tree = snapshot(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
-    for client in &running {
+    for client in running {
         let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
         let lines = differences("the box", &box_tree, client.name, &tree);
         if !lines.is_empty() {
@@ -120,7 +126,7 @@ pub fn agreement<'a>(
             return Err(format!("{} differences:\n{}", lines.len(), shown.join("\n")));
         }
     }
-    match server.cursor() {
+    match server.try_cursor()? {
         now if now == cursor => Ok(box_tree),
         now => Err(format!("the server has moved on from {cursor} to {now}")),
     }
@@ -134,6 +140,8 @@ pub struct Server {
     pub address: String,
     /// Given at every start, besides what is needed anyway.
     pub options: &'static [&'static str],
+    /// In its environment at every start.
+    pub environment: Vec<(&'static str, OsString)>,
     directory: PathBuf,
     process: Option<Process>,
 }
@@ -144,7 +152,8 @@ impl Server {
         let folder = directory.join("box");
         fs::create_dir(&folder).expect("create the box");
         let address = "127.0.0.1:0".to_owned();
-        Server { folder, address, options: &[], directory: directory.to_owned(), process: None }
+        let (directory, environment) = (directory.to_owned(), Vec::new());
+        Server { folder, address, options: &[], environment, directory, process: None }
     }
 
     /// Starts it, and waits until it listens.
@@ -158,13 +167,15 @@ impl Server {
     pub fn command(&self) -> Command {
         let mut command = program("server");
         command.arg("--listen").arg(&self.address).arg("--box").arg(&self.folder).args(self.options);
+        command.envs(self.environment.iter().cloned());
         command
     }
 
     /// As [`Server::start`], by another command, made from the usual one.
     #[track_caller]
     pub fn start_as(&mut self, change: impl FnOnce(Command) -> Command) {
-        let mut process = Process::spawn("server", &self.directory, &mut change(self.command()));
+        self.launch_as(change);
+        let process = self.process.as_mut().expect("it was just launched");
         self.address = eventually("the server to listen", || {
             if let Some(code) = process.exit_code() {
                 panic!("the server ended with {code}:\n{}", process.log());
@@ -174,7 +185,17 @@ impl Server {
                 output.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
             address.map(str::to_owned).ok_or(output.clone())
         });
-        self.process = Some(process);
+    }
+
+    /// Starts it, however far it may get.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        self.launch_as(|command| command);
+    }
+
+    #[track_caller]
+    fn launch_as(&mut self, change: impl FnOnce(Command) -> Command) {
+        self.process = Some(Process::spawn("server", &self.directory, &mut change(self.command())));
     }
 
     /// SIGTERM.
@@ -211,6 +232,9 @@ impl Server {
 
     #[track_caller]
     pub fn key(&self) -> String {
+        if let Some((_, key)) = self.environment.iter().find(|(name, _)| *name == "API_KEY") {
+            return key.to_string_lossy().into_owned();
+        }
         fs::read_to_string(self.key_file()).expect("the server has made a key").trim_end().to_owned()
     }
 
@@ -266,8 +290,15 @@ impl Server {
     /// Where the box's history is: `epoch-seq`.
     #[track_caller]
     pub fn cursor(&self) -> String {
-        let status = self.status();
-        format!("{}-{}", status.get("epoch").text(), status.get("seq").number())
+        self.try_cursor().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same of a server that may be gone.
+    pub fn try_cursor(&self) -> Result<String, String> {
+        let answer = Connection::try_ask(&self.address, &self.request("GET", "/status"));
+        let status =
+            answer.map_err(|error| format!("the server does not answer: {error}"))?.expect(200).json();
+        Ok(format!("{}-{}", status.get("epoch").text(), status.get("seq").number()))
     }
 }
 
@@ -294,12 +325,14 @@ pub struct Client {
     /// Its own name, which conflict copies bear.
     pub name: &'static str,
     directory: PathBuf,
-    /// Where it finds the server.
+    /// Where it looks for the server.
     pub url: String,
     /// Where the key is; without one the environment has to give it.
     pub token_file: Option<PathBuf>,
     /// Given at every start, besides what is needed anyway.
     pub options: &'static [&'static str],
+    /// In its environment at every start.
+    pub environment: Vec<(&'static str, OsString)>,
     process: Option<Process>,
 }
 
@@ -316,6 +349,7 @@ impl Client {
             url: server.url(),
             token_file: Some(server.key_file()),
             options: &[],
+            environment: Vec::new(),
             process: None,
         }
     }
@@ -328,7 +362,7 @@ impl Client {
         if let Some(file) = &self.token_file {
             command.arg("--token-file").arg(file);
         }
-        command.args(self.options);
+        command.args(self.options).envs(self.environment.iter().cloned());
         command
     }
 

@@ -16,7 +16,6 @@
 mod oracle;
 mod plan;
 mod programs;
-mod random;
 mod user;
 
 use std::env;

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::random::Random;
+use crate::harness::Random;
 
 /// How many rounds a history has: the later ones begin with a past.
 const ROUNDS: usize = 3;

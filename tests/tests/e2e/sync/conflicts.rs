@@ -195,3 +195,19 @@ fn a_delete_of_ones_own_that_was_undone() {
     world.a.start();
     assert_eq!(world.settle().len(), 1);
 }
+
+/// A client that was killed after it had fetched the server's file aside, and before it remembered that, does not fetch it once more.
+#[test]
+fn a_copy_that_was_fetched_aside_already_is_not_fetched_again() {
+    let mut world = World::new();
+    fs::write(world.b.at("x"), "of b").unwrap();
+    world.b.start();
+    world.settle();
+    fs::create_dir(world.a.at("x")).unwrap();
+    fs::write(world.a.at("x/inside"), "of a").unwrap();
+    fs::write(world.a.at("x (conflict alpha 2026-11-22 150405)"), "of b").unwrap();
+    world.a.start();
+    let tree = world.settle();
+    assert_eq!(conflict_names(&tree), ["x (conflict alpha 2026-11-22 150405)"]);
+    assert_eq!(contents(&world.server.folder, &tree), ["of a", "of b"]);
+}

@@ -1,0 +1,171 @@
+//! Uploads that go on where they were cut (draft-ietf-httpbis-resumable-upload): `HEAD` tells how far one has come, `PATCH` continues it.
+//!
+//! ```text
+//!     PUT /upload/a      Repr-Digest, 16 MiB or more       ... cut: what came is kept
+//!     HEAD /upload/a     Repr-Digest                       204, Upload-Offset: N          404: nothing was kept
+//!     PATCH /upload/a    Repr-Digest, Upload-Offset: N,    as the PUT would have been answered
+//!                        Upload-Complete: ?1               409: it is another offset, this one
+//! ```
+//!
+//! The draft's *upload resource* has the address of the upload itself. Which of the uploads to a path is meant is told by `Repr-Digest`
+//! and `Sync-Client`: so nobody continues another's upload, nor any content with another. What the first `PUT` said besides (conditions,
+//! time, permission bits) is not kept but said again, and checked again: before the body, and for good when the store commits. Whatever
+//! was kept, the whole has to have the digest, or nothing is stored.
+//!
+//! Deviations: there is no 104 (Upload Resumption Supported). It would tell an address that is known, to clients of which some stumble
+//! over it; who wants to know asks with `HEAD`. An upload is continued with all of the rest at once (`Upload-Complete: ?1`), and can't be
+//! begun with a part. A request for an upload that another connection is at is answered with 503: that one either goes on, or is found to
+//! be dead within half a minute.
+
+use std::io;
+
+use common::disk::{Complete, FoundPartial, Partial, PartialKey};
+use common::limits::{COPY_BUFFER_BYTES, PARTIAL_AGE, RESUMABLE_BYTES};
+use common::protocol::{
+    NO, Problem, ProblemKind, UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD, UPLOAD_LIMIT_FIELD,
+    UPLOAD_OFFSET_FIELD, YES,
+};
+use common::tree::{Content as Version, Kind, Path};
+use common::wire::http::digest::repr_digest;
+use common::wire::http::fields::parse_decimal;
+use common::wire::sha256::Hash;
+
+use crate::answer::{Answer, Content, Refusal};
+use crate::request::Request;
+use crate::service::Service;
+use crate::upload::{Received, Wanted, already_there, check_index, check_room, mismatch, read_head, store};
+
+/// `HEAD /upload/{path}`: how much of an upload is here.
+pub(crate) fn progress(service: &Service, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
+    let digest = repr_digest(request.fields())?.map(Hash);
+    let partial = find(service, path, key(request, path, digest)?)?;
+    Ok(Answer::empty(204)
+        .with(UPLOAD_OFFSET_FIELD, partial.offset().to_string())
+        .with(UPLOAD_COMPLETE_FIELD, NO)
+        .with(UPLOAD_LENGTH_FIELD, partial.length().to_string())
+        .with(UPLOAD_LIMIT_FIELD, limits())
+        .with("cache-control", "no-store"))
+}
+
+/// `PATCH /upload/{path}` with a partial upload: the rest of it.
+pub(crate) fn append(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Answer, Refusal> {
+    let wanted = read_head(request)?;
+    let offset = decimal(request, UPLOAD_OFFSET_FIELD)?
+        .ok_or_else(|| Refusal::bad(format!("{UPLOAD_OFFSET_FIELD} says where the rest begins")))?;
+    if wanted.kind != Kind::File || request.field(UPLOAD_COMPLETE_FIELD)? != Some(YES) {
+        return Err(Refusal::bad(format!(
+            "a file is continued with all of the rest: {UPLOAD_COMPLETE_FIELD}: {YES}"
+        )));
+    }
+    if let Some(answer) = already_there(service, request, path, &wanted)? {
+        return Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES));
+    }
+    check_index(service, request, path, &wanted)?;
+    let partial = find(service, path, key(request, path, wanted.digest)?)?;
+    check_place(request, offset, &partial)?;
+    check_room(service, request.length)?;
+    let (from, length) = (partial.offset(), partial.length());
+    service.log.info(format!("{path}: the upload goes on at byte {from} of {length}"));
+    let received = receive(service, path, partial, body)?;
+    let answer = store(service, request, path, &wanted, received, body.trailers())?;
+    Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES))
+}
+
+/// A place for what a `PUT` brings, if it is worth continuing should it be cut; what the same client has left for the path is then gone.
+pub(crate) fn begin(
+    service: &Service,
+    request: &Request<'_>,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<Option<Partial>, Refusal> {
+    if request.field(UPLOAD_COMPLETE_FIELD)?.is_some_and(|complete| complete != YES) {
+        return Err(Refusal::bad("an upload is begun with all of it"));
+    }
+    match (wanted.kind, wanted.digest, request.length) {
+        (Kind::File, Some(_), Some(length)) if RESUMABLE_BYTES <= length => {
+            let key = key(request, path, wanted.digest)?;
+            service.store.partials().begin(key, length).map_err(|error| Refusal::disk(&error))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Receives content into its place. If that is cut short, what came is kept.
+pub(crate) fn receive(
+    service: &Service,
+    path: &Path,
+    mut partial: Partial,
+    body: &mut dyn Content,
+) -> Result<Received, Refusal> {
+    let on_disk = |error: io::Error| match error.kind() {
+        io::ErrorKind::InvalidInput => Refusal::bad(error.to_string()),
+        _ => Refusal::disk(&error),
+    };
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    loop {
+        match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => partial.append(&buffer[..count]).map_err(on_disk)?,
+            Err(error) => {
+                let (came, length) = (partial.offset(), partial.length());
+                service.log.info(format!("{path}: the upload was cut; {came} of {length} bytes are kept"));
+                return Err(Refusal::Body(error));
+            }
+        }
+    }
+    let (size, digest) = (partial.offset(), partial.content());
+    match partial.finish().map_err(on_disk)? {
+        Complete::Staged(staged, file) => {
+            Ok(Received { version: Version::File { size, hash: digest }, staged, file: Some(file) })
+        }
+        Complete::IsOther(came) => Err(mismatch(digest, Some(came))),
+    }
+}
+
+fn find(service: &Service, path: &Path, key: PartialKey) -> Result<Partial, Refusal> {
+    match service.store.partials().resume(key).map_err(|error| Refusal::disk(&error))? {
+        FoundPartial::Partial(partial) => Ok(*partial),
+        FoundPartial::Nothing => {
+            let detail = format!("of an upload of this content to {path} nothing is here");
+            Err(Refusal::new(ProblemKind::NotFound, detail))
+        }
+        FoundPartial::Busy => {
+            let detail = format!("another connection is at the upload of {path}");
+            Err(Answer::problem(&Problem::new(ProblemKind::Busy, detail)).with("retry-after", "1").into())
+        }
+    }
+}
+
+fn key(request: &Request<'_>, path: &Path, digest: Option<Hash>) -> Result<PartialKey, Refusal> {
+    let digest = digest.ok_or_else(|| Refusal::bad("Repr-Digest tells which content is meant"))?;
+    Ok(PartialKey::new(path, request.client.unwrap_or(""), digest))
+}
+
+/// What comes has to begin where what is here ends, and to end where the whole does.
+fn check_place(request: &Request<'_>, offset: u64, partial: &Partial) -> Result<(), Refusal> {
+    let (here, length) = (partial.offset(), partial.length());
+    if offset != here {
+        let problem = Problem::new(ProblemKind::OffsetMismatch, format!("the upload goes on at byte {here}"));
+        return Err(Answer::problem(&problem).with(UPLOAD_OFFSET_FIELD, here.to_string()).into());
+    }
+    let announced =
+        [decimal(request, UPLOAD_LENGTH_FIELD)?, request.length.map(|rest| offset.saturating_add(rest))];
+    match announced.into_iter().flatten().find(|&announced| announced != length) {
+        Some(other) => Err(Refusal::bad(format!("the upload has {length} bytes, and not {other}"))),
+        None => Ok(()),
+    }
+}
+
+fn decimal(request: &Request<'_>, name: &str) -> Result<Option<u64>, Refusal> {
+    let Some(text) = request.field(name)? else { return Ok(None) };
+    parse_decimal(text).map(Some).ok_or_else(|| Refusal::bad(format!("{name} is a number of bytes")))
+}
+
+fn limits() -> String {
+    format!("max-age={}, min-size={RESUMABLE_BYTES}", PARTIAL_AGE.as_secs())
+}

@@ -1,0 +1,226 @@
+//! Calls that fail, once or for a while: what was there stays as it was, whoever asked hears of it, and when the cause is gone everything
+//! goes on by itself.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::injector::kinds::{
+    ACCEPT, CHANGES, CREATE, FLUSH, LABEL, LOCK, LOOK, MAKE, OPEN, READ, RECEIVE, REMOVE, RENAME, SEND,
+    TRUNCATE, WRITE,
+};
+use super::injector::{Fault, Injector};
+use super::power::{Forgotten, cut};
+use super::requests::{Model, STEPS, Step, ask, held};
+use super::scenarios::{CHANGES as SCENARIOS, Change};
+use super::scene::{Scene, Subject};
+use super::sweep::{Job, Tried, sweep};
+use crate::harness::{Json, Response, Server, eventually};
+
+/// What can go wrong, and with which calls.
+const ERRORS: &[(&str, Fault, u64)] = &[
+    ("ENOSPC", Fault::Error(28), CREATE | WRITE | TRUNCATE | FLUSH | RENAME | MAKE),
+    ("EDQUOT", Fault::Error(122), CREATE | WRITE | FLUSH | RENAME | MAKE),
+    ("EROFS", Fault::Error(30), CREATE | RENAME | REMOVE | MAKE | LABEL),
+    ("EIO", Fault::Error(5), (CHANGES & !LOCK) | OPEN | READ | LOOK),
+    ("EMFILE", Fault::Error(24), CREATE | OPEN | ACCEPT),
+    ("ENFILE", Fault::Error(23), CREATE | OPEN | ACCEPT),
+    ("EACCES", Fault::Error(13), CREATE | RENAME | REMOVE | MAKE | LABEL),
+    ("EINTR", Fault::Error(4), CREATE | OPEN | WRITE | TRUNCATE | FLUSH | READ | ACCEPT | SEND | RECEIVE),
+    ("ECONNRESET", Fault::Error(104), ACCEPT | SEND | RECEIVE),
+    ("short", Fault::Short, WRITE),
+];
+
+// ---- One call ----------------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_call_that_fails_disturbs_nothing() {
+    let mut jobs = Vec::new();
+    for (change, subject) in SCENARIOS.iter().flat_map(|change| Subject::ALL.map(|subject| (change, subject)))
+    {
+        for &(name, fault, kinds) in ERRORS {
+            jobs.push(Job {
+                name: format!("{} {subject:?} {name}", change.name),
+                trial: Box::new(move || {
+                    let mut scene = Scene::start(None);
+                    Box::new(move |call| {
+                        scene.try_point(|scene| try_point(scene, change, subject, (fault, kinds), call))
+                    })
+                }),
+            });
+        }
+    }
+    sweep("error", 12, jobs);
+}
+
+fn try_point(
+    scene: &mut Scene,
+    change: &Change,
+    subject: Subject,
+    (fault, kinds): (Fault, u64),
+    call: u64,
+) -> Tried {
+    let directory = scene.prepare(change);
+    scene.injector(subject).arm(fault, kinds, call..=call);
+    scene.act(change, &directory);
+    let end = scene.settle_or_end(subject);
+    let injector = scene.injector(subject);
+    let tried = Tried { struck: 0 < injector.struck(), calls: injector.count() };
+    injector.disarm();
+    assert_eq!(end, None, "{subject:?} ended:\n{}", scene.process(subject).log());
+    scene.judge(change, &directory);
+    tried
+}
+
+/// What the server answers while it happens, and holds whatever it answered.
+#[test]
+fn a_call_that_fails_fails_its_request_alone() {
+    let mut jobs = Vec::new();
+    for &(name, fault, kinds) in ERRORS {
+        // Without an answer nobody knows what came of a request.
+        let kinds = kinds & !(SEND | RECEIVE);
+        jobs.push(Job {
+            name: format!("requests, {name}"),
+            trial: Box::new(move || Box::new(move |call| try_requests(fault, kinds, call))),
+        });
+    }
+    sweep("refusal", 5, jobs);
+}
+
+fn try_requests(fault: Fault, kinds: u64, call: u64) -> Tried {
+    let directory = TempDir::new().expect("create a temporary directory");
+    let record = directory.path().join("record");
+    fs::create_dir(&record).expect("create a directory");
+    let injector = Injector::new(directory.path(), "server", Some(record.clone()));
+    let mut server = Server::new(directory.path());
+    server.environment = injector.environment();
+    server.start();
+    injector.check_hello(server.process().pid());
+    injector.arm(fault, kinds, call..=call);
+    let mut model = Model::new();
+    for step in STEPS {
+        let before = injector.struck();
+        let answer = ask(&server, step).expect("the server answers");
+        if !matches!(answer.status, 201 | 204) {
+            // If it can't be seen what was put in place, it has to be read once more before anybody can move it.
+            let is_late = answer.status == 412 && 0 < before;
+            if !is_late {
+                check_refusal(&server, step, &answer, fault, &model);
+            }
+            eventually("the same request to succeed", || {
+                let again = ask(&server, step).expect("the server answers");
+                if matches!(again.status, 201 | 204) { Ok(()) } else { Err(format!("{again:?}")) }
+            });
+        }
+        (step.effect)(&mut model);
+    }
+    let tried = Tried { struck: 0 < injector.struck(), calls: injector.count() };
+    injector.disarm();
+    assert_eq!(held(&server), model);
+    // A flush that failed has not been taken for a good one later.
+    server.kill();
+    cut(&record, &server.folder, Forgotten::All);
+    server.start();
+    assert_eq!(held(&server), model, "after a power cut");
+    tried
+}
+
+/// Nothing has changed, nothing is left over, and the answer says what was wrong.
+fn check_refusal(server: &Server, step: &Step, answer: &Response, fault: Fault, model: &Model) {
+    let said = String::from_utf8_lossy(&answer.body);
+    let what = format!("{} {}: {} {said}", step.method, step.path, answer.status);
+    let wanted = if matches!(fault, Fault::Error(28 | 122)) { 507 } else { 500 };
+    assert_eq!(answer.status, wanted, "{what}");
+    assert_eq!(answer.field("Content-Type"), Some("application/problem+json"), "{what}");
+    assert_eq!(&held(server), model, "{what}");
+    eventually("staging to be empty", || {
+        let left = fs::read_dir(server.folder.join(".filesync/staging")).expect("read a directory").count();
+        if left == 0 { Ok(()) } else { Err(format!("{left} things are left over in staging")) }
+    });
+}
+
+// ---- For a while -------------------------------------------------------------------------------------------------------------------
+
+/// Errors that stay until somebody makes room, and what they look like.
+const LASTING: &[(i32, &str)] = &[
+    (28, "No space left on device"),
+    (122, "quota exceeded"),
+    (30, "Read-only file system"),
+    (5, "Input/output error"),
+    (13, "Permission denied"),
+];
+
+#[test]
+fn a_folder_that_takes_nothing_is_a_problem_with_a_name() {
+    let mut scene = Scene::start(None);
+    for &(number, words) in LASTING {
+        let old = format!("old {number}");
+        write(&scene.b.at(&old), "old version");
+        scene.settle();
+        scene.injector(Subject::B).arm(Fault::Error(number), FLUSH, 1..=u64::MAX);
+        write(&scene.a.at(format!("new {number}")), "can't arrive");
+        write(&scene.a.at(&old), "can't arrive either");
+        for path in [format!("new%20{number}"), format!("old%20{number}")] {
+            wait_for_problem(&scene, Subject::B, &path, words);
+        }
+        assert_eq!(fs::read_to_string(scene.b.at(&old)).expect("read a file"), "old version");
+        // What goes the other way needs no room here.
+        write(&scene.b.at(format!("of b {number}")), "leaves");
+        scene.a.wait_for_content(format!("of b {number}"), b"leaves");
+        scene.injector(Subject::B).disarm();
+        scene.settle();
+    }
+}
+
+/// Where nothing can be written the status can't be either; then it must not go on saying that all is well.
+#[test]
+fn a_folder_in_which_nothing_can_be_written_is_not_idle() {
+    let mut scene = Scene::start(None);
+    scene.injector(Subject::B).arm(Fault::Error(28), CREATE | WRITE | MAKE | RENAME, 1..=u64::MAX);
+    write(&scene.a.at("new"), "can't arrive");
+    eventually("the status not to say idle", || {
+        let status = scene.b.status();
+        if status.get("state").text() == "idle" { Err(format!("{status:?}")) } else { Ok(()) }
+    });
+    scene.injector(Subject::B).disarm();
+    scene.settle();
+}
+
+#[test]
+fn a_box_that_takes_nothing_still_gives() {
+    let mut scene = Scene::start(None);
+    for &(number, words) in LASTING {
+        let old = format!("old {number}");
+        write(&scene.a.at(&old), "old version");
+        scene.settle();
+        scene.injector(Subject::Server).arm(
+            Fault::Error(number),
+            CREATE | WRITE | MAKE | RENAME,
+            1..=u64::MAX,
+        );
+        write(&scene.a.at(&old), "can't arrive");
+        wait_for_problem(&scene, Subject::A, &format!("old%20{number}"), words);
+        let answer = scene.server.get(&format!("/download/old%20{number}")).expect(200);
+        assert_eq!(answer.body, b"old version");
+        scene.injector(Subject::Server).disarm();
+        scene.settle();
+        assert_eq!(fs::read_to_string(scene.b.at(&old)).expect("read a file"), "can't arrive");
+    }
+}
+
+fn write(path: &Path, content: &str) {
+    fs::write(path, content).expect("write a file");
+}
+
+#[track_caller]
+fn wait_for_problem(scene: &Scene, subject: Subject, path: &str, words: &str) {
+    let client = if subject == Subject::A { &scene.a } else { &scene.b };
+    eventually(&format!("{path} to be a problem"), || {
+        let status = client.status();
+        let is_it = status.get("problems").list().iter().any(|problem| {
+            problem.get("path") == &Json::Text(path.to_owned()) && problem.get("error").text().contains(words)
+        });
+        if is_it { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+}
