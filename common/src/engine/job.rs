@@ -6,7 +6,7 @@ use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Epoch, RemoteEntry};
 use crate::sync;
-use crate::tree::{Entry, Path, Tag};
+use crate::tree::{Content, Entry, Path, Tag};
 
 /// One thing to do about one path. There is at most one job a path at a time.
 #[derive(Clone, Debug)]
@@ -15,6 +15,10 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// The history that the seqs in the task belong to.
     pub(super) epoch: Option<Epoch>,
+    /// What the folder holds there when the job is given: if the job replaces or removes it, others may want it in a moment.
+    pub(super) here: Option<Content>,
+    /// Permission bits of the directories above, of those that the server has: some may have to be made again.
+    pub(super) above: Vec<(Path, u16)>,
 }
 
 /// What the server holds at a path, and by which change of its history.
@@ -55,7 +59,7 @@ pub(super) enum Task {
     /// Fetch this version and put it in the place of what is expected there.
     Download { remote: There, expect: Expect },
     /// Let the server take the content from another path: nothing is sent but names.
-    Relocate { entry: Entry, print: Fingerprint, from: Source },
+    Relocate { entry: Entry, print: Fingerprint, from: Source, replacing: Option<sync::Base> },
     /// Put a version in its place whose content the folder has at another path: nothing is fetched.
     TakeHere { remote: There, expect: Expect, from: Source },
     /// Delete what is expected there.

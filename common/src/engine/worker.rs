@@ -137,16 +137,21 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         durable: crew.durable,
         partials: &crew.partials,
         control,
+        job,
     };
     let tried = match &job.task {
-        Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),
+        Task::Relocate { entry, print, from, replacing } => {
+            transfer.relocate(path, *entry, *print, from, *replacing)
+        }
         Task::TakeHere { remote, expect, from } => {
             return worked(transfer.take_here(path, remote, *expect, from));
         }
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
         Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
         Task::Download { remote, expect } => return worked(transfer.download(path, remote, *expect)),
-        Task::DeleteLocal { expect } => local::delete(folder, path, *expect).map_err(disk("delete")),
+        Task::DeleteLocal { expect } => {
+            local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
+        }
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
             local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))

@@ -55,16 +55,12 @@ impl Control {
                 });
                 self.taken_here(path, &from, base);
             }
-            Outcome::NoSource => {
-                self.track(path).plainly = true;
-                self.queue(path);
-            }
+            Outcome::NoSource => self.no_source(path, &job.task),
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
             Outcome::Uploaded(base) => {
                 self.inner.done.uploaded += 1;
                 self.reporter.report(&Report::Uploaded { path, size: base.entry.content.size() });
-                self.keep_word_of_server(path, base);
-                self.agreed(path, base);
+                self.sent(path, base);
             }
             Outcome::Downloaded(base) => {
                 self.inner.done.downloaded += 1;
@@ -136,6 +132,13 @@ impl Control {
         }
     }
 
+    /// The server took over our version.
+    pub(super) fn sent(&mut self, path: &Path, base: Base) {
+        self.note_replaced(path, Some(&base.entry.content));
+        self.keep_word_of_server(path, base);
+        self.agreed(path, base);
+    }
+
     /// Folder and server hold the same: it is the base now. What was heard of either side since stands.
     pub(super) fn agreed(&mut self, path: &Path, base: Base) {
         self.state.remember(path, base);
@@ -191,6 +194,7 @@ impl Control {
     fn deleted_remote(&mut self, path: &Path, seq: Option<u64>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
+        self.note_replaced(path, None);
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
@@ -273,7 +277,10 @@ impl Control {
         match failure.kind {
             FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
             FailureKind::Network => self.line_failed(&failure, now),
-            FailureKind::NoSpace => self.inner.no_space = true,
+            FailureKind::NoSpace => {
+                self.inner.no_space = true;
+                self.folder.stage.retained().forget_all();
+            }
             FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };

@@ -238,7 +238,7 @@ fn renamed_directory(bench: &mut Bench) -> Job {
 }
 
 fn relocated(job: &Job, seq: u64) -> Outcome {
-    let Task::Relocate { entry, print, from } = &job.task else { panic!("{job:?}") };
+    let Task::Relocate { entry, print, from, .. } = &job.task else { panic!("{job:?}") };
     Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
 }
 

@@ -16,6 +16,8 @@ mod kinds;
 mod live;
 /// What a client remembers, damaged in every way.
 mod memory;
+/// Renames, moves, swaps and copies, for which no content goes over the wire.
+mod moves;
 /// Names that Linux allows and others stumble over.
 mod names;
 /// A history that is too short, and a week of changes on both sides.
