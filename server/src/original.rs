@@ -23,7 +23,7 @@ use std::io;
 
 use common::limits::{HEARTBEAT, INDEX_BATCH, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
-use common::tree::{Content as Version, Entry, Kind, Meta, Path};
+use common::tree::{Content as Version, Entry, Kind, Path};
 use common::wire::http::fields::Fields;
 use common::wire::json::{Reader, Value, Writer};
 
@@ -32,9 +32,9 @@ use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::service::Service;
-use crate::store::{Action, Index, Refused, Replaced, Require, Step};
+use crate::store::{Action, Index, Label, Refused, Replaced, Require, Step, usual_mode};
 use crate::sync::refuse_json;
-use crate::upload::{DIRECTORY_MODE, FILE_MODE, check_room, now, receive_file, refused};
+use crate::upload::{check_room, now, receive_file, refused};
 
 const PATH_FIELD: &str = "File-Path";
 
@@ -262,7 +262,8 @@ pub(crate) fn upload(
     }
     make_directories_above(service, &path)?;
     let action = Action::Put {
-        entry: Entry { content: received.version, meta: Meta { mtime: now(), mode: FILE_MODE } },
+        content: received.version,
+        label: Label { mtime: now(), mode: None },
         staged: received.staged,
         file: received.file,
         require: Require::Anything,
@@ -283,10 +284,11 @@ fn make_directories_above(service: &Service, path: &Path) -> Result<(), Refusal>
     let mut missing: Vec<Path> = std::iter::successors(path.parent(), Path::parent).collect();
     missing.retain(|directory| !service.store.index().is_directory(directory));
     while let Some(directory) = missing.pop() {
-        let staged =
-            service.store.stage().directory(DIRECTORY_MODE).map_err(|error| Refusal::disk(&error))?;
+        let mode = usual_mode(Kind::Directory);
+        let staged = service.store.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
         let action = Action::Put {
-            entry: Entry { content: Version::Directory, meta: Meta { mtime: now(), mode: DIRECTORY_MODE } },
+            content: Version::Directory,
+            label: Label { mtime: now(), mode: None },
             staged,
             file: None,
             require: Require::Nothing,
@@ -305,7 +307,7 @@ fn make_directories_above(service: &Service, path: &Path) -> Result<(), Refusal>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::tree::Mtime;
+    use common::tree::{Meta, Mtime};
 
     fn items(text: &str) -> Option<Vec<(String, i64)>> {
         let mut items = Vec::new();

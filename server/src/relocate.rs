@@ -18,14 +18,15 @@
 //! paths and then `delete`s of all old ones, with the `id` on the last: a client that knows nothing of moves recognises the content.
 //!
 //! A copy is how a client stores content of which the box has another instance: it names that one, and what it needs to know is its path
-//! and hash. The copy is a version of its own, with the times and permission bits that the request gives, else those of the original.
+//! and hash. The copy is a version of its own, with the time and permission bits that the request gives, else the original's; but what it
+//! replaces leaves it its permission bits, as with an upload.
 //! The original may have been replaced or deleted a moment ago, by another request of the same client even: in a swap of two names both
 //! copies are of what the other one replaces. For some seconds the box still has it.
 
 use common::protocol::{
     Cursor, DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime,
 };
-use common::tree::{Content as Version, Entry, Meta, Path};
+use common::tree::{Content as Version, Entry, Kind, Path};
 use common::wire::http::conditional::listed_tags;
 use common::wire::http::head::Method;
 
@@ -34,7 +35,7 @@ use crate::download::{changing, link_target, unreadable};
 use crate::request::Request;
 use crate::route::upload_path;
 use crate::service::Service;
-use crate::store::{Action, Copied, Refused, Replaced, Require};
+use crate::store::{Action, Copied, Label, Refused, Replaced, Require};
 use crate::upload::{check_room, committed, held, known_tags, refused, require_existing, stored};
 
 /// `MOVE` and `COPY`.
@@ -96,12 +97,12 @@ struct Ends<'a> {
 
 fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answer, Refusal> {
     let Ends { from, to, replacing, .. } = ends;
-    let source = match check(service, ends).map_err(|reason| refuse(reason, from, to))? {
-        Checked::Source(entry) => entry,
+    let (source, replaced) = match check(service, ends).map_err(|reason| refuse(reason, from, to))? {
+        Checked::Source { source, replaced } => (source, replaced),
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
     check_room(service, Some(source.content.size()))?;
-    let entry = Entry { meta: read_meta(request, source.meta)?, ..source };
+    let label = read_label(request, &source, replaced)?;
     let (staged, file) = match source.content {
         Version::Directory => return Err(Refusal::bad("a directory is not copied: PUT makes one")),
         Version::Symlink { .. } => {
@@ -114,14 +115,18 @@ fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Ans
             Err(error) => return Err(unreadable(from, &error)),
         },
     };
-    let (require, replaced) = (replacing.clone(), Replaced::Removed);
-    let action = Action::Put { entry, staged, file, require, replaced };
+    let (content, require, replaced) = (source.content, replacing.clone(), Replaced::Removed);
+    let action = Action::Put { content, label, staged, file, require, replaced };
     let done = service.store.submit((*to).clone(), action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
 enum Checked {
-    Source(Entry),
+    /// What is to be copied, and the kind of what it replaces.
+    Source {
+        source: Entry,
+        replaced: Option<Kind>,
+    },
     AlreadyThere(Answer),
 }
 
@@ -154,17 +159,21 @@ fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
         (None, Some(_)) => Err(Refused::Precondition(index.describe(from))),
         _ if !replacing.is_met(&index, to) => Err(Refused::Precondition(index.describe(to))),
         _ if !index.has_parent(to) => Err(Refused::ParentMissing),
-        (Some(source), _) => Ok(Checked::Source(source)),
+        (Some(source), _) => {
+            Ok(Checked::Source { source, replaced: there.map(|there| there.content.kind()) })
+        }
     }
 }
 
-fn read_meta(request: &Request<'_>, source: Meta) -> Result<Meta, Refusal> {
+/// The metadata that a copy gets. Permission bits of what it replaces stay, as with an upload, unless the request gives others.
+fn read_label(request: &Request<'_>, source: &Entry, replaced: Option<Kind>) -> Result<Label, Refusal> {
     let mtime = request.field(MTIME_FIELD)?.map(parse_mtime).transpose();
     let mode = request.field(MODE_FIELD)?.map(parse_mode).transpose();
     let broken = |field| move |error| Refusal::bad(format!("{field}: {error}"));
-    Ok(Meta {
-        mtime: mtime.map_err(broken(MTIME_FIELD))?.unwrap_or(source.mtime),
-        mode: mode.map_err(broken(MODE_FIELD))?.unwrap_or(source.mode),
+    let original = Some(source.meta.mode).filter(|_| replaced != Some(source.content.kind()));
+    Ok(Label {
+        mtime: mtime.map_err(broken(MTIME_FIELD))?.unwrap_or(source.meta.mtime),
+        mode: mode.map_err(broken(MODE_FIELD))?.or(original),
     })
 }
 
@@ -217,6 +226,10 @@ mod tests {
         let problem = Problem::parse(answer.status, bytes).unwrap();
         let about = problem.current.map_or(String::new(), |current| format!(" {}", current.path));
         (answer.status, format!("{:?}{about}", problem.kind))
+    }
+
+    fn path(name: &str) -> Path {
+        Path::new(name.as_bytes()).unwrap()
     }
 
     const OTHER: &str = "\"d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\"";
@@ -301,6 +314,29 @@ mod tests {
         }
         let over = format!("{fields}overwrite: T\r\ndestination-if-match: {HELLO}\r\n");
         assert_eq!(ask(&workshop, "MOVE /upload/b", &over, "").0, 400, "a move overwrites nothing");
+    }
+
+    /// They may have been set by somebody whom the client has not heard of.
+    #[test]
+    fn a_copy_leaves_the_mode_of_what_it_replaces() {
+        let workshop = workshop();
+        let copy = |to: &str, fields: &str| {
+            let fields = format!("destination: /upload/{to}\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "").0
+        };
+        let mode = |name: &str| workshop.service.store.index().live_entry(&path(name)).unwrap().meta.mode;
+        let over = |tag: &str| format!("overwrite: T\r\ndestination-if-match: {tag}\r\n");
+        assert_eq!((mode("a"), mode("b")), (0o600, 0o644));
+        assert_eq!(copy("b", &over(OTHER)), 204);
+        assert_eq!((mode("a"), mode("b")), (0o600, 0o644));
+        assert_eq!(ask(&workshop, "PUT /upload/b", &format!("if-match: {HELLO}\r\n"), "other").0, 204);
+        assert_eq!(copy("b", &format!("file-mode: 700\r\n{}", over(OTHER))), 204);
+        assert_eq!(mode("b"), 0o700);
+        // Nothing, and something of another kind, leaves it none.
+        assert_eq!(copy("c", ""), 201);
+        let link = workshop.service.store.index().live_entry(&path("l")).unwrap().content.etag();
+        assert_eq!(copy("l", &over(&link)), 204);
+        assert_eq!((mode("c"), mode("l")), (0o600, 0o600));
     }
 
     /// Who copies over a version that went and came back has not seen the one that is there.

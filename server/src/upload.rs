@@ -18,10 +18,10 @@ use common::disk::{NewContent, Staged};
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
-    ProblemKind, parse_mode, parse_mtime,
+    ProblemKind, mode_text, parse_mode, parse_mtime,
 };
 use common::sys::errno;
-use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
+use common::tree::{Content as Version, Entry, Kind, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};
 use common::wire::http::digest::repr_digest;
 use common::wire::http::fields::Fields;
@@ -32,19 +32,16 @@ use crate::answer::{Answer, Content, Refusal};
 use crate::request::Request;
 use crate::resume;
 use crate::service::Service;
-use crate::store::{Action, Committed, Refused, Replaced, Require};
+use crate::store::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
 
 /// The media type of a change of metadata.
 const MERGE_PATCH: &str = "application/merge-patch+json";
-/// Permission bits of what comes without any.
-pub(crate) const FILE_MODE: u16 = 0o644;
-pub(crate) const DIRECTORY_MODE: u16 = 0o755;
 
 /// What the head of a `PUT` says about the thing to store.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) kind: Kind,
-    meta: Meta,
+    label: Label,
     pub(crate) digest: Option<Hash>,
     require: Require,
 }
@@ -65,7 +62,7 @@ pub(crate) fn put(
     check_room(service, request.length)?;
     let received = match partial {
         Some(partial) => resume::receive(service, path, partial, body)?,
-        None => receive(service, wanted.kind, wanted.meta.mode, body)?,
+        None => receive(service, wanted.kind, body)?,
     };
     store(service, request, path, &wanted, received, body.trailers())
 }
@@ -81,9 +78,9 @@ pub(crate) fn store(
 ) -> Result<Answer, Refusal> {
     let Received { version, staged, file } = received;
     check_digest(&version, wanted.digest, trailers)?;
-    let entry = Entry { content: version, meta: wanted.meta };
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
-    submit(service, request, path, Action::Put { entry, staged, file, require, replaced })
+    let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
+    submit(service, request, path, action)
 }
 
 /// `DELETE`: leaves a tombstone.
@@ -149,21 +146,17 @@ pub(crate) fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
         WritePrecondition::AnyExisting => Require::Something,
     };
     let digest = repr_digest(fields)?.map(Hash);
-    Ok(Wanted { kind, meta: read_meta(request, kind)?, digest, require })
+    Ok(Wanted { kind, label: read_label(request)?, digest, require })
 }
 
-fn read_meta(request: &Request<'_>, kind: Kind) -> Result<Meta, Refusal> {
+fn read_label(request: &Request<'_>) -> Result<Label, Refusal> {
     let broken = |field, error: &dyn std::fmt::Display| Refusal::bad(format!("{field}: {error}"));
     let mtime = match request.field(MTIME_FIELD)? {
         Some(text) => parse_mtime(text).map_err(|error| broken(MTIME_FIELD, &error))?,
         None => now(),
     };
-    let mode = match (request.field(MODE_FIELD)?, kind) {
-        (Some(text), _) => parse_mode(text).map_err(|error| broken(MODE_FIELD, &error))?,
-        (None, Kind::Directory) => DIRECTORY_MODE,
-        (None, Kind::File | Kind::Symlink) => FILE_MODE,
-    };
-    Ok(Meta { mtime, mode })
+    let mode = request.field(MODE_FIELD)?.map(parse_mode).transpose();
+    Ok(Label { mtime, mode: mode.map_err(|error| broken(MODE_FIELD, &error))? })
 }
 
 /// The precondition of a change to something that must be there.
@@ -221,10 +214,11 @@ pub(crate) fn already_there(
     if !is_same || (wanted.kind == Kind::Directory && request.length != Some(0)) {
         return Ok(None);
     }
-    if is_met && !current.same_meta(&Entry { meta: wanted.meta, ..current }) {
-        let Meta { mtime, mode } = wanted.meta;
-        let action =
-            Action::SetMeta { mtime: Some(mtime), mode: Some(mode), require: wanted.require.clone() };
+    let Label { mtime, mode } = wanted.label;
+    if is_met
+        && !current.same_meta(&Entry { meta: wanted.label.over(Some(&current), wanted.kind), ..current })
+    {
+        let action = Action::SetMeta { mtime: Some(mtime), mode, require: wanted.require.clone() };
         return submit(service, request, path, action).map(Some);
     }
     Ok(Some(stored(204, Some(&current), cursor)))
@@ -288,11 +282,11 @@ pub(crate) struct Received {
     pub(crate) file: Option<File>,
 }
 
-fn receive(service: &Service, kind: Kind, mode: u16, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive(service: &Service, kind: Kind, body: &mut dyn Content) -> Result<Received, Refusal> {
     match kind {
         Kind::File => receive_file(service, body),
         Kind::Symlink => receive_link(service, body),
-        Kind::Directory => receive_directory(service, mode, body),
+        Kind::Directory => receive_directory(service, body),
     }
 }
 
@@ -330,8 +324,9 @@ fn receive_link(service: &Service, body: &mut dyn Content) -> Result<Received, R
     Ok(Received { version, staged, file: None })
 }
 
-fn receive_directory(service: &Service, mode: u16, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive_directory(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
     read_small(body, 0)?;
+    let mode = usual_mode(Kind::Directory);
     let staged = service.store.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
     Ok(Received { version: Version::Directory, staged, file: None })
 }
@@ -403,7 +398,10 @@ pub(crate) fn committed(Committed { cursor, created, entry }: Committed) -> Answ
 pub(crate) fn stored(status: u16, entry: Option<&Entry>, cursor: Cursor) -> Answer {
     let answer = Answer::empty(status).with(CURSOR_FIELD, cursor.to_string());
     match entry {
-        Some(entry) => answer.with("etag", entry.content.etag()),
+        Some(Entry { content, meta }) => answer
+            .with("etag", content.etag())
+            .with(MTIME_FIELD, meta.mtime.0.to_string())
+            .with(MODE_FIELD, mode_text(meta.mode)),
         None => answer,
     }
 }
@@ -461,13 +459,13 @@ mod tests {
     #[test]
     fn what_may_be_left_out() {
         let wanted = head("if-none-match: *\r\n").unwrap();
-        assert_eq!((wanted.kind, wanted.meta.mode, wanted.require), (Kind::File, 0o644, Require::Nothing));
+        assert_eq!((wanted.kind, wanted.label.mode, wanted.require), (Kind::File, None, Require::Nothing));
         let wanted = head("if-match: *\r\nFile-Kind: dir\r\nFile-Mtime: -5\r\n").unwrap();
         assert_eq!(
-            (wanted.kind, wanted.meta.mode, wanted.require),
-            (Kind::Directory, 0o755, Require::Something)
+            (wanted.kind, wanted.label.mode, wanted.require),
+            (Kind::Directory, None, Require::Something)
         );
-        assert_eq!(wanted.meta.mtime, Mtime(-5));
+        assert_eq!(wanted.label.mtime, Mtime(-5));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
 mod content;
+mod fidelity;
 mod journal;
 mod lock;
 mod observe;
@@ -14,6 +15,7 @@ mod stage;
 mod watch;
 
 pub use content::NewContent;
+pub use fidelity::Fidelity;
 pub use journal::{Broken, Found, Journal};
 pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};

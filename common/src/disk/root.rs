@@ -102,6 +102,11 @@ impl Fingerprint {
     pub fn is_likely_same_content(&self, other: &Fingerprint) -> bool {
         Fingerprint { ctime: other.ctime, ..*self } == *other
     }
+
+    /// The same, but so that no file looks like it now: it will be looked at again.
+    pub fn of_no_file(self) -> Fingerprint {
+        Fingerprint { ctime: Mtime(0), ..self }
+    }
 }
 
 impl Stat {

@@ -372,7 +372,12 @@ impl Staged {
 
     fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
         let made = self.stat()?;
-        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_seen(Some(found), expect)) {
+        // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
+        let is_untouched = |found: Stat| match expect {
+            Expect::Print(print) => found.print == print,
+            _ => is_seen(Some(found), expect),
+        };
+        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_untouched(found)) {
             return Ok(Outcome::Changed);
         }
         let outcome = match expect {
@@ -380,11 +385,13 @@ impl Staged {
             seen => self.swap_with_seen(path, seen, replaced, &made)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
-        // Somebody may have replaced it since. Then what we return must not describe their version as ours: the mismatch with what is
-        // on disk makes the next look at it hash it. The same goes if nobody can tell: it is published, and that is no error any more.
+        // Somebody may have replaced it since, or changed its mode. Then what we return must not describe their version as ours: the
+        // mismatch with what is on disk makes the next look at it hash it. The same goes if nobody can tell: it is published, and that
+        // is no error any more.
         let placed = self.stage.root.stat(path).ok().flatten();
-        let ours = placed.filter(|placed| placed.print.is_likely_same_content(&made.print));
-        Ok(Outcome::Done(ours.unwrap_or(made)))
+        let is_ours =
+            |placed: &Stat| placed.mode == made.mode && placed.print.is_likely_same_content(&made.print);
+        Ok(Outcome::Done(placed.filter(is_ours).unwrap_or(made)))
     }
 
     fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {
@@ -537,5 +544,35 @@ fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
         (Some(stat), Expect::Print(print)) => stat.print.is_likely_same_content(&print),
         (Some(stat), Expect::EmptyDirectory) => stat.kind == StatKind::Directory,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+
+    #[test]
+    fn a_mode_set_since_the_look_is_not_taken_back() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root.clone(), &private, 1).unwrap();
+        let (path, on_disk) = (Path::new(b"a").unwrap(), scratch.path().join("a"));
+        fs::write(&on_disk, "seen").unwrap();
+        let seen = root.stat(&path).unwrap().unwrap().print;
+        // Until the clock has ticked nobody can tell.
+        while root.stat(&path).unwrap().unwrap().print == seen {
+            fs::set_permissions(&on_disk, Permissions::from_mode(0o711)).unwrap();
+        }
+        let publish = |print| stage.file().unwrap().0.publish(&path, Expect::Print(print)).unwrap();
+        assert!(matches!(publish(seen), Outcome::Changed));
+        let now = root.stat(&path).unwrap().unwrap();
+        assert_eq!((now.mode, fs::read(&on_disk).unwrap()), (0o711, b"seen".to_vec()));
+        assert!(matches!(publish(now.print), Outcome::Done(_)));
+        assert_eq!(fs::read(&on_disk).unwrap(), b"");
     }
 }

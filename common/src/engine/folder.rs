@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
+use crate::disk::{Fidelity, Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
 use crate::tree::Path;
 
 /// A folder that this process, and no other, syncs.
@@ -27,6 +27,8 @@ pub struct Folder {
     pub private: Arc<Root>,
     /// Where downloads are made.
     pub stage: Arc<Stage>,
+    /// What its file system keeps of metadata.
+    pub fidelity: Fidelity,
     /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
     pub recovered: Vec<Path>,
     /// Nobody else syncs it.
@@ -94,7 +96,8 @@ impl Folder {
         let run = random_u64().map_err(failed("get random bytes for"))?;
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
         let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
-        Ok(Folder { root, private, stage, recovered, _lock: lock })
+        let fidelity = Fidelity::of(&stage);
+        Ok(Folder { root, private, stage, fidelity, recovered, _lock: lock })
     }
 }
 

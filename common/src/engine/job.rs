@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Epoch, RemoteEntry};
-use crate::sync;
-use crate::tree::{Content, Entry, Path, Tag};
+use crate::sync::{self, MetaChange};
+use crate::tree::{Content, Entry, Meta, Path, Tag};
 
 /// One thing to do about one path. There is at most one job a path at a time.
 #[derive(Clone, Debug)]
@@ -34,10 +34,47 @@ impl There {
         Base { entry: self.entry, print, seq: self.seq }
     }
 
+    /// This version in its place, given permission bits that were set here.
+    pub(super) fn placed(&self, print: Fingerprint, kept: Option<u16>) -> Placed {
+        match kept {
+            None => Placed { base: self.base(print), own: None },
+            Some(_) => {
+                let own = Some((self.entry_here(kept), print));
+                Placed { base: self.base(print.of_no_file()), own }
+            }
+        }
+    }
+
+    /// What the folder is to hold: this version, but for permission bits that were set here.
+    pub(super) fn entry_here(&self, kept: Option<u16>) -> Entry {
+        let meta = self.entry.meta;
+        Entry { meta: Meta { mode: kept.unwrap_or(meta.mode), ..meta }, ..self.entry }
+    }
+
     /// As the decision asks for it.
     pub(super) fn seen(&self) -> sync::Base {
         sync::Base { tag: Tag::from(self.entry.content), seq: Some(self.seq) }
     }
+}
+
+/// What came of sending something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// What both sides have in common now. Where a field of metadata was changed on one side only it has the old value, so that the next
+    /// verdict sees the change.
+    pub(super) base: Base,
+    /// What the server has now.
+    pub(super) there: There,
+}
+
+/// The server's version in its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    /// What both sides have in common now.
+    pub(super) base: Base,
+    /// What is here, if it has permission bits of its own. They are sent next; so that this is done even after a restart the base does not
+    /// look like the file then.
+    pub(super) own: Option<(Entry, Fingerprint)>,
 }
 
 /// Where content already is, on the side that needs it.
@@ -54,14 +91,21 @@ pub(super) struct Source {
 pub(super) enum Task {
     /// Find out what is there.
     Hash { stat: Stat },
-    /// Send this version, if the file still looks like that.
-    Upload { entry: Entry, print: Fingerprint, replacing: Option<sync::Base> },
-    /// Fetch this version and put it in the place of what is expected there.
-    Download { remote: There, expect: Expect },
-    /// Let the server take the content from another path: nothing is sent but names.
-    Relocate { entry: Entry, print: Fingerprint, from: Source, replacing: Option<sync::Base> },
+    /// Send this version, if the file still looks like that. What it replaces has the permission bits `before`, as far as is known here;
+    /// somebody may have set others, so they are sent only if they are others here.
+    Upload { entry: Entry, print: Fingerprint, replacing: Option<sync::Base>, before: Option<u16> },
+    /// Fetch this version and put it in the place of what is expected there, with permission bits that were set here and not sent yet.
+    Download { remote: There, expect: Expect, kept: Option<u16> },
+    /// Let the server take the content from another path: nothing is sent but names. The rest is as for an upload.
+    Relocate {
+        entry: Entry,
+        print: Fingerprint,
+        from: Source,
+        replacing: Option<sync::Base>,
+        before: Option<u16>,
+    },
     /// Put a version in its place whose content the folder has at another path: nothing is fetched.
-    TakeHere { remote: There, expect: Expect, from: Source },
+    TakeHere { remote: There, expect: Expect, kept: Option<u16>, from: Source },
     /// Delete what is expected there.
     DeleteLocal { expect: Expect },
     /// Delete it on the server, if it is still absent here.
@@ -72,8 +116,8 @@ pub(super) enum Task {
     FetchAside { remote: There },
     /// Set metadata here.
     PullMeta { remote: There, print: Fingerprint },
-    /// Set metadata on the server, if the file still looks like that.
-    PushMeta { entry: Entry, print: Fingerprint },
+    /// Set these fields of metadata on the server, if the file still looks like that.
+    PushMeta { entry: Entry, print: Fingerprint, change: MetaChange },
 }
 
 /// What came of a job.
@@ -82,13 +126,13 @@ pub(super) enum Outcome {
     /// What is there.
     Hashed(Entry, Fingerprint),
     /// The server has it.
-    Uploaded(Base),
+    Uploaded(Sent),
     /// The folder has it.
-    Downloaded(Base),
-    /// The server took the content from there; what it holds now.
-    Relocated { from: Source, base: Base },
+    Downloaded(Placed),
+    /// The server took the content from there.
+    Relocated { from: Source, sent: Sent },
     /// The folder took the content from there.
-    TakenHere { from: Source, base: Base },
+    TakenHere { from: Source, placed: Placed },
     /// The content can't be had from there after all.
     NoSource,
     /// It is gone here.
@@ -101,6 +145,8 @@ pub(super) enum Outcome {
     FetchedAside { copy: Path, entry: Entry, print: Fingerprint },
     /// Both sides have this metadata.
     MetaAgrees(Base),
+    /// The server has the fields that were sent.
+    MetaSent(Sent),
     /// Something else than expected is on disk: this, or nothing.
     LocalIs(Option<Stat>),
     /// The directory is not empty, here.
@@ -165,6 +211,7 @@ impl Done {
     pub(super) fn is_answer(&self) -> bool {
         match &self.outcome {
             Outcome::Uploaded { .. }
+            | Outcome::MetaSent(_)
             | Outcome::Downloaded { .. }
             | Outcome::Relocated { .. }
             | Outcome::DeletedRemote { .. }
@@ -172,8 +219,8 @@ impl Done {
             | Outcome::NotEmptyThere
             | Outcome::ParentMissing
             | Outcome::RemoteIs(_) => true,
-            Outcome::MetaAgrees(_) => self.job.task.needs_server(),
             Outcome::Hashed(..)
+            | Outcome::MetaAgrees(_)
             | Outcome::TakenHere { .. }
             | Outcome::NoSource
             | Outcome::DeletedLocal

@@ -147,25 +147,47 @@ pub(super) fn pull_meta(
     remote: &There,
     print: Fingerprint,
 ) -> io::Result<Outcome> {
-    let entry = &remote.entry;
-    let before = folder.root.stat(path)?;
-    let is_directory = entry.content.kind() == Kind::Directory;
+    let is_directory = remote.entry.content.kind() == Kind::Directory;
     let is_seen =
         |stat: &Stat| if is_directory { stat.kind == StatKind::Directory } else { stat.print == print };
-    if !before.as_ref().is_some_and(is_seen) {
-        return Ok(Outcome::LocalIs(before));
-    }
-    folder.root.set_mode(path, entry.meta.mode)?;
-    if !is_directory {
-        folder.root.set_mtime(path, entry.meta.mtime)?;
-    }
     match folder.root.stat(path)? {
-        // RACE: a write between the check and here has made the file longer or given it another inode, but one that left the size alone
-        // is only told apart by the time that we have just overwritten. The window is that of two system calls.
-        Some(after) if is_directory || (after.print.ino, after.size) == (print.ino, print.size) => {
-            Ok(Outcome::MetaAgrees(remote.base(after.print)))
-        }
+        Some(before) if is_seen(&before) => match label(folder, path, &before, &remote.entry.meta)? {
+            Labelled::Alone(after) => Ok(Outcome::MetaAgrees(remote.base(after.print))),
+            Labelled::NotAlone(after) => Ok(Outcome::LocalIs(after)),
+        },
         other => Ok(Outcome::LocalIs(other)),
+    }
+}
+
+/// What came of setting metadata.
+#[derive(Debug)]
+pub(super) enum Labelled {
+    /// This is what it looks like.
+    Alone(Stat),
+    /// Somebody else was at it too; this is there now.
+    NotAlone(Option<Stat>),
+}
+
+/// Sets the metadata of what looked like `before` a moment ago.
+///
+/// RACE: what is done to it between that look and ours shows in its length or inode, a mode set after ours in the mode, and a write after
+/// ours in the time. A mode set before ours is overwritten, and a write before ours that left the length alone is taken for what was read.
+/// The window is that of two system calls.
+pub(super) fn label(folder: &Folder, path: &Path, before: &Stat, meta: &Meta) -> io::Result<Labelled> {
+    let is_directory = before.kind == StatKind::Directory;
+    folder.root.set_mode(path, meta.mode)?;
+    if !is_directory {
+        folder.root.set_mtime(path, meta.mtime)?;
+    }
+    let is_ours = |after: &Stat| {
+        let is_unwritten = after.size == before.size && !folder.fidelity.shows_write(after, meta.mtime);
+        (after.kind, after.print.ino) == (before.kind, before.print.ino)
+            && folder.fidelity.may_have_mode(after, meta.mode)
+            && (is_directory || is_unwritten)
+    };
+    match folder.root.stat(path)? {
+        Some(after) if is_ours(&after) => Ok(Labelled::Alone(after)),
+        other => Ok(Labelled::NotAlone(other)),
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Ready {
     pub(super) expect: Expect,
     /// What it is, and by which change.
     pub(super) remote: There,
+    /// Permission bits that were set here and not sent yet: those that it has been given.
+    pub(super) kept: Option<u16>,
     /// Where its content is from, if it is from this folder.
     pub(super) from: Option<Source>,
 }
@@ -122,16 +124,16 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
 /// server has them; with other permission bits they would look changed here.
 pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready) -> Tried {
     let Job { path, here, above, .. } = job;
-    let Ready { mut staged, expect, remote, from } = ready;
+    let Ready { mut staged, expect, remote, kept, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
     folder.root.make_dirs_above(path, above).map_err(disk("make the directories above"))?;
     let published = staged.publish_retaining(path, expect, *here).map_err(disk("put in place"))?;
     match (published, from) {
-        (DiskOutcome::Done(Stat { print, .. }), None) => Ok(Outcome::Downloaded(remote.base(print))),
+        (DiskOutcome::Done(Stat { print, .. }), None) => Ok(Outcome::Downloaded(remote.placed(print, kept))),
         (DiskOutcome::Done(Stat { print, .. }), Some(from)) => {
-            Ok(Outcome::TakenHere { from, base: remote.base(print) })
+            Ok(Outcome::TakenHere { from, placed: remote.placed(print, kept) })
         }
         (DiskOutcome::Changed, _) => match folder.root.stat(path).map_err(disk("look at"))? {
             Some(Stat { kind: StatKind::Directory, .. }) if expect == Expect::EmptyDirectory => {
@@ -165,9 +167,10 @@ mod tests {
             let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
             let (path, expect) = (Path::new(name.as_bytes()).unwrap(), Expect::Absent);
             let remote = There { entry, seq: 1 };
-            let task = Task::Download { remote, expect };
+            let task = Task::Download { remote, expect, kept: None };
             let job = Job { path, task, epoch: None, here: None, above: Vec::new() };
-            queue.send(Handed { job, ready: Ready { staged, expect, remote, from: None }, file }).unwrap();
+            let ready = Ready { staged, expect, remote, kept: None, from: None };
+            queue.send(Handed { job, ready, file }).unwrap();
         }
         drop((queue, publisher));
         let outcome = |message| match message {

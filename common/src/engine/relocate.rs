@@ -6,13 +6,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::job::{Failure, Outcome, Source, There};
-use super::local::set_meta;
+use super::job::{Failure, Outcome, Sent, Source, There};
+use super::local::{Labelled, label, set_meta};
 use super::publish::{Ready, Worked};
 use super::state::Base;
-use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, network, refusal};
+use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, meta_of, network, refusal, sent};
 use crate::disk::{Expect, Fingerprint, NewContent, RenameMode, Root, Staged, Stat, StatKind};
 use crate::limits::COPY_BUFFER_BYTES;
+use crate::net::client::Response;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
     DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, Problem, ProblemKind,
@@ -20,7 +21,7 @@ use crate::protocol::{
 };
 use crate::sync;
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Mtime, Path};
+use crate::tree::{Content, Entry, Kind, Path};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Sha256;
@@ -34,6 +35,7 @@ impl Transfer<'_> {
         print: Fingerprint,
         from: &Source,
         replacing: Option<sync::Base>,
+        before: Option<u16>,
     ) -> Tried {
         let is_seen = |stat: &Stat| match entry.content.kind() {
             Kind::Directory => stat.kind == StatKind::Directory,
@@ -48,14 +50,16 @@ impl Transfer<'_> {
         }
         let method = if from.moves { Method::Move } else { Method::Copy };
         let target = format!("/upload/{}", path_to_wire(&from.path));
-        let fields = self.relocation_fields(path, &entry, from, replacing);
+        let fields = self.relocation_fields(path, &entry, from, replacing, before);
         let response =
             self.http.send(method, &target, &fields, RequestBody::Empty).map_err(network("move"))?;
         match response.head.status {
             200..=299 => {
-                let seq = confirmed(&response, Some(entry.content), "move")?;
-                let (entry, print) = if from.moves { as_moved(entry, print, from) } else { (entry, print) };
-                Ok(Outcome::Relocated { from: from.clone(), base: Base { entry, print, seq } })
+                let sent = match from.moves {
+                    true => moved(entry, print, from, &response)?,
+                    false => sent(entry, print, before, &response, "move")?,
+                };
+                Ok(Outcome::Relocated { from: from.clone(), sent })
             }
             _ => match refusal(response, "move")? {
                 // What is to be replaced is something else by now, and sending the content would not help.
@@ -70,13 +74,15 @@ impl Transfer<'_> {
     }
 
     /// A move takes the version from the old path, so it says since when that was there, too. A copy takes nothing from there; what it
-    /// replaces is at the new path, and there it says both.
+    /// replaces is at the new path, and there it says both. The permission bits of that stay as somebody may have set them, unless they were
+    /// changed here.
     fn relocation_fields(
         &self,
         path: &Path,
         entry: &Entry,
         from: &Source,
         replacing: Option<sync::Base>,
+        before: Option<u16>,
     ) -> Fields {
         let seen = from.base.seen();
         let required = if from.moves { seen } else { sync::Base { seq: None, ..seen } };
@@ -93,7 +99,9 @@ impl Transfer<'_> {
             }
         }
         if !from.moves {
-            fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+            if before != Some(entry.meta.mode) {
+                fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+            }
             fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
         }
         fields
@@ -105,13 +113,14 @@ impl Transfer<'_> {
         path: &Path,
         remote: &There,
         expect: Expect,
+        kept: Option<u16>,
         from: &Source,
     ) -> Result<Worked, Failure> {
         let made = self.folder.root.make_dirs_above(path, &self.job.above);
         made.map_err(disk("make the directories above"))?;
         match from.moves && expect == Expect::Absent {
             true => self.move_here(path, remote, from).map(Worked::Done),
-            false => self.copy_here(remote, expect, from),
+            false => self.copy_here(remote, expect, kept, from),
         }
     }
 
@@ -128,28 +137,37 @@ impl Transfer<'_> {
             }
             Err(error) => return Err(disk("move")(error)),
         }
-        let moved = root.stat(path).map_err(disk("look at"))?;
-        if moved.is_none_or(|stat| !stat.print.is_likely_same_content(&from.base.print)) {
+        let moved = match root.stat(path).map_err(disk("look at"))? {
+            Some(stat) if stat.print.is_likely_same_content(&from.base.print) => stat,
             // RACE: written to between the look and the rename. It is a version of its own then, found here as new, and gone from there.
-            return Ok(Outcome::LocalIs(moved));
-        }
-        root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
-        root.set_mtime(path, remote.entry.meta.mtime).map_err(disk("set metadata of"))?;
-        match root.stat(path).map_err(disk("look at"))? {
-            Some(placed) => Ok(Outcome::TakenHere { from: from.clone(), base: remote.base(placed.print) }),
-            None => Ok(Outcome::LocalIs(None)),
+            other => return Ok(Outcome::LocalIs(other)),
+        };
+        match label(self.folder, path, &moved, &remote.entry.meta).map_err(disk("set metadata of"))? {
+            Labelled::Alone(after) => {
+                let placed = remote.placed(after.print, None);
+                Ok(Outcome::TakenHere { from: from.clone(), placed })
+            }
+            Labelled::NotAlone(other) => Ok(Outcome::LocalIs(other)),
         }
     }
 
-    fn copy_here(&mut self, remote: &There, expect: Expect, from: &Source) -> Result<Worked, Failure> {
+    fn copy_here(
+        &mut self,
+        remote: &There,
+        expect: Expect,
+        kept: Option<u16>,
+        from: &Source,
+    ) -> Result<Worked, Failure> {
         let no_source = Ok(Worked::Done(Outcome::NoSource));
         let Ok(mut source) = self.folder.root.open_file(&from.path) else { return no_source };
         if !Stat::of_file(&source).is_ok_and(|stat| stat.print == from.base.print) {
             return no_source;
         }
-        let Some((staged, file)) = self.copy(&mut source, &remote.entry)? else { return no_source };
+        let Some((staged, file)) = self.copy(&mut source, &remote.entry_here(kept))? else {
+            return no_source;
+        };
         let from = Some(Source { moves: false, ..from.clone() });
-        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, from }, file))
+        Ok(Worked::Staged(Ready { staged, expect, remote: *remote, kept, from }, file))
     }
 
     /// Copies a file that should hold the content of `version` to staging, with the metadata of that. `None`: it can't be read to its end,
@@ -179,10 +197,13 @@ impl Transfer<'_> {
     }
 }
 
-/// What the server has after a move. It kept the metadata that it had there; what differs here is sent as a change of metadata. For that
-/// the base must not look like the file, now and after a restart.
-fn as_moved(entry: Entry, print: Fingerprint, from: &Source) -> (Entry, Fingerprint) {
+/// What came of a move. The server kept the metadata that it had at the old path; what was changed here is sent as a change of metadata. For
+/// that the base must not look like the file, now and after a restart.
+fn moved(entry: Entry, print: Fingerprint, from: &Source, response: &Response<'_>) -> Result<Sent, Failure> {
+    let seq = confirmed(response, Some(entry.content), "move")?;
+    let there = There { entry: Entry { meta: meta_of(response, "move")?, ..entry }, seq };
     let is_same = from.base.entry.same_meta(&entry);
-    let print = if is_same { print } else { Fingerprint { ctime: Mtime(0), ..print } };
-    (Entry { meta: from.base.entry.meta, ..entry }, print)
+    let print = if is_same { print } else { print.of_no_file() };
+    let entry = Entry { meta: from.base.entry.meta, ..entry };
+    Ok(Sent { base: Base { entry, print, seq }, there })
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Job, Outcome, There};
+use super::job::{Failure, FailureKind, Job, Outcome, Sent, There};
 use super::local::set_meta;
 use super::message::Message;
 use super::progress::Progress;
@@ -28,11 +28,11 @@ use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
 use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
-    ProblemKind, mode_text, path_to_wire,
+    ProblemKind, mode_text, parse_mode, parse_mtime, path_to_wire,
 };
-use crate::sync::{self, conflict_original, conflict_path};
+use crate::sync::{self, MetaChange, conflict_original, conflict_path};
 use crate::sys::errno;
-use crate::tree::{Content, Entry, Kind, Path, Tag};
+use crate::tree::{Content, Entry, Kind, Meta, Path, Tag};
 use crate::wire::http::digest::format_digest;
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
@@ -71,6 +71,7 @@ impl Transfer<'_> {
         entry: Entry,
         print: Fingerprint,
         replacing: Option<sync::Base>,
+        before: Option<u16>,
     ) -> Tried {
         let target = format!("/upload/{}", path_to_wire(path));
         let is_seen = |stat: &Stat| match entry.content.kind() {
@@ -78,12 +79,12 @@ impl Transfer<'_> {
             Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             _ => stat.print == print,
         };
-        let before = self.folder.root.stat(path).map_err(disk("look at"))?;
-        if !before.as_ref().is_some_and(is_seen) {
-            return Ok(Outcome::LocalIs(before));
+        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        if !here.as_ref().is_some_and(is_seen) {
+            return Ok(Outcome::LocalIs(here));
         }
         let offset = self.kept_there(path, &entry)?;
-        let fields = self.upload_fields(&entry, replacing, offset);
+        let fields = self.upload_fields(&entry, replacing, before, offset);
         let response = match entry.content {
             Content::Directory => self.http.send(Method::Put, &target, &fields, RequestBody::Empty),
             Content::Symlink { .. } => {
@@ -104,20 +105,17 @@ impl Transfer<'_> {
             // The file became shorter, or can't be read any more.
             Err(NetError::Source(error)) => {
                 let now = self.folder.root.stat(path).map_err(disk("look at"))?;
-                return if now == before { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
+                return if now == here { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
             }
             other => other.map_err(network("upload"))?,
         };
         match response.head.status {
-            200..=299 => {
-                let seq = confirmed(&response, Some(entry.content), "upload")?;
-                Ok(Outcome::Uploaded(Base { entry, print, seq }))
-            }
+            200..=299 => Ok(Outcome::Uploaded(sent(entry, print, before, &response, "upload")?)),
             _ => match refusal(response, "upload")? {
                 // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
                 Problem { kind: ProblemKind::DigestMismatch, .. } => {
                     match self.folder.root.stat(path).map_err(disk("look at"))? {
-                        now if 0 < offset && now == before => Err(not_continued()),
+                        now if 0 < offset && now == here => Err(not_continued()),
                         now => Ok(Outcome::LocalIs(now)),
                     }
                 }
@@ -131,13 +129,21 @@ impl Transfer<'_> {
     }
 
     /// The fields of an upload that begins at a byte: the first, or where one was cut.
-    fn upload_fields(&self, entry: &Entry, replacing: Option<sync::Base>, offset: u64) -> Fields {
+    fn upload_fields(
+        &self,
+        entry: &Entry,
+        replacing: Option<sync::Base>,
+        before: Option<u16>,
+        offset: u64,
+    ) -> Fields {
         let mut fields = self.change_fields(replacing);
         if 0 < offset {
             fields = Transfer::rest_fields(fields, offset);
         }
         fields.push(KIND_FIELD, entry.content.kind().word());
-        fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+        if before != Some(entry.meta.mode) {
+            fields.push(MODE_FIELD, mode_text(entry.meta.mode));
+        }
         fields.push(MTIME_FIELD, entry.meta.mtime.0.to_string());
         if let Some(hash) = entry.content.hash() {
             fields.push("repr-digest", format_digest(&hash.0));
@@ -195,7 +201,13 @@ impl Transfer<'_> {
     }
 
     /// Sets metadata on the server.
-    pub(super) fn push_meta(&mut self, path: &Path, entry: Entry, print: Fingerprint) -> Tried {
+    pub(super) fn push_meta(
+        &mut self,
+        path: &Path,
+        entry: Entry,
+        print: Fingerprint,
+        change: MetaChange,
+    ) -> Tried {
         let is_directory = entry.content.kind() == Kind::Directory;
         let is_seen = |stat: &Stat| match is_directory {
             true => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
@@ -206,9 +218,12 @@ impl Transfer<'_> {
             return Ok(Outcome::LocalIs(here));
         }
         let mut patch = json::Writer::new();
-        patch.begin_object().field_str("mode", &mode_text(entry.meta.mode));
-        if !is_directory {
-            patch.field_i64("mtime", entry.meta.mtime.0);
+        patch.begin_object();
+        if let Some(mode) = change.mode {
+            patch.field_str("mode", &mode_text(mode));
+        }
+        if let Some(mtime) = change.mtime {
+            patch.field_i64("mtime", mtime.0);
         }
         let body = patch.end_object().finish();
         let fields = self
@@ -218,10 +233,7 @@ impl Transfer<'_> {
         let response = self.http.send(Method::Patch, &target, &fields, RequestBody::Bytes(&body));
         let response = response.map_err(network("set metadata of"))?;
         match response.head.status {
-            200..=299 => {
-                let seq = confirmed(&response, Some(entry.content), "set metadata of")?;
-                Ok(Outcome::MetaAgrees(Base { entry, print, seq }))
-            }
+            200..=299 => Ok(Outcome::MetaSent(sent(entry, print, None, &response, "set metadata of")?)),
             _ => decided_elsewhere(refusal(response, "set metadata of")?, "set metadata of"),
         }
     }
@@ -232,9 +244,10 @@ impl Transfer<'_> {
         path: &Path,
         remote: &There,
         expect: Expect,
+        kept: Option<u16>,
     ) -> Result<Worked, Failure> {
-        let (staged, file) = self.fetch(path, &remote.entry)?;
-        let ready = Ready { staged, expect, remote: *remote, from: None };
+        let (staged, file) = self.fetch(path, &remote.entry_here(kept))?;
+        let ready = Ready { staged, expect, remote: *remote, kept, from: None };
         match file {
             Some(file) => Ok(Worked::Staged(ready, file)),
             None => put_in_place(self.folder, self.job, ready).map(Worked::Done),
@@ -445,6 +458,33 @@ pub(super) fn confirmed(
     }
 }
 
+/// What came of sending this version. The answer tells what the server has: it may have kept a mode that somebody else set, or all of its
+/// metadata, where it had the content already. Then a mode that it did not take is still to be sent: the base keeps the one from `before`.
+pub(super) fn sent(
+    entry: Entry,
+    print: Fingerprint,
+    before: Option<u16>,
+    response: &Response<'_>,
+    operation: &'static str,
+) -> Result<Sent, Failure> {
+    let seq = confirmed(response, Some(entry.content), operation)?;
+    let there = Entry { meta: meta_of(response, operation)?, ..entry };
+    let is_refused = !there.agrees(&entry) && there.meta.mode != entry.meta.mode;
+    let mode = before.filter(|_| is_refused).unwrap_or(entry.meta.mode);
+    let print = if mode == entry.meta.mode { print } else { print.of_no_file() };
+    let entry = Entry { meta: Meta { mode, ..entry.meta }, ..entry };
+    Ok(Sent { base: Base { entry, print, seq }, there: There { entry: there, seq } })
+}
+
+/// The metadata that the server says it has now.
+pub(super) fn meta_of(response: &Response<'_>, operation: &'static str) -> Result<Meta, Failure> {
+    let fields = &response.head.fields;
+    let mtime = fields.get(MTIME_FIELD).and_then(|text| parse_mtime(text).ok());
+    let mode = fields.get(MODE_FIELD).and_then(|text| parse_mode(text).ok());
+    let meta = mtime.zip(mode).map(|(mtime, mode)| Meta { mtime, mode });
+    meta.ok_or_else(|| from_elsewhere(response, operation))
+}
+
 /// Whether an answer is about this content.
 pub(super) fn names(response: &Response<'_>, content: Content) -> bool {
     response.head.fields.get("etag") == Some(content.etag().as_str())
@@ -558,7 +598,7 @@ mod tests {
         };
         let mut send = |mode| {
             let meta = Meta { mtime: stat.mtime, mode };
-            transfer.upload(&path, Entry { content: Content::Directory, meta }, stat.print, None)
+            transfer.upload(&path, Entry { content: Content::Directory, meta }, stat.print, None, None)
         };
         assert!(matches!(send(stat.mode ^ 0o010), Ok(Outcome::LocalIs(Some(_)))), "it has another mode now");
         assert!(matches!(send(stat.mode), Err(Failure { kind: FailureKind::Network, .. })), "it is sent");

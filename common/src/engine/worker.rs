@@ -140,15 +140,19 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         job,
     };
     let tried = match &job.task {
-        Task::Relocate { entry, print, from, replacing } => {
-            transfer.relocate(path, *entry, *print, from, *replacing)
+        Task::Relocate { entry, print, from, replacing, before } => {
+            transfer.relocate(path, *entry, *print, from, *replacing, *before)
         }
-        Task::TakeHere { remote, expect, from } => {
-            return worked(transfer.take_here(path, remote, *expect, from));
+        Task::TakeHere { remote, expect, kept, from } => {
+            return worked(transfer.take_here(path, remote, *expect, *kept, from));
         }
         Task::Hash { stat } => local::hash(&folder.root, path, stat).map_err(disk("read")),
-        Task::Upload { entry, print, replacing } => transfer.upload(path, *entry, *print, *replacing),
-        Task::Download { remote, expect } => return worked(transfer.download(path, remote, *expect)),
+        Task::Upload { entry, print, replacing, before } => {
+            transfer.upload(path, *entry, *print, *replacing, *before)
+        }
+        Task::Download { remote, expect, kept } => {
+            return worked(transfer.download(path, remote, *expect, *kept));
+        }
         Task::DeleteLocal { expect } => {
             local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
         }
@@ -160,7 +164,7 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         Task::PullMeta { remote, print } => {
             local::pull_meta(folder, path, remote, *print).map_err(disk("set metadata of"))
         }
-        Task::PushMeta { entry, print } => transfer.push_meta(path, *entry, *print),
+        Task::PushMeta { entry, print, change } => transfer.push_meta(path, *entry, *print, *change),
     };
     worked(tried.map(Worked::Done))
 }

@@ -25,7 +25,7 @@
 //! asked for it. Without a base every difference is a conflict and nothing is ever deleted: that is the union on first contact, after a
 //! lost state file, and after the server's history was replaced. Seqs of another history mean nothing; a base never outlives its own.
 
-use crate::tree::{Entry, Tag};
+use crate::tree::{Content, Entry, Mtime, Tag};
 
 /// The version that a client last had in common with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,26 +133,72 @@ pub enum MetaVerdict {
     Same,
     /// Take over the server's.
     Pull,
-    /// Send ours.
-    Push,
+    /// Send these fields, which were changed here. What was changed there is taken over when the server has them.
+    Push(MetaChange),
 }
 
-/// The verdict on metadata, where local and remote content agree. The later change wins, and "later" is the order in which changes reach
-/// the server: a local change not sent yet is later than anything the server has. Without a base the server's metadata is taken.
+/// Fields of metadata to be set; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetaChange {
+    /// Time of last modification.
+    pub mtime: Option<Mtime>,
+    /// Permission bits.
+    pub mode: Option<u16>,
+}
+
+/// The verdict on metadata, where local and remote content agree: a merge, field by field.
+///
+/// ```text
+///     field here     field there            verdict
+///     unchanged      changed                pull
+///     changed        unchanged              push
+///     changed        changed differently    push
+///     equal to remote                       nothing
+/// ```
+///
+/// The later change wins, and "later" is the order in which changes reach the server: a local change not sent yet is later than anything
+/// the server has. Where one field is to be pushed and the other pulled, the push comes first, and the next verdict is the pull. Without a
+/// base the server's metadata is taken. A time goes with its content, so that of other content is no base for it; permission bits outlive
+/// an edit.
 pub fn decide_meta(base: Option<&Entry>, local: &Entry, remote: &Entry) -> MetaVerdict {
     if local.same_meta(remote) {
         return MetaVerdict::Same;
     }
-    match base {
-        Some(base) if !local.same_meta(base) => MetaVerdict::Push,
-        _ => MetaVerdict::Pull,
+    let mode = unsent(mode_before(base, local), local.meta.mode, remote.meta.mode);
+    let mtime = match (base, local.content) {
+        (Some(base), Content::File { .. }) if base.content == local.content => {
+            unsent(Some(base.meta.mtime), local.meta.mtime, remote.meta.mtime)
+        }
+        _ => None,
+    };
+    match (mtime, mode) {
+        (None, None) => MetaVerdict::Pull,
+        (mtime, mode) => MetaVerdict::Push(MetaChange { mtime, mode }),
     }
+}
+
+/// The permission bits that the server's content gets here, if not those that it has there: ones that were set here and not sent yet.
+pub fn mode_kept(base: Option<&Entry>, local: Option<&Entry>, remote: &Entry) -> Option<u16> {
+    let local = local.filter(|local| {
+        matches!((local.content, remote.content), (Content::File { .. }, Content::File { .. }))
+    })?;
+    unsent(mode_before(base, local), local.meta.mode, remote.meta.mode)
+}
+
+/// The permission bits that client and server last had in common, of what is still of the same kind.
+pub fn mode_before(base: Option<&Entry>, local: &Entry) -> Option<u16> {
+    base.filter(|base| base.content.kind() == local.content.kind()).map(|base| base.meta.mode)
+}
+
+/// The local value, if it was changed here and the server has another.
+fn unsent<T: Copy + PartialEq>(base: Option<T>, local: T, remote: T) -> Option<T> {
+    base.filter(|base| *base != local && local != remote).map(|_| local)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Content, Meta, Mtime};
+    use crate::tree::Meta;
     use crate::wire::sha256::Hash;
 
     const A: Tag = Tag::File(Hash([1; 32]));
@@ -296,23 +342,121 @@ mod tests {
         });
     }
 
+    /// A side of a merge: which of two contents, which time, which mode.
+    fn sides(kind: fn(u8) -> Content) -> Vec<Entry> {
+        let mut sides = Vec::new();
+        for content in [1, 2].map(kind) {
+            for mtime in [1, 2, 3].map(Mtime) {
+                sides.extend([0o644, 0o755, 0o600].map(|mode| Entry { content, meta: Meta { mtime, mode } }));
+            }
+        }
+        sides
+    }
+
+    fn file(number: u8) -> Content {
+        Content::File { size: 1, hash: Hash([number; 32]) }
+    }
+
+    fn link(number: u8) -> Content {
+        Content::Symlink { size: 1, hash: Hash([number; 32]) }
+    }
+
+    /// What a field comes to, in the words of the table: the value on both sides in the end, and whether it is ours that is sent.
+    fn merged<T: Copy + PartialEq>(base: Option<T>, local: T, remote: T) -> (T, bool) {
+        match base {
+            _ if local == remote => (local, false),
+            None => (remote, false),
+            Some(base) if base == local => (remote, false),
+            Some(_) => (local, true),
+        }
+    }
+
+    /// Follows verdicts as a client does, from the first to agreement, and says what both sides have then.
+    fn carried_out(base: Option<Entry>, local: Entry, remote: Entry) -> (Meta, Vec<MetaVerdict>) {
+        let (mut base, mut local, mut remote) = (base, local, remote);
+        let mut verdicts = Vec::new();
+        loop {
+            let verdict = decide_meta(base.as_ref(), &local, &remote);
+            verdicts.push(verdict);
+            match verdict {
+                MetaVerdict::Same => return (local.meta, verdicts),
+                MetaVerdict::Pull => local.meta = remote.meta,
+                MetaVerdict::Push(MetaChange { mtime, mode }) => {
+                    remote.meta.mtime = mtime.unwrap_or(remote.meta.mtime);
+                    remote.meta.mode = mode.unwrap_or(remote.meta.mode);
+                    base = Some(local);
+                }
+            }
+            assert!(verdicts.len() < 4, "it does not end: {verdicts:?}");
+        }
+    }
+
     #[test]
-    fn metadata_the_later_change_wins() {
-        let entry = |nanos, mode| Entry {
-            content: Content::File { size: 1, hash: Hash([1; 32]) },
-            meta: Meta { mtime: Mtime(nanos), mode },
-        };
-        let (a, b, c) = (entry(1, 0o644), entry(2, 0o644), entry(1, 0o755));
-        for (base, local, remote, want) in [
-            (Some(a), a, a, MetaVerdict::Same),
-            (Some(a), b, b, MetaVerdict::Same),
-            (Some(a), a, b, MetaVerdict::Pull),
-            (Some(a), b, a, MetaVerdict::Push),
-            (Some(a), b, c, MetaVerdict::Push),
-            (None, a, a, MetaVerdict::Same),
-            (None, a, b, MetaVerdict::Pull),
-        ] {
-            assert_eq!(decide_meta(base.as_ref(), &local, &remote), want, "{base:?} {local:?} {remote:?}");
+    fn metadata_is_merged_field_by_field() {
+        let mut cases = 0;
+        let all = sides(file);
+        for base in all.iter().copied().map(Some).chain([None, Some(Entry { content: link(1), ..all[0] })]) {
+            for local in &all {
+                for remote in all.iter().filter(|remote| remote.content == local.content) {
+                    let of_mode = base.filter(|base| base.content.kind() == local.content.kind());
+                    let of_mtime = base.filter(|base| base.content == local.content);
+                    let (mode, sends_mode) =
+                        merged(of_mode.map(|base| base.meta.mode), local.meta.mode, remote.meta.mode);
+                    let (mtime, sends_mtime) =
+                        merged(of_mtime.map(|base| base.meta.mtime), local.meta.mtime, remote.meta.mtime);
+                    let (end, verdicts) = carried_out(base, *local, *remote);
+                    let case = format!("{base:?} {local:?} {remote:?} {verdicts:?}");
+                    assert_eq!(end, Meta { mtime, mode }, "{case}");
+                    let sent =
+                        MetaChange { mtime: sends_mtime.then_some(mtime), mode: sends_mode.then_some(mode) };
+                    let pushed = sent != MetaChange::default();
+                    assert_eq!(verdicts[0] == MetaVerdict::Push(sent), pushed, "{case}");
+                    cases += 1;
+                }
+            }
+        }
+        assert_eq!(cases, (18 + 2) * 18 * 9);
+    }
+
+    #[test]
+    fn a_directory_has_a_mode_and_a_link_has_nothing() {
+        let (directories, links) = (sides(|_| Content::Directory), sides(link));
+        for base in &directories {
+            for local in &directories {
+                for remote in &directories {
+                    let (mode, sends) = merged(Some(base.meta.mode), local.meta.mode, remote.meta.mode);
+                    let verdict = decide_meta(Some(base), local, remote);
+                    let wanted = match sends {
+                        _ if local.meta.mode == remote.meta.mode => MetaVerdict::Same,
+                        true => MetaVerdict::Push(MetaChange { mtime: None, mode: Some(mode) }),
+                        false => MetaVerdict::Pull,
+                    };
+                    assert_eq!(verdict, wanted, "{base:?} {local:?} {remote:?}");
+                    assert_eq!(mode_kept(Some(base), Some(local), remote), None);
+                }
+            }
+        }
+        for local in &links {
+            assert_eq!(decide_meta(Some(&links[0]), local, &links[8]), MetaVerdict::Same);
+            assert_eq!(mode_kept(Some(&links[0]), Some(local), &links[8]), None);
+        }
+    }
+
+    /// The server's content comes, and nobody's permission bits go.
+    #[test]
+    fn content_that_comes_keeps_a_mode_that_was_set_here() {
+        let all = sides(file);
+        for base in &all {
+            for local in &all {
+                for remote in &all {
+                    let (mode, is_ours) = merged(Some(base.meta.mode), local.meta.mode, remote.meta.mode);
+                    let kept = mode_kept(Some(base), Some(local), remote);
+                    assert_eq!(kept, is_ours.then_some(mode), "{base:?} {local:?} {remote:?}");
+                }
+                assert_eq!(mode_kept(None, Some(local), base), None);
+                assert_eq!(mode_kept(Some(&Entry { content: link(1), ..*base }), Some(local), base), None);
+                assert_eq!(mode_kept(Some(base), None, local), None);
+            }
         }
     }
 }

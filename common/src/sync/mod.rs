@@ -10,5 +10,7 @@ mod guard;
 mod histories;
 
 pub use conflict::{conflict_original, conflict_path, is_conflict_name, settled_path};
-pub use decide::{Base, MetaVerdict, Remote, Verdict, decide, decide_meta};
+pub use decide::{
+    Base, MetaChange, MetaVerdict, Remote, Verdict, decide, decide_meta, mode_before, mode_kept,
+};
 pub use guard::{DELETES_FREE, is_mass_deletion};

@@ -15,7 +15,7 @@ use common::tree::{Content, Entry, Kind, Meta, Path};
 
 use super::change::{Action, Refused, Replaced, Reply};
 use super::index::{Origin, State, Step};
-use super::look::{has_mode, mode_in_box};
+use super::look::{has_mode, is_labelled, mode_in_box};
 use super::records::JournalRecord;
 use super::rules::Verdict;
 use super::shared::Shared;
@@ -91,7 +91,7 @@ impl Act {
         verdict: Verdict,
     ) -> Result<Act, Refused> {
         match (verdict, action) {
-            (Verdict::Publish(expect), Action::Put { entry, staged, file, replaced, .. }) => {
+            (Verdict::Publish(entry, expect), Action::Put { staged, file, replaced, .. }) => {
                 let kind = entry.content.kind();
                 let meta = Meta { mode: mode_in_box(kind, entry.meta.mode), ..entry.meta };
                 staged.set_meta(kind, meta).map_err(Refused::Disk)?;
@@ -181,11 +181,14 @@ impl Act {
                     Err(error) => Err(failed(shared, path, error)),
                 }
             }
-            Act::Label { entry, print } => match label(&shared.root, path, &entry, print) {
-                Ok(Some(print)) => Ok(State::Live(entry, Some(print))),
-                Ok(None) => Err(changed(shared, path)),
-                Err(error) => Err(Refused::Disk(error)),
-            },
+            Act::Label { entry, print } => {
+                let known = read(&shared.index).live_entry(path).copied().unwrap_or(entry);
+                match label(&shared.root, path, &known, &entry, print) {
+                    Ok(Some(print)) => Ok(State::Live(entry, Some(print))),
+                    Ok(None) => Err(changed(shared, path)),
+                    Err(error) => Err(Refused::Disk(error)),
+                }
+            }
             Act::Note { entry, print } => Ok(State::Live(entry, Some(print))),
             Act::Forget => Ok(State::Tombstone),
         };
@@ -251,19 +254,24 @@ fn is_as_known(shared: &Shared, path: &Path, stat: &Stat) -> bool {
     }
 }
 
-/// Sets the metadata of what is at a path, if it still looks like `print`. `None`: it does not.
+/// Sets the metadata of what is at a path, if it still looks like `print` and has the mode of `known`, or has the new one already.
+/// `None`: it does not. A mode set by hand that nobody has noticed yet is not to be overruled by what was asked for without knowing it.
 ///
 /// RACE: an edit between the look and the label is only seen if it changes the length, or comes after the label.
 pub(crate) fn label(
     root: &Root,
     path: &Path,
+    known: &Entry,
     entry: &Entry,
     print: Option<Fingerprint>,
 ) -> io::Result<Option<Fingerprint>> {
     let kind = entry.content.kind();
-    let is_known = |stat: &Stat| match kind {
-        Kind::Directory => stat.kind == StatKind::Directory,
-        _ => print.is_some_and(|print| stat.print.is_likely_same_content(&print)),
+    let is_known = |stat: &Stat| {
+        (is_labelled(stat, known) || is_labelled(stat, entry))
+            && match kind {
+                Kind::Directory => stat.kind == StatKind::Directory,
+                _ => print.is_some_and(|print| stat.print.is_likely_same_content(&print)),
+            }
     };
     let Some(before) = root.stat(path)?.filter(is_known) else { return Ok(None) };
     root.set_mode(path, mode_in_box(kind, entry.meta.mode))?;
@@ -288,12 +296,14 @@ pub(crate) fn is_absent(root: &Root, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether what was read is still there, and as it was then.
 fn is_as_found(stat: &Stat, entry: &Entry, print: &Fingerprint) -> bool {
-    match entry.content.kind() {
-        Kind::Directory => stat.kind == StatKind::Directory,
-        // A change refused meanwhile may have moved the file away and back.
-        _ => stat.print.is_likely_same_content(print),
-    }
+    is_labelled(stat, entry)
+        && match entry.content.kind() {
+            Kind::Directory => stat.kind == StatKind::Directory,
+            // A change refused meanwhile may have moved the file away and back.
+            _ => stat.print.is_likely_same_content(print),
+        }
 }
 
 fn known_print(shared: &Shared, path: &Path) -> Option<Fingerprint> {

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 
 use common::disk::{Fingerprint, Staged};
 use common::protocol::{Cursor, RemoteEntry};
-use common::tree::{Entry, Mtime, Path, PathError, Tag};
+use common::tree::{Content, Entry, Kind, Meta, Mtime, Path, PathError, Tag};
 
 use super::index::{Index, Record};
 
@@ -45,7 +45,14 @@ pub(crate) type Reply = SyncSender<Result<Committed, Refused>>;
 #[derive(Debug)]
 pub(crate) enum Action {
     /// The staged thing takes its place. For a file the descriptor it was written through is still open, to be flushed.
-    Put { entry: Entry, staged: Staged, file: Option<File>, require: Require, replaced: Replaced },
+    Put {
+        content: Content,
+        label: Label,
+        staged: Staged,
+        file: Option<File>,
+        require: Require,
+        replaced: Replaced,
+    },
     /// It is deleted.
     Delete { require: Require },
     /// It gets another name, with all that is below it. Nothing may be there.
@@ -58,6 +65,37 @@ pub(crate) enum Action {
     Renamed { to: Path },
     /// It was found to be gone from the box: deleted by hand.
     Lost,
+}
+
+/// The metadata of what is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) mtime: Mtime,
+    /// `None`: those of what it replaces, as somebody may have set them meanwhile, if that is of the same kind; else the usual ones.
+    pub(crate) mode: Option<u16>,
+}
+
+impl Label {
+    /// The metadata of something of this kind that takes the place of `replaced`.
+    pub(crate) fn over(self, replaced: Option<&Entry>, kind: Kind) -> Meta {
+        let of_same_kind = replaced.filter(|replaced| replaced.content.kind() == kind);
+        let present = of_same_kind.map_or(usual_mode(kind), |replaced| replaced.meta.mode);
+        Meta { mtime: self.mtime, mode: self.mode.unwrap_or(present) }
+    }
+}
+
+impl From<Meta> for Label {
+    fn from(meta: Meta) -> Label {
+        Label { mtime: meta.mtime, mode: Some(meta.mode) }
+    }
+}
+
+/// Permission bits of what comes without any.
+pub(crate) fn usual_mode(kind: Kind) -> u16 {
+    match kind {
+        Kind::Directory => 0o755,
+        Kind::File | Kind::Symlink => 0o644,
+    }
 }
 
 /// What the path must hold for the change to be made (RFC 9110, 13.1.1 and 13.1.2).

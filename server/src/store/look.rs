@@ -81,6 +81,11 @@ pub(crate) fn has_mode(stat: &Stat, known: &Entry) -> bool {
     stat.mode == mode_in_box(known.content.kind(), known.meta.mode)
 }
 
+/// Whether the disk has the permission bits that the index asks for, or was given those of the index by hand. Those of a link mean nothing.
+pub(crate) fn is_labelled(stat: &Stat, known: &Entry) -> bool {
+    stat.kind == StatKind::Symlink || stat.mode == known.meta.mode || has_mode(stat, known)
+}
+
 /// Length and hash of all that is left to read.
 fn hash(file: &mut File) -> io::Result<(u64, Hash)> {
     let mut hasher = Sha256::new();

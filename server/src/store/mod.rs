@@ -41,8 +41,8 @@ use std::time::Duration;
 
 use common::cli::log::Log;
 use common::disk::{
-    Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials, RetainedFile, Root,
-    Stage, Staged, Stat,
+    Fidelity, Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials,
+    RetainedFile, Root, Stage, Staged, Stat,
 };
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
@@ -54,7 +54,7 @@ use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
-pub(crate) use self::change::{Action, Change, Committed, Refused, Replaced, Require};
+pub(crate) use self::change::{Action, Change, Committed, Label, Refused, Replaced, Require, usual_mode};
 pub(crate) use self::index::{Index, State, Step};
 #[cfg(test)]
 pub(crate) use self::index::{Origin, Record};
@@ -145,6 +145,7 @@ impl Store {
             index: RwLock::new(index),
             root,
             private,
+            fidelity: Fidelity::of(&stage),
             stage,
             partials,
             hub,

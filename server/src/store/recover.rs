@@ -238,11 +238,12 @@ impl Recovery<'_> {
 
     /// If it does not look as before, the scan finds out what it is.
     fn redo_label(&mut self, path: &Path, open: &Open, entry: &Entry) -> io::Result<()> {
-        let before = match open.previous.map(|previous| previous.state) {
-            Some(State::Live(before, print)) if before.content == entry.content => print,
+        let labelled = match open.previous.map(|previous| previous.state) {
+            Some(State::Live(before, print)) if before.content == entry.content => {
+                label(self.root, path, &before, entry, print).ok().flatten()
+            }
             _ => None,
         };
-        let labelled = before.and_then(|before| label(self.root, path, entry, Some(before)).ok().flatten());
         labelled.map_or(Ok(()), |print| self.done(path, open, print))
     }
 

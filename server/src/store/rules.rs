@@ -4,10 +4,11 @@
 //! |-------------------------------|------------------------|-----------------------|--------------------|
 //! | what is required              | publish it             | remove it             | label it           |
 //! | exactly what is wanted        | nothing to do: success | (a tombstone) success | nothing to do      |
-//! | that, with other metadata     | label it               |                       |                    |
+//! | that, with other metadata     | label it, or leave it  |                       |                    |
 //! | anything else                 | refused                | refused               | refused            |
 //!
 //! The second row makes a repeated request succeed whose first answer was lost, whatever it requires: what the client wants is so.
+//! Metadata that differs is only changed for who knew what is there.
 //!
 //! A move wants what is required at the old path, and nothing at the new one. It was made before if the tombstone at the old path and what
 //! is at the new one are of the same change.
@@ -15,9 +16,9 @@
 use std::io;
 
 use common::disk::{Expect, Fingerprint};
-use common::tree::{Entry, Kind, Meta, Path, Tag};
+use common::tree::{Content, Entry, Kind, Meta, Path, Tag};
 
-use super::change::{Action, Refused, Require};
+use super::change::{Action, Label, Refused, Require};
 use super::index::{Index, Record, State};
 
 /// What is to be done about a change that may be made.
@@ -27,8 +28,8 @@ pub(crate) enum Verdict {
     Settled,
     /// Nothing but to remember what the file looks like.
     Seen(Fingerprint),
-    /// The staged thing takes the place of what is expected there.
-    Publish(Expect),
+    /// The staged thing takes the place of what is expected there, and is this entry then.
+    Publish(Entry, Expect),
     /// What is there gets other metadata, and is this entry then.
     Label(Entry),
     /// What is expected there is removed.
@@ -49,7 +50,7 @@ pub(crate) enum Verdict {
 /// It may not be made.
 pub(crate) fn judge(index: &Index, path: &Path, action: &Action) -> Result<Verdict, Refused> {
     match action {
-        Action::Put { entry, require, .. } => judge_put(index, path, entry, require),
+        Action::Put { content, label, require, .. } => judge_put(index, path, *content, *label, require),
         Action::Delete { require } => judge_delete(index, path, require),
         Action::Move { to, require } => judge_move(index, path, to, require),
         Action::SetMeta { mtime, mode, require } => {
@@ -73,11 +74,20 @@ pub(crate) fn judge(index: &Index, path: &Path, action: &Action) -> Result<Verdi
     }
 }
 
-fn judge_put(index: &Index, path: &Path, entry: &Entry, require: &Require) -> Result<Verdict, Refused> {
-    if let Some(known) = index.live_entry(path)
-        && known.content == entry.content
-    {
-        return Ok(judge_meta(known, entry));
+/// What is replaced now is what the permission bits come from if none are wanted: nobody who sets some meanwhile is overruled.
+fn judge_put(
+    index: &Index,
+    path: &Path,
+    content: Content,
+    label: Label,
+    require: &Require,
+) -> Result<Verdict, Refused> {
+    let known = index.live_entry(path);
+    let entry = Entry { content, meta: label.over(known, content.kind()) };
+    if let Some(known) = known.filter(|known| known.content == content) {
+        // Who did not know what is there did not mean to change its metadata.
+        let is_met = require.is_met(index, path);
+        return Ok(if is_met { judge_meta(known, &entry) } else { Verdict::Settled });
     }
     require_met(index, path, require)?;
     if !index.has_parent(path) {
@@ -86,7 +96,7 @@ fn judge_put(index: &Index, path: &Path, entry: &Entry, require: &Require) -> Re
     if index.has_below(path) {
         return Err(Refused::NotEmpty);
     }
-    Ok(Verdict::Publish(expected(index.get(path))?))
+    Ok(Verdict::Publish(entry, expected(index.get(path))?))
 }
 
 fn judge_delete(index: &Index, path: &Path, require: &Require) -> Result<Verdict, Refused> {
@@ -163,7 +173,7 @@ fn expected(record: Option<&Record>) -> Result<Expect, Refused> {
 #[cfg(test)]
 mod tests {
     use common::protocol::{Cursor, Epoch};
-    use common::tree::{Content, Mtime};
+    use common::tree::Mtime;
     use common::wire::sha256::Hash;
 
     use super::super::index::{Origin, Step};
@@ -208,9 +218,9 @@ mod tests {
         match result {
             Ok(Verdict::Settled) => "settled".into(),
             Ok(Verdict::Seen(_)) => "seen".into(),
-            Ok(Verdict::Publish(Expect::Absent)) => "publish as new".into(),
-            Ok(Verdict::Publish(Expect::EmptyDirectory)) => "publish over directory".into(),
-            Ok(Verdict::Publish(Expect::Print(_))) => "publish over file".into(),
+            Ok(Verdict::Publish(_, Expect::Absent)) => "publish as new".into(),
+            Ok(Verdict::Publish(_, Expect::EmptyDirectory)) => "publish over directory".into(),
+            Ok(Verdict::Publish(_, Expect::Print(_))) => "publish over file".into(),
             Ok(Verdict::Label(_)) => "label".into(),
             Ok(Verdict::Remove(Expect::EmptyDirectory)) => "remove directory".into(),
             Ok(Verdict::Remove(_)) => "remove file".into(),
@@ -250,7 +260,8 @@ mod tests {
             // Repeated after a lost answer: what is wanted is so.
             ("f", file(1), Nothing, "settled"),
             ("f", file(1), one_of(3), "settled"),
-            ("f", labelled, Nothing, "label"),
+            ("f", labelled, Nothing, "settled"),
+            ("f", labelled, one_of(1), "label"),
             ("u", file(2), one_of(1), "disk"),
             ("f", entry(Content::Directory), one_of(1), "publish over file"),
             ("e", entry(Content::Directory), Nothing, "settled"),
@@ -261,11 +272,35 @@ mod tests {
             ("t/f", file(1), Nothing, "no parent"),
             ("d/n", file(1), Nothing, "publish as new"),
         ] {
-            assert_eq!(
-                word(judge_put(&index(), &path(name), &new, &require)),
-                verdict,
-                "{name} {new:?} {require:?}"
-            );
+            let judged = judge_put(&index(), &path(name), new.content, Label::from(new.meta), &require);
+            assert_eq!(word(judged), verdict, "{name} {new:?} {require:?}");
+        }
+    }
+
+    #[test]
+    fn a_put_without_a_mode_leaves_the_one_that_is_there() {
+        let mut index = index();
+        for (seq, name, content) in [(7, "f", file(1).content), (8, "e", Content::Directory)] {
+            let private = Entry { content, meta: Meta { mtime: Mtime(7), mode: 0o700 } };
+            let state = State::Live(private, Some(PRINT));
+            index.apply(path(name), Record::new(Step { seq, part: 0 }, Origin::BOX, state));
+        }
+        for (name, content, asked, mode) in [
+            ("f", file(2).content, None, 0o700),
+            ("f", file(2).content, Some(0o600), 0o600),
+            ("f", file(1).content, None, 0o700),
+            ("f", Content::Directory, None, 0o755),
+            ("e", file(2).content, None, 0o644),
+            ("n", file(2).content, None, 0o644),
+            ("t", Content::Directory, None, 0o755),
+            ("t", Content::Directory, Some(0o711), 0o711),
+        ] {
+            let label = Label { mtime: Mtime(9), mode: asked };
+            let judged = judge_put(&index, &path(name), content, label, &Require::Anything);
+            let (Ok(Verdict::Publish(entry, _)) | Ok(Verdict::Label(entry))) = judged else {
+                panic!("{name} {content:?}: {judged:?}")
+            };
+            assert_eq!(entry.meta, Meta { mtime: Mtime(9), mode }, "{name} {content:?} {asked:?}");
         }
     }
 
@@ -315,17 +350,16 @@ mod tests {
             (one_of(1), [true; 3]),
         ] {
             let deleted = judge(&index, &path("f"), &Action::Delete { require: require.clone() });
-            let replaced = judge_put(&index, &path("f"), &file(2), &require);
+            let Entry { content, meta } = file(2);
+            let replaced = judge_put(&index, &path("f"), content, meta.into(), &require);
             let to = path("n");
             let moved = judge(&index, &path("f"), &Action::Move { to, require: require.clone() });
             let made = [deleted.is_ok(), replaced.is_ok(), moved.is_ok()];
             assert_eq!(made, wanted, "{require:?}");
         }
         // Whatever it says was seen: what is wanted is so.
-        assert_eq!(
-            word(judge_put(&index, &path("f"), &index.live_entry(&path("f")).copied().unwrap(), &seen(2, 1))),
-            "settled"
-        );
+        let Entry { content, meta } = *index.live_entry(&path("f")).unwrap();
+        assert_eq!(word(judge_put(&index, &path("f"), content, meta.into(), &seen(2, 1))), "settled");
         let again = Action::Delete { require: seen(1, 1) };
         assert_eq!(word(judge(&index, &path("t"), &again)), "settled");
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use common::cli::log::Log;
-use common::disk::{Looker, Partials, Root, Stage};
+use common::disk::{Fidelity, Looker, Partials, Root, Stage};
 use common::tree::Path;
 
 use super::index::Index;
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// `.filesync`.
     pub(crate) private: Root,
     pub(crate) stage: Arc<Stage>,
+    /// What the box's file system keeps of metadata.
+    pub(crate) fidelity: Fidelity,
     /// What came of uploads that were cut.
     pub(crate) partials: Arc<Partials>,
     pub(crate) hub: Arc<Hub>,

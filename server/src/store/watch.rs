@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use common::disk::{Observation, Stat, StatKind};
+use common::disk::{Fidelity, Observation, Stat, StatKind};
 use common::limits::REMEMBERED_NOTICES;
 use common::sync::is_mass_deletion;
 use common::threads::read;
@@ -24,7 +24,7 @@ use common::tree::{Entry, Kind, Path};
 use super::change::{Action, Change};
 use super::commit::Message;
 use super::index::{Index, Record, State};
-use super::look::{Reading, entry, has_mode};
+use super::look::{Reading, entry, has_mode, mode_in_box};
 use super::renamed::Renamed;
 use super::shared::Shared;
 
@@ -135,7 +135,8 @@ impl Watcher {
 
     fn listing(&mut self, directory: Option<&Path>, entries: Vec<(Path, Stat)>, unsettled: &[Path]) -> Flow {
         self.is_gone = false;
-        let (mut missing, differing) = compare(&read(&self.shared.index), directory, entries);
+        let shared = &self.shared;
+        let (mut missing, differing) = compare(&read(&shared.index), directory, entries, shared.fidelity);
         missing.retain(|path| unsettled.binary_search(path).is_err());
         for path in missing {
             self.lost(path)?;
@@ -149,7 +150,7 @@ impl Watcher {
         self.follow_rename(&path, &stat)?;
         let index = read(&self.shared.index);
         let record = index.get(&path).copied();
-        if record.is_some_and(|record| is_unchanged(&record, &stat)) {
+        if record.is_some_and(|record| is_unchanged(&record, &stat, self.shared.fidelity)) {
             return GO_ON;
         }
         let is_over_lost = stat.kind != StatKind::Directory && index.has_below(&path);
@@ -333,6 +334,7 @@ fn compare(
     index: &Index,
     directory: Option<&Path>,
     entries: Vec<(Path, Stat)>,
+    fidelity: Fidelity,
 ) -> (Vec<Path>, Vec<(Path, Stat)>) {
     let (mut missing, mut differing) = (Vec::new(), Vec::new());
     let mut known = index.children(directory).peekable();
@@ -341,7 +343,7 @@ fn compare(
             missing.push(gone.clone());
         }
         let record = known.next_if(|(known, _)| **known == path);
-        if !record.is_some_and(|(_, record)| is_unchanged(record, &stat)) {
+        if !record.is_some_and(|(_, record)| is_unchanged(record, &stat, fidelity)) {
             differing.push((path, stat));
         }
     }
@@ -349,11 +351,17 @@ fn compare(
     (missing, differing)
 }
 
-fn is_unchanged(record: &Record, stat: &Stat) -> bool {
+/// Whether something looks as it did when the index was told of it. The mode of a file is looked at, too: set within the same tick of the
+/// clock as something that the server did it does not show in the fingerprint.
+fn is_unchanged(record: &Record, stat: &Stat, fidelity: Fidelity) -> bool {
     let State::Live(known, print) = &record.state else { return false };
     match (known.content.kind(), stat.kind) {
         (Kind::Directory, StatKind::Directory) => has_mode(stat, known),
-        (Kind::File, StatKind::File) | (Kind::Symlink, StatKind::Symlink) => *print == Some(stat.print),
+        (Kind::File, StatKind::File) => {
+            let modes = [known.meta.mode, mode_in_box(Kind::File, known.meta.mode)];
+            *print == Some(stat.print) && modes.iter().any(|mode| fidelity.may_have_mode(stat, *mode))
+        }
+        (Kind::Symlink, StatKind::Symlink) => *print == Some(stat.print),
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use super::{Control, Inner, Link};
 use crate::disk::scratch::Scratch;
 use crate::disk::{Fingerprint, Mode, Observation, Observer, Partials};
 use crate::engine::folder::Folder;
-use crate::engine::job::{Done, Failure, FailureKind, Job, Outcome, Task};
+use crate::engine::job::{Done, Failure, FailureKind, Job, Outcome, Sent, Task, There};
 use crate::engine::local;
 use crate::engine::message::{Loss, Message, Stream};
 use crate::engine::report::{Report, Reporter};
@@ -252,7 +252,10 @@ impl Bench {
     /// The server has taken an upload, by a change with this number.
     pub(super) fn accept(&mut self, job: Job, seq: u64) {
         let Task::Upload { entry, print, .. } = job.task else { panic!("{job:?} is no upload") };
-        self.done(job, Outcome::Uploaded(Base { entry, print, seq }));
+        self.done(
+            job,
+            Outcome::Uploaded(Sent { base: Base { entry, print, seq }, there: There { entry, seq } }),
+        );
     }
 
     /// What is at a path is agreed on with the server.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::Control;
-use crate::disk::{Fingerprint, Observation, Stat, StatKind};
+use crate::disk::{Fidelity, Fingerprint, Observation, Stat, StatKind};
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem};
@@ -89,7 +89,11 @@ impl Control {
         // What went and is back is looked at like anything new.
         let was_absent = self.state.was_absent(path);
         let local = match stat {
-            Some(stat) if !was_absent && base.is_some_and(|base| looks_like(&stat, &base)) => Local::AsBase,
+            Some(stat)
+                if !was_absent && base.is_some_and(|base| looks_like(&stat, &base, self.folder.fidelity)) =>
+            {
+                Local::AsBase
+            }
             Some(stat) if stat.kind == StatKind::Other => Local::Unknown,
             Some(stat) if base.is_none() => match self.known_by_inode(&stat) {
                 Some(entry) => Local::Known(entry, stat.print),
@@ -205,11 +209,16 @@ fn each_child<T>(known: &Catalog<T>, directory: Option<&Path>, note: &mut impl F
     }
 }
 
-/// Whether a file looks as it did when it had the content of its base. A directory's times change with what is in it.
-fn looks_like(stat: &Stat, base: &Base) -> bool {
+/// Whether a file looks as it did when it had the content of its base. A directory's times change with what is in it. The mode of a file
+/// is looked at, too: set within the same tick of the clock as something that was done here it does not show in the fingerprint.
+fn looks_like(stat: &Stat, base: &Base, fidelity: Fidelity) -> bool {
     match base.entry.content.kind() {
         Kind::Directory => stat.kind == StatKind::Directory && stat.mode == base.entry.meta.mode,
-        Kind::File => stat.kind == StatKind::File && stat.print == base.print,
+        Kind::File => {
+            stat.kind == StatKind::File
+                && stat.print == base.print
+                && fidelity.may_have_mode(stat, base.entry.meta.mode)
+        }
         Kind::Symlink => stat.kind == StatKind::Symlink && stat.print == base.print,
     }
 }

@@ -7,7 +7,7 @@ use super::rules::COPY_IGNORED;
 use super::{Control, ONCE_FAILURES};
 use crate::disk::{Fingerprint, Stat};
 use crate::engine::Ended;
-use crate::engine::job::{Done, Failure, FailureKind, Outcome, Task};
+use crate::engine::job::{Done, Failure, FailureKind, Outcome, Placed, Sent, Task, There};
 use crate::engine::report::{Report, Side};
 use crate::engine::resume::Resumed;
 use crate::engine::state::Base;
@@ -35,7 +35,7 @@ impl Control {
         }
         self.release_ends(path, &job.task);
         match outcome {
-            Outcome::Relocated { from, base } => {
+            Outcome::Relocated { from, sent } => {
                 self.inner.done.uploaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -43,9 +43,9 @@ impl Control {
                     moved: from.moves,
                     side: Side::Server,
                 });
-                self.relocated(path, &from, base);
+                self.relocated(path, &from, sent);
             }
-            Outcome::TakenHere { from, base } => {
+            Outcome::TakenHere { from, placed } => {
                 self.inner.done.downloaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -53,19 +53,19 @@ impl Control {
                     moved: from.moves,
                     side: Side::Here,
                 });
-                self.taken_here(path, &from, base);
+                self.taken_here(path, &from, placed);
             }
             Outcome::NoSource => self.no_source(path, &job.task),
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
-            Outcome::Uploaded(base) => {
+            Outcome::Uploaded(sent) => {
                 self.inner.done.uploaded += 1;
-                self.reporter.report(&Report::Uploaded { path, size: base.entry.content.size() });
-                self.sent(path, base);
+                self.reporter.report(&Report::Uploaded { path, size: sent.base.entry.content.size() });
+                self.sent(path, sent);
             }
-            Outcome::Downloaded(base) => {
+            Outcome::Downloaded(placed) => {
                 self.inner.done.downloaded += 1;
-                self.reporter.report(&Report::Downloaded { path, size: base.entry.content.size() });
-                self.agreed(path, base);
+                self.reporter.report(&Report::Downloaded { path, size: placed.base.entry.content.size() });
+                self.placed(path, placed);
             }
             Outcome::DeletedLocal => {
                 self.inner.done.deleted += 1;
@@ -86,6 +86,7 @@ impl Control {
                 self.queue(&copy);
             }
             Outcome::MetaAgrees(base) => self.agreed(path, base),
+            Outcome::MetaSent(sent) => self.sent(path, sent),
             Outcome::LocalIs(stat) => self.local_is(path, stat),
             Outcome::NotEmptyHere => self.not_empty_here(path),
             Outcome::NotEmptyThere => self.not_empty_there(path),
@@ -123,19 +124,42 @@ impl Control {
         self.queue_below(path);
     }
 
-    /// If it was by the change of the old base that the server has this content, it had it before it was asked, and kept its own metadata.
-    fn keep_word_of_server(&mut self, path: &Path, base: Base) {
-        let Some(old) = self.state.base(path).filter(|old| old.seq == base.seq).copied() else { return };
-        let track = self.track(path);
-        if !matches!(track.remote, Remote::Told { .. }) {
-            track.remote = Remote::Told { entry: Some(old.entry), seq: old.seq, since: old.seq };
+    /// The server has what was sent, or named. Metadata that somebody else set meanwhile it has as well, and that is news.
+    pub(super) fn sent(&mut self, path: &Path, Sent { base, there }: Sent) {
+        self.note_replaced(path, Some(&base.entry.content));
+        let told = self.told_up_to(path);
+        if !there.entry.agrees(&base.entry) && told.is_none_or(|told| told < there.seq) {
+            if let Some(told) = told {
+                self.inner.outstanding.remove(&(told, path.clone()));
+            }
+            self.inner.outstanding.insert((there.seq, path.clone()));
+            let There { entry, seq } = there;
+            self.track(path).remote = Remote::Told { entry: Some(entry), seq, since: seq };
+        }
+        self.agreed(path, base);
+    }
+
+    /// The change that the server told last of a path, if it is not settled.
+    fn told_up_to(&self, path: &Path) -> Option<u64> {
+        match self.inner.tracks.get(path)?.remote {
+            Remote::Told { seq, .. } => Some(seq),
+            Remote::AsBase | Remote::Unknown => None,
         }
     }
 
-    /// The server took over our version.
-    pub(super) fn sent(&mut self, path: &Path, base: Base) {
-        self.note_replaced(path, Some(&base.entry.content));
-        self.keep_word_of_server(path, base);
+    /// The server's version is in its place. Permission bits that it has only here are still to be sent.
+    pub(super) fn placed(&mut self, path: &Path, Placed { base, own }: Placed) {
+        if let Some((entry, print)) = own {
+            let track = self.track(path);
+            let is_stale = match track.local {
+                Local::AsBase | Local::Known(..) => true,
+                Local::Seen(stat) => stat.print == print,
+                Local::Absent | Local::Unknown => false,
+            };
+            if is_stale {
+                track.local = Local::Known(entry, print);
+            }
+        }
         self.agreed(path, base);
     }
 

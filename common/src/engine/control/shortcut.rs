@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Control, Link};
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-use crate::engine::job::{Done, Outcome, Source, Task};
+use crate::engine::job::{Done, Outcome, Placed, Sent, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
 use crate::limits::{RETAINED_FILES, RETAINED_FOR, SOURCES_TRIED};
@@ -41,21 +41,21 @@ impl Control {
             return Some(task);
         }
         match task {
-            Task::Upload { entry, print, replacing } => {
+            Task::Upload { entry, print, replacing, before } => {
                 match self.source_on_server(path, &entry, &print, replacing) {
                     Way::By(from) => {
                         // What the source is to hold itself may be what is being replaced here, and will not be to be had for long.
                         self.queue_first(&from.path);
-                        Some(Task::Relocate { entry, print, from, replacing })
+                        Some(Task::Relocate { entry, print, from, replacing, before })
                     }
                     Way::Wait => None,
                     Way::Plainly => Some(task),
                 }
             }
-            Task::Download { remote, expect } => match self.source_here(path, &remote.entry, expect) {
+            Task::Download { remote, expect, kept } => match self.source_here(path, &remote.entry, expect) {
                 Way::By(from) => {
                     self.queue_first(&from.path);
-                    Some(Task::TakeHere { remote, expect, from })
+                    Some(Task::TakeHere { remote, expect, kept, from })
                 }
                 Way::Wait => None,
                 Way::Plainly => Some(task),
@@ -84,7 +84,8 @@ impl Control {
     /// Whether a new directory has the inode of one that was not seen to be gone yet: most likely it was renamed, and the half of the news
     /// that says so is still to come. It is asked for, and waited for a little.
     pub(super) fn waits_for_other_half(&mut self, path: &Path, task: &Task) -> bool {
-        let Task::Upload { entry: Entry { content: Content::Directory, .. }, print, replacing: None } = task
+        let Task::Upload { entry: Entry { content: Content::Directory, .. }, print, replacing: None, .. } =
+            task
         else {
             return false;
         };
@@ -247,12 +248,12 @@ impl Control {
     }
 
     /// The server took the content over to `path`.
-    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base) {
+    pub(super) fn relocated(&mut self, path: &Path, from: &Source, sent: Sent) {
         if from.moves {
-            self.move_bases(&from.path, path, base.seq);
+            self.move_bases(&from.path, path, sent.base.seq);
         }
-        self.sent(path, base);
-        if from.moves && base.entry.content.kind() == Kind::Directory {
+        self.sent(path, sent);
+        if from.moves && sent.base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
         }
@@ -300,7 +301,7 @@ impl Control {
 
     /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
     pub(super) fn is_ahead_of_news(&self, done: &Done) -> bool {
-        let Outcome::Relocated { from, base } = &done.outcome else { return false };
+        let Outcome::Relocated { from, sent: Sent { base, .. } } = &done.outcome else { return false };
         let is_told = |received: Cursor| Some(received.epoch) == done.job.epoch && base.seq <= received.seq;
         from.moves
             && base.entry.content == Content::Directory
@@ -350,11 +351,11 @@ impl Control {
     }
 
     /// The folder took the content over to another path.
-    pub(super) fn taken_here(&mut self, path: &Path, from: &Source, base: Base) {
+    pub(super) fn taken_here(&mut self, path: &Path, from: &Source, placed: Placed) {
         if from.moves {
             self.track(&from.path).local = Local::Absent;
         }
-        self.agreed(path, base);
+        self.placed(path, placed);
     }
 
     /// A path became absent: what was there may appear under another name.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
-use crate::engine::job::{Job, Outcome, Task};
+use crate::engine::job::{Job, Outcome, Sent, Task, There};
 use crate::engine::state::Base;
 use crate::protocol::{Event, RemoteEntry};
 use crate::tree::Tag;
@@ -81,10 +81,11 @@ fn metadata_that_crosses_ours_and_is_later_is_taken() {
     fs::set_permissions(bench.at("c"), fs::Permissions::from_mode(0o700)).unwrap();
     bench.see("c");
     let push = bench.job("c");
-    let Task::PushMeta { entry, print } = push.task else { panic!("{push:?}") };
+    let Task::PushMeta { entry, print, .. } = push.task else { panic!("{push:?}") };
     let seq = bench.tell("unrelated", None);
     bench.tell("c", Some(file("same", 0o600)));
-    bench.done(push, Outcome::MetaAgrees(Base { entry, print, seq }));
+    let sent = Sent { base: Base { entry, print, seq }, there: There { entry, seq } };
+    bench.done(push, Outcome::MetaSent(sent));
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
 }
@@ -151,7 +152,10 @@ fn what_is_back_and_still_on_the_server_is_agreed_on_again() {
     bench.write("c", "same");
     let upload = bench.job("c");
     assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
-    bench.accept(upload, known.seq);
+    // It kept its own metadata, and says so.
+    let Task::Upload { entry, print, .. } = upload.task else { panic!("{upload:?}") };
+    let there = There { entry: known.entry, seq: known.seq };
+    bench.done(upload, Outcome::Uploaded(Sent { base: Base { entry, print, seq: known.seq }, there }));
     // Only its time is another one.
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry == known.entry), "{next:?}");
@@ -239,7 +243,8 @@ fn renamed_directory(bench: &mut Bench) -> Job {
 
 fn relocated(job: &Job, seq: u64) -> Outcome {
     let Task::Relocate { entry, print, from, .. } = &job.task else { panic!("{job:?}") };
-    Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
+    let (base, there) = (Base { entry: *entry, print: *print, seq }, There { entry: *entry, seq });
+    Outcome::Relocated { from: from.clone(), sent: Sent { base, there } }
 }
 
 #[test]

@@ -94,7 +94,17 @@ fn tag_of(content: &str) -> Require {
 fn put_action(store: &Store, content: &str, require: Require, replaced: Replaced) -> Action {
     let (staged, mut data) = store.stage().file().unwrap();
     data.write_all(content.as_bytes()).unwrap();
-    Action::Put { entry: file(content), staged, file: Some(data), require, replaced }
+    put_of(file(content), staged, Some(data), require, replaced)
+}
+
+fn put_of(
+    entry: Entry,
+    staged: Staged,
+    file: Option<fs::File>,
+    require: Require,
+    replaced: Replaced,
+) -> Action {
+    Action::Put { content: entry.content, label: entry.meta.into(), staged, file, require, replaced }
 }
 
 fn put(store: &Store, name: &str, content: &str, require: Require) -> Result<Committed, Refused> {
@@ -105,7 +115,7 @@ fn make_dir(store: &Store, name: &str, mode: u16) -> Result<Committed, Refused> 
     let staged = store.stage().directory(0o700).unwrap();
     let entry = directory(mode);
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), Action::Put { entry, staged, file: None, require, replaced }, Some("laptop"))
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), Some("laptop"))
 }
 
 fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refused> {
@@ -113,7 +123,7 @@ fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refus
     let content = Content::Symlink { size: target.len() as u64, hash: sha256(target.as_bytes()) };
     let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o777 } };
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), Action::Put { entry, staged, file: None, require, replaced }, None)
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), None)
 }
 
 fn delete(store: &Store, name: &str, require: Require) -> Result<Committed, Refused> {
@@ -218,8 +228,11 @@ fn metadata_alone() {
     assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (2, 0o600));
     let found = fs::metadata(scratch.at("a")).unwrap();
     assert_eq!((found.ino(), found.mode() & 0o777, found.mtime()), (ino, 0o600, -1));
-    // The same content with yet other metadata needs no precondition: nothing is lost.
-    assert_eq!(put(&store, "a", "one", Require::Nothing).unwrap().cursor.seq, 3);
+    // The same content with yet other metadata: it succeeds in any case, and labels it for who knew what is there.
+    let done = put(&store, "a", "one", Require::Nothing).unwrap();
+    assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (2, 0o600));
+    let done = put(&store, "a", "one", tag_of("one")).unwrap();
+    assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (3, 0o640));
     assert_eq!(fs::metadata(scratch.at("a")).unwrap().ino(), ino);
 }
 
@@ -289,7 +302,7 @@ fn many_at_once_and_in_order() {
     let entry = directory(0o755);
     let staged = store.stage().directory(0o700).unwrap();
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    send("same", Action::Put { entry, staged, file: None, require, replaced });
+    send("same", put_of(entry, staged, None, require, replaced));
     send("same/below", put_action(&store, "deep", Require::Nothing, Replaced::Removed));
     for _ in 0..606 {
         outcomes.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
@@ -472,9 +485,9 @@ fn a_person_and_two_clients_at_the_same_file() {
             }
             true
         });
+        eventually(&store, "a client's turn", |_| number < lock(&replaced).len());
     }
     done.store(true, Ordering::Relaxed);
     clients.into_iter().for_each(|client| client.join().unwrap());
-    assert!(!lock(&replaced).is_empty());
     assert!(scratch.versions().is_empty(), "{:?}", scratch.versions());
 }

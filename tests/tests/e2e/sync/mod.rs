@@ -16,6 +16,8 @@ mod kinds;
 mod live;
 /// What a client remembers, damaged in every way.
 mod memory;
+/// Times and permission bits that are changed in several places at once.
+mod metadata;
 /// Renames, moves, swaps and copies, for which no content goes over the wire.
 mod moves;
 /// Names that Linux allows and others stumble over.

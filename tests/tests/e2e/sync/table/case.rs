@@ -79,7 +79,8 @@ impl Case {
     pub fn check_invariants(&self, lines: &Lines) -> Result<(), String> {
         let mut written =
             self.operations.iter().zip(NAMES).filter_map(|(operation, name)| operation.writes(name));
-        if let Some(lost) = written.find(|content| !lines.iter().any(|line| line.ends_with(content.as_str())))
+        if let Some(lost) =
+            written.find(|content| !lines.iter().any(|line| content_of(line).ends_with(content.as_str())))
         {
             return Err(format!("the content {lost:?} is lost"));
         }
@@ -95,6 +96,11 @@ impl Case {
     }
 }
 
+/// A line without what it says of metadata.
+fn content_of(line: &str) -> &str {
+    line.split_once(" with the ").map_or(line, |(content, _)| content)
+}
+
 fn split(lines: &str) -> impl Iterator<Item = String> {
     lines.split(", ").filter(|line| !line.is_empty()).map(str::to_owned)
 }
@@ -108,35 +114,42 @@ pub fn read_cases(folder: &Path, tree: &Tree) -> BTreeMap<String, Lines> {
         let (case, name) = path.split_once('/').unwrap_or((path, ""));
         let lines = cases.entry(case.to_owned()).or_default();
         if !name.is_empty() {
-            let (what, metadata) = describe(&folder.join(path), case, node);
-            lines.insert(format!("{}{what}{metadata}", without_time(name)));
+            let Thing { what, mode, time } = describe(&folder.join(path), case, node);
+            lines.insert(format!("{}{what}{mode}{time}", without_time(name)));
         }
     }
     cases
 }
 
-/// What something is, and what metadata somebody gave it.
+/// What something is, and what metadata somebody gave it, as the table writes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thing {
+    /// `/`, `=word`, `->target`.
+    pub what: String,
+    pub mode: String,
+    pub time: String,
+}
+
 #[track_caller]
-pub fn describe(path: &Path, case: &str, node: &Node) -> (String, String) {
+pub fn describe(path: &Path, case: &str, node: &Node) -> Thing {
+    let plain = |what: String| Thing { what, ..Thing::default() };
     match node {
-        Node::Directory { .. } => ("/".to_owned(), String::new()),
-        Node::Symlink { target } => (format!("->{}", String::from_utf8_lossy(target)), String::new()),
+        Node::Directory { .. } => plain("/".to_owned()),
+        Node::Symlink { target } => plain(format!("->{}", String::from_utf8_lossy(target))),
         Node::Special => panic!("{} is nothing that a case makes", path.display()),
         Node::File { mode, mtime, .. } => {
             let content = fs::read_to_string(path).unwrap();
             let word = content
                 .strip_suffix(&format!(" in {case}"))
                 .unwrap_or_else(|| panic!("{} has what belongs elsewhere: {content:?}", path.display()));
-            let mut metadata = String::new();
-            for client in NAMES {
-                if *mode == mode_of(client) {
-                    metadata.push_str(&format!(" with the mode of {client}"));
-                }
-                if *mtime == i128::from(time_of(client)) * 1_000_000_000 {
-                    metadata.push_str(&format!(" with the time of {client}"));
-                }
+            let has_time = |client: &&str| *mtime == i128::from(time_of(client)) * 1_000_000_000;
+            let of_mode = NAMES.into_iter().find(|client| *mode == mode_of(client));
+            let of_time = NAMES.into_iter().find(has_time);
+            Thing {
+                what: format!("={word}"),
+                mode: of_mode.map_or(String::new(), |client| format!(" with the mode of {client}")),
+                time: of_time.map_or(String::new(), |client| format!(" with the time of {client}")),
             }
-            (format!("={word}"), metadata)
         }
     }
 }

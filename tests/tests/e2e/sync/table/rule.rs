@@ -4,8 +4,8 @@
 //! 1. What was renamed is renamed on the server, with all that is in it by now, if it is still there and nothing has the new name. A
 //!    directory is only known again by what is in it, and only if it is noticed before what others put into it arrives: of a directory,
 //!    both are right.
-//! 2. Who did not change a path takes what the other made of it. Content counts; metadata alone is no change, but follows the same rule
-//!    where the content agrees.
+//! 2. Who did not change a path takes what the other made of it. Content counts; metadata alone is no change, but follows the same rule,
+//!    mode and time each for itself: the mode of a file whatever is in it, the time where the content agrees.
 //! 3. An edit beats a delete. Of two edits the server's keeps the name, but a directory keeps it before anything else; the other gets a
 //!    conflict name, with the name of the client that found the conflict.
 //! 4. A directory stays as long as something is in it, and keeps its name.
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
-use super::case::{Case, Lines, NAMES, describe};
+use super::case::{Case, Lines, NAMES, Thing, describe};
 use super::operation::Operation;
 use super::pairs::ALONE;
 use crate::harness::snapshot;
@@ -22,17 +22,13 @@ use crate::harness::snapshot;
 /// What a directory holds, by name.
 type Things = BTreeMap<String, Thing>;
 
-#[derive(Clone, Debug, PartialEq)]
-struct Thing {
-    /// As the table writes it: `/`, `=word`, `->target`.
-    what: String,
-    /// As the table writes it.
-    metadata: String,
-}
-
 impl Thing {
     fn is_directory(&self) -> bool {
         self.what == "/"
+    }
+
+    fn is_file(&self) -> bool {
+        self.what.starts_with('=')
     }
 }
 
@@ -65,7 +61,10 @@ impl Rule {
             let known = renames.filter(|(old, _)| directories || !self.base[*old].is_directory());
             merge(server, self.base.clone(), local, known, NAMES[place])
         });
-        merged.into_iter().map(|(name, thing)| format!("{name}{}{}", thing.what, thing.metadata)).collect()
+        merged
+            .into_iter()
+            .map(|(name, thing)| format!("{name}{}{}{}", thing.what, thing.mode, thing.time))
+            .collect()
     }
 }
 
@@ -82,8 +81,8 @@ fn things(done: Option<(Operation, usize)>) -> Things {
     let directory = folder.path().join(case.directory());
     let thing = |(path, node): (Vec<u8>, _)| {
         let name = String::from_utf8(path).expect("all names of this test are text");
-        let (what, metadata) = describe(&directory.join(&name), &case.directory(), &node);
-        (name, Thing { what, metadata })
+        let thing = describe(&directory.join(&name), &case.directory(), &node);
+        (name, thing)
     };
     snapshot(&directory).unwrap().into_iter().map(thing).collect()
 }
@@ -110,7 +109,7 @@ fn merge(
     let names = server.keys().chain(local.keys());
     for name in names {
         match choose(base.get(name), local.get(name), server.get(name)) {
-            Choice::One(thing) => drop(thing.map(|thing| merged.insert(name.clone(), thing.clone()))),
+            Choice::One(thing) => drop(thing.map(|thing| merged.insert(name.clone(), thing))),
             Choice::Both(keeps, other) => {
                 merged.insert(name.clone(), keeps.clone());
                 set_aside.insert(conflict_name(name, client), other.clone());
@@ -123,7 +122,7 @@ fn merge(
 }
 
 enum Choice<'a> {
-    One(Option<&'a Thing>),
+    One(Option<Thing>),
     /// The first keeps the name.
     Both(&'a Thing, &'a Thing),
 }
@@ -131,21 +130,37 @@ enum Choice<'a> {
 fn choose<'a>(base: Option<&Thing>, local: Option<&'a Thing>, server: Option<&'a Thing>) -> Choice<'a> {
     let what = |thing: Option<&'a Thing>| thing.map(|thing| thing.what.as_str());
     let of_base = base.map(|thing| thing.what.as_str());
-    if what(local) == what(server) {
-        let is_touched = base.is_some_and(|base| local.is_some_and(|local| local.metadata != base.metadata));
-        return Choice::One(if is_touched { local } else { server });
-    }
-    if what(local) == of_base {
-        return Choice::One(server);
+    let one = |thing: Option<&Thing>| Choice::One(thing.map(|thing| labelled(thing, base, local, server)));
+    if what(local) == what(server) || what(local) == of_base {
+        return one(server);
     }
     if what(server) == of_base {
-        return Choice::One(local);
+        return one(local);
     }
     match (local, server) {
         (Some(local), Some(server)) if local.is_directory() => Choice::Both(local, server),
         (Some(local), Some(server)) => Choice::Both(server, local),
-        (local, server) => Choice::One(local.or(server)),
+        (local, server) => Choice::One(local.or(server).cloned()),
     }
+}
+
+/// What was chosen, with the mode that both sides' come to, and where they agree in what it is the time as well.
+fn labelled(chosen: &Thing, base: Option<&Thing>, local: Option<&Thing>, server: Option<&Thing>) -> Thing {
+    let mut chosen = chosen.clone();
+    let (Some(local), Some(server)) = (local, server) else { return chosen };
+    let field = |base: Option<&String>, local: &String, server: &String| match base {
+        Some(base) if base != local => local.clone(),
+        _ => server.clone(),
+    };
+    if local.is_file() && server.is_file() {
+        let before = base.filter(|base| base.is_file());
+        chosen.mode = field(before.map(|base| &base.mode), &local.mode, &server.mode);
+        if local.what == server.what {
+            let before = base.filter(|base| base.what == local.what);
+            chosen.time = field(before.map(|base| &base.time), &local.time, &server.time);
+        }
+    }
+    chosen
 }
 
 /// Whatever is in something makes a directory of it.
@@ -153,7 +168,7 @@ fn keep_directories(merged: &mut Things, set_aside: &mut Things, client: &str) {
     let parents: Vec<String> =
         merged.keys().filter_map(|name| Some(name.rsplit_once('/')?.0.to_owned())).collect();
     for parent in parents {
-        let directory = Thing { what: "/".to_owned(), metadata: String::new() };
+        let directory = Thing { what: "/".to_owned(), ..Thing::default() };
         if let Some(other) = merged.insert(parent.clone(), directory)
             && !other.is_directory()
         {
