@@ -8,8 +8,9 @@
 //! [`Outcome::Changed`]. (A look beforehand spares most such swaps; it decides nothing.) So there is no moment between the check and the
 //! act in which a version can slip in and be lost.
 //!
-//! What was swapped out and is of no use any more is removed, or kept in `.filesync/versions/` where the caller wants that. What can't be
-//! swapped back is kept there too: the staging directory is cleared at every start, versions are left to the user.
+//! What was swapped out and is of no use any more is removed, at once or after some seconds ([`Retained`]), or kept in
+//! `.filesync/versions/` where the caller wants that. What can't be swapped back is kept there too: the staging directory is cleared at
+//! every start, versions are left to the user.
 //!
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::retained::{Retained, is_worth_retaining};
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
 use crate::limits::NAME_BYTES;
 use crate::sys::errno;
-use crate::tree::{Kind, Meta, Path};
+use crate::tree::{Content, Kind, Meta, Path};
 use crate::wire::http::date::civil_from_unix;
 
 /// Name of the staging directory inside the private directory.
@@ -42,6 +44,7 @@ pub struct Stage {
     staging: Root,
     /// `.filesync/versions`.
     versions: Root,
+    retained: Retained,
     next: AtomicU64,
     /// Tells the names of this run from those that an earlier one left.
     run: u64,
@@ -62,7 +65,16 @@ pub enum Expect {
 #[derive(Clone, Copy, Debug)]
 enum Replaced {
     Removed,
+    /// This is what it holds.
+    Retained(Content),
     Kept,
+}
+
+impl Replaced {
+    /// What becomes of something that held this, if the caller knows.
+    fn holding(was: Option<Content>) -> Replaced {
+        was.filter(is_worth_retaining).map_or(Replaced::Removed, Replaced::Retained)
+    }
 }
 
 /// How an operation that depends on what is there came out.
@@ -90,7 +102,13 @@ impl Stage {
     /// What the file system says.
     pub fn open(root: Arc<Root>, private: &Root, run: u64) -> io::Result<Arc<Stage>> {
         let (staging, versions) = (private.sub_root(STAGING)?, private.sub_root(VERSIONS)?);
-        Ok(Arc::new(Stage { root, staging, versions, next: AtomicU64::new(0), run }))
+        let retained = Retained::open(private)?;
+        Ok(Arc::new(Stage { root, staging, versions, retained, next: AtomicU64::new(0), run }))
+    }
+
+    /// What was replaced or removed a moment ago.
+    pub fn retained(&self) -> &Retained {
+        &self.retained
     }
 
     /// Clears what an earlier run left: what was taken from its place, and maybe not looked at before a crash, is kept as a version of
@@ -187,6 +205,19 @@ impl Stage {
     /// # Errors
     /// What the file system says; a directory that is not empty is [`Outcome::Changed`]. Absent already is done.
     pub fn remove(self: &Arc<Stage>, path: &Path, expect: Expect) -> io::Result<Outcome<()>> {
+        self.remove_retaining(path, expect, None)
+    }
+
+    /// As [`Stage::remove`], but a file is retained for a while; `was` is what it holds.
+    ///
+    /// # Errors
+    /// As [`Stage::remove`].
+    pub fn remove_retaining(
+        self: &Arc<Stage>,
+        path: &Path,
+        expect: Expect,
+        was: Option<Content>,
+    ) -> io::Result<Outcome<()>> {
         match expect {
             Expect::Absent => Ok(Outcome::Done(())),
             Expect::EmptyDirectory => match self.root.remove_dir(path) {
@@ -195,11 +226,16 @@ impl Stage {
                 Err(error) if means_not_empty(&error) => Ok(Outcome::Changed),
                 Err(error) => Err(error),
             },
-            Expect::Print(print) => self.remove_seen(path, print),
+            Expect::Print(print) => self.remove_seen(path, print, Replaced::holding(was)),
         }
     }
 
-    fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
+    fn remove_seen(
+        self: &Arc<Stage>,
+        path: &Path,
+        print: Fingerprint,
+        removed: Replaced,
+    ) -> io::Result<Outcome<()>> {
         match self.root.stat(path)? {
             None => return Ok(Outcome::Done(())),
             found if !is_seen(found, Expect::Print(print)) => return Ok(Outcome::Changed),
@@ -212,7 +248,8 @@ impl Stage {
         }
         let found = self.staging.stat(&aside.name);
         if matches!(found, Ok(found) if is_seen(found, Expect::Print(print))) {
-            drop(aside.arm());
+            // Whatever happens to it now, it is gone from its place. What is left of it goes when this is dropped.
+            aside.armed = aside.dispose(path, Expect::Print(print), removed).is_err();
             return Ok(Outcome::Done(()));
         }
         aside.give_back(path, RenameMode::NoReplace)?;
@@ -301,6 +338,19 @@ impl Staged {
     /// What the file system says, for one a missing directory above; nothing was published then.
     pub fn publish(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
         self.publish_over(path, expect, Replaced::Removed)
+    }
+
+    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds.
+    ///
+    /// # Errors
+    /// As [`Staged::publish`].
+    pub fn publish_retaining(
+        self,
+        path: &Path,
+        expect: Expect,
+        was: Option<Content>,
+    ) -> io::Result<Outcome<Stat>> {
+        self.publish_over(path, expect, Replaced::holding(was))
     }
 
     /// As [`Staged::publish`], but what it replaces is kept in `.filesync/versions/`, unless that is a directory.
@@ -413,11 +463,17 @@ impl Staged {
         self.keep_version(path).map(drop)
     }
 
-    /// Removes or keeps what was swapped out.
+    /// Removes, retains or keeps what was swapped out.
     fn dispose(&self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<()> {
+        let staging = &self.stage.staging;
         match (seen, replaced) {
-            (Expect::EmptyDirectory, _) => self.stage.staging.remove_dir(&self.name),
-            (_, Replaced::Removed) => self.stage.staging.remove_file(&self.name),
+            (Expect::EmptyDirectory, _) => staging.remove_dir(&self.name),
+            (_, Replaced::Removed) => staging.remove_file(&self.name),
+            // It is only a help: what can't be retained is removed.
+            (_, Replaced::Retained(content)) => {
+                let taken = self.stage.retained.take((staging, &self.name), path, content);
+                taken.or_else(|_| staging.remove_file(&self.name))
+            }
             (_, Replaced::Kept) => self.keep_version(path).map(drop),
         }
     }

@@ -166,9 +166,13 @@ impl Control {
             _ => false,
         };
         if !must_wait && !self.waits_for_other_half(path, &task) {
-            let task = self.shorten(path, task);
-            self.hold_ends(path, &task);
-            self.give(path, task);
+            match self.shorten(path, task) {
+                Some(task) => {
+                    self.hold_ends(path, &task);
+                    self.give(path, task);
+                }
+                None => self.wait_a_moment(path),
+            }
         }
     }
 
@@ -189,12 +193,31 @@ impl Control {
     }
 
     fn give(&mut self, path: &Path, task: Task) {
+        let base = self.base(path).copied();
+        let above = match task {
+            Task::Download { .. } | Task::TakeHere { .. } => self.modes_above(path),
+            _ => Vec::new(),
+        };
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
         self.inner.free_workers -= 1;
         self.inner.transfers += usize::from(task.is_transfer());
         let epoch = self.state.cursor().map(|cursor| cursor.epoch);
-        self.pool.give(Job { path: path.clone(), task, epoch });
+        self.pool.give(Job { path: path.clone(), task, epoch, here, above });
+    }
+
+    /// Permission bits that the directories above have on the server.
+    fn modes_above(&self, path: &Path) -> Vec<(Path, u16)> {
+        let mode = |above: Path| {
+            let base = self.base(&above);
+            let there = match self.inner.tracks.get(&above) {
+                Some(track) => track.remote_entry(base),
+                None => base.map(|base| base.entry),
+            };
+            there.filter(|entry| entry.content == Content::Directory).map(|entry| (above, entry.meta.mode))
+        };
+        successors(path.parent(), Path::parent).filter_map(mode).collect()
     }
 
     /// Lets the waiting deletes go, if they are not too many.

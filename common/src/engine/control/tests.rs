@@ -243,8 +243,9 @@ fn renamed_directory(bench: &mut Bench) -> Job {
 }
 
 fn relocated(job: &Job, seq: u64) -> Outcome {
-    let Task::Relocate { entry, print, from } = &job.task else { panic!("{job:?}") };
-    Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
+    let Task::Relocate { entry, print, from, .. } = &job.task else { panic!("{job:?}") };
+    let (base, there) = (Base { entry: *entry, print: *print, seq }, There { entry: *entry, seq });
+    Outcome::Relocated { from: from.clone(), sent: Sent { base, there } }
 }
 
 #[test]
