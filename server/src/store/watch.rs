@@ -404,12 +404,21 @@ mod tests {
     #[test]
     fn what_goes_while_it_is_being_entered_is_lost() {
         let path = Path::new(b"dir/short-lived").unwrap();
+        let above = path.parent().unwrap();
+        // A directory is looked at twice: it may have been renamed.
         let seen_absent = [
-            Observation::Look { path: path.clone(), stat: None },
-            Observation::Look { path: path.parent().unwrap(), stat: None },
-            Observation::Listing { directory: path.parent(), entries: Vec::new(), unsettled: Vec::new() },
+            vec![Observation::Look { path: path.clone(), stat: None }],
+            vec![
+                Observation::Look { path: above.clone(), stat: None },
+                Observation::Look { path: above, stat: None },
+            ],
+            vec![Observation::Listing {
+                directory: path.parent(),
+                entries: Vec::new(),
+                unsettled: Vec::new(),
+            }],
         ];
-        for observation in seen_absent {
+        for observations in seen_absent {
             let shop = Workshop::new();
             let shared = shop.service.store.shared.clone();
             let ((changes, messages), (opened, _)) = (sync_channel(8), sync_channel(1));
@@ -417,10 +426,10 @@ mod tests {
             watcher.first = None;
             let making = [found(&path)];
             shared.making.begin(&making);
-            let name = format!("{observation:?}");
+            let name = format!("{observations:?}");
             thread::scope(|scope| {
                 // It ends, and the queue with it.
-                scope.spawn(move || watcher.take(observation));
+                scope.spawn(move || observations.into_iter().try_for_each(|seen| watcher.take(seen)));
                 let Ok(Message::Barrier(reached)) = messages.recv() else { panic!("not waited for: {name}") };
                 let Action::Found { entry, .. } = making[0].action else { panic!("{making:?}") };
                 let record = Record::new(Step { seq: 1, part: 0 }, Origin::BOX, State::Live(entry, None));
