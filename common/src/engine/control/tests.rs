@@ -289,3 +289,22 @@ fn both_ends_of_a_move_are_let_go_if_it_came_to_nothing() {
     let next = bench.job("old/a").task;
     assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
 }
+
+/// The server was started anew since, and retains nothing. What is known to have been there a moment ago is asked for once, not for as long
+/// as it might be retained.
+#[test]
+fn what_is_not_retained_any_more_is_sent() {
+    let mut bench = Bench::new();
+    bench.write("old", "content");
+    bench.agree("old");
+    bench.remove("old");
+    let delete = bench.job("old");
+    bench.done(delete, Outcome::DeletedRemote { seq: Some(2) });
+    assert_eq!(bench.tell_own("old", None), 2);
+    bench.write("new", "content");
+    let copy = bench.job("new");
+    assert!(matches!(&copy.task, Task::Relocate { from, .. } if !from.moves), "{copy:?}");
+    bench.done(copy, Outcome::NoSource);
+    let next = bench.job("new").task;
+    assert!(matches!(next, Task::Upload { .. }), "{next:?}");
+}
