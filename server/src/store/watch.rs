@@ -114,7 +114,7 @@ impl Watcher {
         self.renamed.forget_old();
         self.let_committer_finish(&observation)?;
         match observation {
-            Observation::Listing { directory, entries, unsettled } => {
+            Observation::Listing { directory, entries, unsettled, .. } => {
                 self.listing(directory.as_ref(), entries, &unsettled)
             }
             Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
@@ -416,6 +416,7 @@ mod tests {
                 directory: path.parent(),
                 entries: Vec::new(),
                 unsettled: Vec::new(),
+                began: Mtime(0),
             }],
         ];
         for observations in seen_absent {

@@ -214,6 +214,8 @@ impl Control {
         if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task {
             let is_elsewhere =
                 self.is_being_moved(&from.path) || !from.moves && self.base(&from.path) != Some(&from.base);
+            // What the server does not retain any more, after a restart say, is not asked for again.
+            self.inner.replaced.forget(from);
             self.track(path).plainly = !is_elsewhere;
         }
         self.queue(path);
@@ -302,7 +304,8 @@ impl Control {
     /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
     pub(super) fn is_ahead_of_news(&self, done: &Done) -> bool {
         let Outcome::Relocated { from, sent: Sent { base, .. } } = &done.outcome else { return false };
-        let is_told = |received: Cursor| Some(received.epoch) == done.job.epoch && base.seq <= received.seq;
+        // Of a history that is over nothing more will be told.
+        let is_told = |received: Cursor| Some(received.epoch) != done.job.epoch || base.seq <= received.seq;
         from.moves
             && base.entry.content == Content::Directory
             && self.inner.link == Link::Live
@@ -406,6 +409,13 @@ impl Replaced {
         }
         if self.by_hash.len() < RETAINED_FILES {
             self.by_hash.insert(hash, (Instant::now(), path, base));
+        }
+    }
+
+    fn forget(&mut self, source: &Source) {
+        let Content::File { hash, .. } = source.base.entry.content else { return };
+        if self.by_hash.get(&hash).is_some_and(|(_, path, _)| *path == source.path) {
+            self.by_hash.remove(&hash);
         }
     }
 

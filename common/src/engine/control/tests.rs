@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
+use crate::disk::Observation;
 use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
+use crate::engine::message::Message;
 use crate::engine::state::Base;
 use crate::limits::PROBLEMS_SHOWN;
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
-use crate::tree::Tag;
+use crate::tree::{Mtime, Tag};
 
 // ---- What the server says, and when it said it -------------------------------------------------------------------------------------------
 
@@ -432,4 +434,44 @@ fn a_transfer_keeps_no_stream_waiting() {
     bench.accept(transfer, 1);
     bench.turn();
     assert!(bench.control.is_looked_at());
+}
+
+// ---- What was retained ------------------------------------------------------------------------------------------------------------------
+
+/// The server was started anew since, and retains nothing. What is known to have been there a moment ago is asked for once, not for as long
+/// as it might be retained.
+#[test]
+fn what_is_not_retained_any_more_is_sent() {
+    let mut bench = Bench::new();
+    bench.write("old", "content");
+    bench.agree("old");
+    bench.remove("old");
+    let delete = bench.job("old");
+    bench.done(delete, Outcome::DeletedRemote { seq: Some(2) });
+    assert_eq!(bench.tell_own("old", None), 2);
+    bench.write("new", "content");
+    let copy = bench.job("new");
+    assert!(matches!(&copy.task, Task::Relocate { from, .. } if !from.moves), "{copy:?}");
+    bench.done(copy, Outcome::NoSource);
+    let next = bench.job("new").task;
+    assert!(matches!(next, Task::Upload { .. }), "{next:?}");
+}
+
+// ---- A listing that is late --------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_listing_that_was_begun_before_something_was_put_there_is_no_evidence() {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    let listing = |began| Observation::Listing {
+        directory: None,
+        entries: Vec::new(),
+        unsettled: Vec::new(),
+        began: Mtime(began),
+    };
+    bench.control.hear(Message::Local(listing(0)));
+    assert!(!bench.control.state.was_absent(&path("file")), "it is looked at");
+    bench.control.hear(Message::Local(listing(i64::MAX)));
+    assert!(bench.control.state.was_absent(&path("file")));
 }
