@@ -13,12 +13,15 @@
 //! All of it is only a help: nothing depends on it, and it goes whenever the room is needed. What an earlier run left is removed at the
 //! start. Only what was looked at, and is what its name held according to whoever replaced it, is ever retained; what was written to
 //! afterwards, by a program that had it open, looks different and is not given out.
+//!
+//! Between its name and this place content is nowhere for some system calls. Who replaces it says so before ([`Retained::expect`]), and who
+//! looks for it meanwhile waits: whoever finds that it has left its name finds it here.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::root::{Fingerprint, RenameMode, Root, Stat};
@@ -75,33 +78,9 @@ impl Retained {
         Ok(Retained { place, items: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// Takes a file out of the staging directory that held `content` at `path` until a moment ago.
-    ///
-    /// # Errors
-    /// What the file system says; it is where it was then.
-    pub(super) fn take(
-        &self,
-        (staging, staged): (&Root, &Path),
-        path: &Path,
-        content: Content,
-    ) -> io::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = Path::new(format!("{number:x}").as_bytes()).map_err(io::Error::other)?;
-        Root::rename((staging, staged), (&self.place, &name), RenameMode::NoReplace)?;
-        match self.place.stat(&name) {
-            Ok(Some(stat)) => {
-                let (path, print, since) = (path.clone(), stat.print, Instant::now());
-                let mut items = lock(&self.items);
-                items.push_back(Item { path, content, name, print, since });
-                let surplus = items.len().saturating_sub(RETAINED_FILES);
-                let surplus: Vec<Item> = items.drain(..surplus).collect();
-                drop(items);
-                self.remove(surplus);
-            }
-            // Nobody will find it; the next start removes what is left.
-            _ => drop(self.place.remove_file(&name)),
-        }
-        Ok(())
+    /// Something is about to leave its name, and most likely comes here. Until that is decided nobody finds anything.
+    pub(super) fn expect(&self) -> Expected<'_> {
+        Expected { retained: self, items: lock(&self.items) }
     }
 
     /// The file with this content, wherever it was.
@@ -149,6 +128,44 @@ impl Retained {
         for item in items {
             let _ = self.place.remove_file(&item.name);
         }
+    }
+}
+
+/// Room for something that is about to be replaced or removed; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Expected<'a> {
+    retained: &'a Retained,
+    items: MutexGuard<'a, VecDeque<Item>>,
+}
+
+impl Expected<'_> {
+    /// Takes a file out of the staging directory that held `content` at `path` until a moment ago.
+    ///
+    /// # Errors
+    /// What the file system says; it is where it was then.
+    pub(super) fn take(
+        mut self,
+        (staging, staged): (&Root, &Path),
+        path: &Path,
+        content: Content,
+    ) -> io::Result<()> {
+        let Retained { place, next, .. } = self.retained;
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let name = Path::new(format!("{number:x}").as_bytes()).map_err(io::Error::other)?;
+        Root::rename((staging, staged), (place, &name), RenameMode::NoReplace)?;
+        match place.stat(&name) {
+            Ok(Some(stat)) => {
+                let (path, print, since) = (path.clone(), stat.print, Instant::now());
+                self.items.push_back(Item { path, content, name, print, since });
+                let surplus = self.items.len().saturating_sub(RETAINED_FILES);
+                let surplus: Vec<Item> = self.items.drain(..surplus).collect();
+                drop(self.items);
+                self.retained.remove(surplus);
+            }
+            // Nobody will find it; the next start removes what is left.
+            _ => drop(place.remove_file(&name)),
+        }
+        Ok(())
     }
 }
 
@@ -231,6 +248,33 @@ mod tests {
         assert_eq!(on_disk(&scratch), 1);
         let (_, stage) = open(&scratch);
         assert_eq!((on_disk(&scratch), stage.retained().due()), (0, None));
+    }
+
+    #[test]
+    fn what_has_left_its_name_is_found_at_once() {
+        const ROUNDS: usize = 300;
+        let scratch = Scratch::new();
+        let (root, stage) = open(&scratch);
+        fs::write(scratch.path().join("a"), "0").unwrap();
+        let replacing = std::thread::spawn({
+            let (root, stage) = (root.clone(), stage.clone());
+            move || {
+                for number in 0..ROUNDS {
+                    let (staged, mut file) = stage.file().unwrap();
+                    std::io::Write::write_all(&mut file, (number + 1).to_string().as_bytes()).unwrap();
+                    let expect = Expect::Print(root.stat(&path("a")).unwrap().unwrap().print);
+                    let was = Some(content(&number.to_string()));
+                    let published = staged.publish_retaining(&path("a"), expect, was).unwrap();
+                    assert!(matches!(published, Outcome::Done(_)));
+                }
+            }
+        });
+        for number in 0..ROUNDS {
+            let number = number.to_string();
+            while fs::read_to_string(scratch.path().join("a")).unwrap() == number {}
+            assert_eq!(text(stage.retained().find(&content(&number))), Some(number));
+        }
+        replacing.join().unwrap();
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::retained::{Retained, is_worth_retaining};
+use super::retained::{Expected, Retained, is_worth_retaining};
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
 use crate::limits::NAME_BYTES;
 use crate::sys::errno;
@@ -242,6 +242,7 @@ impl Stage {
             Some(_) => {}
         }
         let mut aside = self.name(TAKEN);
+        let expected = self.retained.expect();
         match Root::rename((&self.root, path), (&self.staging, &aside.name), RenameMode::NoReplace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
             other => other?,
@@ -249,7 +250,7 @@ impl Stage {
         let found = self.staging.stat(&aside.name);
         if matches!(found, Ok(found) if is_seen(found, Expect::Print(print))) {
             // Whatever happens to it now, it is gone from its place. What is left of it goes when this is dropped.
-            aside.armed = aside.dispose(path, Expect::Print(print), removed).is_err();
+            aside.armed = aside.dispose(path, Expect::Print(print), removed, expected).is_err();
             return Ok(Outcome::Done(()));
         }
         aside.give_back(path, RenameMode::NoReplace)?;
@@ -417,8 +418,9 @@ impl Staged {
         replaced: Replaced,
         made: &Stat,
     ) -> io::Result<Outcome<()>> {
-        match Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::Exchange)
-        {
+        let stage = self.stage.clone();
+        let expected = stage.retained.expect();
+        match Root::rename((&stage.staging, &self.name), (&stage.root, path), RenameMode::Exchange) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Either the thing to replace or its directory is gone; only the first is a change.
@@ -434,7 +436,9 @@ impl Staged {
         // Our name in the staging directory now holds what was at `path`: not ours to remove before it has been looked at.
         self.armed = false;
         let disposed = match self.stage.staging.stat(&self.name) {
-            Ok(found) if is_seen(found, seen) => self.dispose(path, seen, replaced).map(Outcome::Done),
+            Ok(found) if is_seen(found, seen) => {
+                self.dispose(path, seen, replaced, expected).map(Outcome::Done)
+            }
             Ok(_) => Ok(Outcome::Changed),
             Err(error) => Err(error),
         };
@@ -464,14 +468,20 @@ impl Staged {
     }
 
     /// Removes, retains or keeps what was swapped out.
-    fn dispose(&self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<()> {
+    fn dispose(
+        &self,
+        path: &Path,
+        seen: Expect,
+        replaced: Replaced,
+        expected: Expected<'_>,
+    ) -> io::Result<()> {
         let staging = &self.stage.staging;
         match (seen, replaced) {
             (Expect::EmptyDirectory, _) => staging.remove_dir(&self.name),
             (_, Replaced::Removed) => staging.remove_file(&self.name),
             // It is only a help: what can't be retained is removed.
             (_, Replaced::Retained(content)) => {
-                let taken = self.stage.retained.take((staging, &self.name), path, content);
+                let taken = expected.take((staging, &self.name), path, content);
                 taken.or_else(|_| staging.remove_file(&self.name))
             }
             (_, Replaced::Kept) => self.keep_version(path).map(drop),
