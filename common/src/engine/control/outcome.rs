@@ -238,6 +238,8 @@ impl Control {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
         self.note_replaced(path, None);
+        // Of a deletion that the server does not remember nobody can tell. If it came after what was told, the stream will say so.
+        let is_told_since = self.told_up_to(path).is_some_and(|told| seq.is_none_or(|seq| seq < told));
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
@@ -245,13 +247,10 @@ impl Control {
         }
         let track = self.track(path);
         track.news();
-        match track.remote {
-            Remote::Told { seq: told, .. } if seq.is_some_and(|seq| seq < told) => {}
-            Remote::Told { seq: told, .. } => {
-                track.remote = Remote::AsBase;
+        if !is_told_since {
+            if let Remote::Told { seq: told, .. } = std::mem::replace(&mut track.remote, Remote::AsBase) {
                 self.inner.outstanding.remove(&(told, path.clone()));
             }
-            Remote::AsBase | Remote::Unknown => track.remote = Remote::AsBase,
         }
         self.queue(path);
     }

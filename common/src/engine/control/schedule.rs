@@ -148,7 +148,7 @@ impl Control {
     fn give_in_order(&mut self, path: &Path, task: Task) {
         let must_wait = match &task {
             Task::Upload { .. } if !self.parent_is_on_server(path) => true,
-            Task::Upload { entry, .. } if self.must_empty_first(path, entry.content) => {
+            Task::Upload { entry, .. } if self.must_empty_first_there(path, entry.content) => {
                 self.give_way_if_needed(path);
                 true
             }
@@ -407,6 +407,13 @@ impl Control {
     /// Whether a directory has to be emptied before something else can take its name.
     fn must_empty_first(&self, path: &Path, content: Content) -> bool {
         content.kind() != Kind::Directory && self.has_below(path)
+    }
+
+    /// The same on the server. If nobody told of a directory there, the server is asked, whatever is known below.
+    fn must_empty_first_there(&self, path: &Path, content: Content) -> bool {
+        let track = self.inner.tracks.get(path);
+        let there = track.and_then(|track| track.remote_entry(self.base(path)));
+        there.is_some_and(|there| there.content == Content::Directory) && self.must_empty_first(path, content)
     }
 
     fn has_below(&self, path: &Path) -> bool {

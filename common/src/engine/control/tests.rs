@@ -93,6 +93,34 @@ fn metadata_that_crosses_ours_and_is_later_is_taken() {
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
 }
 
+/// The server knew nothing there when it was asked to delete it; what others put there since was told before that answer came.
+#[test]
+fn what_was_told_meanwhile_is_newer_than_the_answer_that_nothing_is_there_to_delete() {
+    let mut bench = Bench::new();
+    bench.write("a", "mine");
+    bench.agree("a");
+    bench.remove("a");
+    let delete = bench.job("a");
+    bench.tell("a", Some(directory(0o755)));
+    bench.done(delete, Outcome::DeletedRemote { seq: None });
+    let next = bench.job("a").task;
+    assert!(matches!(next, Task::Download { remote, .. } if remote.entry == directory(0o755)), "{next:?}");
+}
+
+/// Whatever the reason may be that a directory was not heard of in which something was: the server is asked.
+#[test]
+fn what_is_known_below_keeps_nothing_waiting_for_a_directory_that_was_not_heard_of() {
+    let mut bench = Bench::new();
+    bench.write("a", "mine");
+    bench.tell("a/d", Some(directory(0o755)));
+    bench.tell("a/d/c", Some(file("theirs", 0o644)));
+    let upload = bench.job("a");
+    assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
+    bench.refuse(upload, Some((directory(0o755), 7)));
+    let next = bench.job("a").task;
+    assert!(matches!(next, Task::SetAside { .. }), "{next:?}");
+}
+
 // ---- What was gone, and is back ----------------------------------------------------------------------------------------------------------
 
 /// Moved away and back, so that it is the very same file. The answer was lost; that the delete was our own proves nothing against the file.
