@@ -287,7 +287,8 @@ impl Committer {
         match act.carry_out(&self.shared, &path) {
             Ok(done) => Some(CarriedOut { path, step, origin, done, created, reply }),
             Err(refused) => {
-                // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back.
+                // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
+                // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
                 self.refuse(&path, reply, refused);
                 None
