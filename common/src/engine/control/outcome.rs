@@ -247,10 +247,10 @@ impl Control {
         }
         let track = self.track(path);
         track.news();
-        if !is_told_since {
-            if let Remote::Told { seq: told, .. } = std::mem::replace(&mut track.remote, Remote::AsBase) {
-                self.inner.outstanding.remove(&(told, path.clone()));
-            }
+        if !is_told_since
+            && let Remote::Told { seq: told, .. } = std::mem::replace(&mut track.remote, Remote::AsBase)
+        {
+            self.inner.outstanding.remove(&(told, path.clone()));
         }
         self.queue(path);
     }
