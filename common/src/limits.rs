@@ -135,6 +135,11 @@ pub const MOVES_IN_FLIGHT: usize = 64;
 pub const RESCAN_INTERVAL: Duration = Duration::from_secs(300);
 /// How often a folder is scanned when events are not to be had.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long content that was replaced or removed can still be had: names that are swapped in one go are told of within seconds, and so
+/// long its room on the disk is not free.
+pub const RETAINED_FOR: Duration = Duration::from_secs(30);
+/// Most files that are retained: a few hundred bytes of memory and an inode each. Of a larger swap some content is sent.
+pub const RETAINED_FILES: usize = 4096;
 
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 
@@ -240,3 +245,6 @@ pub const LIST_ANSWER_LONGEST: Duration = Duration::from_secs(120);
 pub const PROBLEMS_SHOWN: usize = 100;
 /// How long threads of a stopping client may take to break off what they do.
 pub const THREAD_PATIENCE: Duration = Duration::from_secs(2);
+/// Most candidates looked at when content is searched for that the other side may have under another name: files with the same content
+/// are as good as each other, and one of so many will do.
+pub const SOURCES_TRIED: usize = 16;

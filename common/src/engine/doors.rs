@@ -85,6 +85,23 @@ impl Folder {
         Ok(open)
     }
 
+    /// Makes the directories above `path` that are missing, with the permission bits in `modes`, and opens the doors on the way to `paths`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn make_way(
+        &self,
+        paths: &[&Path],
+        path: &Path,
+        modes: &[(Path, u16)],
+    ) -> io::Result<OpenDoors<'_>> {
+        let open = self.open_doors(paths)?;
+        self.root.make_dirs_above(path, modes)?;
+        drop(open);
+        // What was just made may have to be opened itself.
+        self.open_doors(paths)
+    }
+
     /// What is at a path while no door is open: a directory has the mode that its user gave it.
     ///
     /// # Errors

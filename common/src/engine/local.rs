@@ -82,10 +82,15 @@ fn system_time(mtime: Mtime) -> SystemTime {
     if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
-/// Deletes what is expected there.
-pub(super) fn delete(folder: &Folder, path: &Path, expect: Expect) -> io::Result<Outcome> {
+/// Deletes what is expected there; `here` is what that holds.
+pub(super) fn delete(
+    folder: &Folder,
+    path: &Path,
+    expect: Expect,
+    here: Option<Content>,
+) -> io::Result<Outcome> {
     let _open = folder.open_doors(&[path])?;
-    match (folder.stage.remove(path, expect)?, expect) {
+    match (folder.stage.remove_retaining(path, expect, here)?, expect) {
         (DiskOutcome::Done(()), _) => Ok(Outcome::DeletedLocal),
         (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmptyHere),
         (DiskOutcome::Changed, _) => Ok(Outcome::LocalIs(folder.root.stat(path)?)),

@@ -51,7 +51,7 @@ use crate::sys::heap;
 use crate::tree::{Catalog, Path, Rules};
 use guard::Guard;
 use line::Line;
-use shortcut::Moving;
+use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -144,6 +144,8 @@ pub(super) struct Inner {
     moving: Moving,
     /// Moves of directories that the server has made, and not yet told of.
     ahead: Vec<Done>,
+    /// What the server held until a moment ago, by our own doing.
+    replaced: Replaced,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -193,6 +195,7 @@ impl Inner {
             renamed: HashMap::new(),
             moving: Moving::new(),
             ahead: Vec::new(),
+            replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -314,6 +317,7 @@ impl Control {
         if self.is_resting() && !self.inner.renamed.is_empty() {
             self.forget_renamed();
         }
+        self.folder.stage.retained().forget_old();
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;
@@ -473,6 +477,7 @@ impl Control {
         if let Some(reply) = self.inner.waiting.take() {
             let _ = reply.try_send(None);
         }
+        self.folder.stage.retained().forget_all();
         if !self.options.dry_run {
             self.advance_cursor();
             if let Err(error) = self.state.flush() {

@@ -149,7 +149,7 @@ impl Control {
     fn give_in_order(&mut self, path: &Path, task: Task) {
         let must_wait = match &task {
             Task::Upload { .. } if !self.parent_is_on_server(path) => true,
-            Task::Upload { entry, .. } if self.must_empty_first(path, entry.content) => {
+            Task::Upload { entry, .. } if self.must_empty_first_there(path, entry.content) => {
                 self.give_way_if_needed(path);
                 true
             }
@@ -166,12 +166,18 @@ impl Control {
             }
             _ => false,
         };
-        if must_wait && self.is_below_left(path) {
-            self.inner.stranded.insert(path.clone());
-        } else if !must_wait && !self.waits_for_other_half(path, &task) {
-            let task = self.shorten(path, task);
-            self.hold_ends(path, &task);
-            self.give(path, task);
+        if must_wait {
+            if self.is_below_left(path) {
+                self.inner.stranded.insert(path.clone());
+            }
+        } else if !self.waits_for_other_half(path, &task) {
+            match self.shorten(path, task) {
+                Some(task) => {
+                    self.hold_ends(path, &task);
+                    self.give(path, task);
+                }
+                None => self.wait_a_moment(path),
+            }
         }
     }
 
@@ -193,12 +199,31 @@ impl Control {
 
     fn give(&mut self, path: &Path, task: Task) {
         self.inner.stranded.remove(path);
+        let base = self.base(path).copied();
+        let above = match task {
+            Task::Download { .. } | Task::TakeHere { .. } => self.modes_above(path),
+            _ => Vec::new(),
+        };
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
         self.inner.free_workers -= 1;
         self.inner.transfers += usize::from(task.is_transfer());
         let epoch = self.state.cursor().map(|cursor| cursor.epoch);
-        self.pool.give(Job { path: path.clone(), task, epoch });
+        self.pool.give(Job { path: path.clone(), task, epoch, here, above });
+    }
+
+    /// Permission bits that the directories above have on the server.
+    fn modes_above(&self, path: &Path) -> Vec<(Path, u16)> {
+        let mode = |above: Path| {
+            let base = self.base(&above);
+            let there = match self.inner.tracks.get(&above) {
+                Some(track) => track.remote_entry(base),
+                None => base.map(|base| base.entry),
+            };
+            there.filter(|entry| entry.content == Content::Directory).map(|entry| (above, entry.meta.mode))
+        };
+        successors(path.parent(), Path::parent).filter_map(mode).collect()
     }
 
     /// Lets the waiting deletes go, if they are not too many.
@@ -409,6 +434,13 @@ impl Control {
     /// Whether a directory has to be emptied before something else can take its name.
     fn must_empty_first(&self, path: &Path, content: Content) -> bool {
         content.kind() != Kind::Directory && self.has_below(path)
+    }
+
+    /// The same on the server. If nobody told of a directory there, the server is asked, whatever is known below.
+    fn must_empty_first_there(&self, path: &Path, content: Content) -> bool {
+        let track = self.inner.tracks.get(path);
+        let there = track.and_then(|track| track.remote_entry(self.base(path)));
+        there.is_some_and(|there| there.content == Content::Directory) && self.must_empty_first(path, content)
     }
 
     fn has_below(&self, path: &Path) -> bool {
