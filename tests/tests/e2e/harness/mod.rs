@@ -24,7 +24,7 @@ pub use proxy::{Asked, End, Fault, Proxy};
 pub use random::Random;
 pub use relay::{Relay, Way};
 pub use tree::{Node, Tree, snapshot};
-pub use wait::{DEADLINE, eventually, eventually_within, pass};
+pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
 pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
