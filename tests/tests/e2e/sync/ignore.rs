@@ -391,6 +391,10 @@ fn what_is_ignored_is_not_watched() {
     }
     wait_from(&world.a, &world.b, "afterwards");
     wait_for_watches(&mut world.a, 3);
+    eventually("the directory", || match world.server.folder.join("new").exists() {
+        true => Ok(()),
+        false => Err("it is not there yet".into()),
+    });
     assert_eq!(paths(&world.server.folder), "afterwards new src src/file");
 
     set_rules(&world.a, "");
