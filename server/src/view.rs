@@ -187,12 +187,17 @@ impl View<'_> {
         }
     }
 
-    /// As [`Store::copy_file`].
-    pub(crate) fn copy_file(&self, path: &Path) -> io::Result<Option<Copied>> {
+    /// As [`Store::copy_version`].
+    pub(crate) fn copy_version(&self, path: &Path, version: &Content) -> io::Result<Option<Copied>> {
         match self.grant.realm.inwards(path) {
-            Ok(path) => self.service.store.copy_file(&path),
+            Ok(path) => self.service.store.copy_version(&path, version),
             Err(_) => Ok(None),
         }
+    }
+
+    /// As [`Store::retained`].
+    pub(crate) fn retained(&self, path: &Path, versions: &Require) -> Option<Entry> {
+        self.service.store.retained(&self.grant.realm.inwards(path).ok()?, versions)
     }
 
     /// The target of a symbolic link.
@@ -405,6 +410,7 @@ fn inwards(realm: &Realm, action: Action) -> Result<Action, Refused> {
         Action::SetMeta { mtime, mode, require } => {
             Action::SetMeta { mtime, mode, require: required(realm, require) }
         }
+        Action::Renamed { to } => Action::Renamed { to: realm.inwards(&to).map_err(Refused::BadName)? },
         Action::Found { .. } | Action::Lost => action,
     })
 }

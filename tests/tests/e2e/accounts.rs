@@ -403,7 +403,8 @@ fn a_stream_is_alive_while_everything_happens_elsewhere() {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 0.. {
+            // Twice as many as are needed.
+            for number in 0..300 {
                 if is_over.load(Ordering::Relaxed) {
                     return;
                 }

@@ -11,6 +11,7 @@ mod random;
 mod relay;
 mod tree;
 mod wait;
+mod wire;
 mod world;
 
 pub use confine::Inotify;
@@ -24,6 +25,7 @@ pub use random::Random;
 pub use relay::{Relay, Way};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
+pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
 /// Whether the tests are to work with the sizes that filesync is made for.
