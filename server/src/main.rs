@@ -18,6 +18,7 @@ mod dispatch;
 mod download;
 mod hub;
 mod listen;
+mod listener;
 mod original;
 mod outlet;
 mod registry;

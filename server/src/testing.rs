@@ -36,7 +36,7 @@ impl Workshop {
             auth: Auth::new("correct-horse-battery").unwrap(),
             log,
             registry: Arc::new(Registry::default()),
-            loopback: true,
+            checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
             panics: Counter::default(),

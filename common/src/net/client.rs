@@ -10,8 +10,7 @@
 //! much is in flight: if neither side reads, both wait.
 
 use super::body::{Body, Pace};
-use super::conn::Conn;
-use super::deadline::Deadline;
+use super::dial::open;
 use super::endpoint::Endpoint;
 use super::error::NetError;
 use super::exchange::{Live, RequestBody};
@@ -20,8 +19,6 @@ use crate::limits::{CONNECT_TIMEOUT, READ_STALL};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::Framing;
 use crate::wire::http::head::{Method, ResponseHead, encode_request};
-use std::io::{self, ErrorKind};
-use std::net::TcpStream;
 use std::time::Duration;
 
 /// An answer.
@@ -89,7 +86,7 @@ impl HttpClient {
         let head = self.request_head(method, target, fields, &body)?;
         let reused = self.ensure_connected()?;
         let mut answer = self.exchange(method, &head, fields, &mut body);
-        let lost = matches!(answer, Err(NetError::Closed)) && reused;
+        let lost = answer.as_ref().is_err_and(NetError::is_hanging_up) && reused;
         if lost && method.is_idempotent() && body.is_replayable() {
             self.connect(self.connect_timeout)?;
             answer = self.exchange(method, &head, fields, &mut body);
@@ -187,32 +184,15 @@ fn expects_continue(fields: &Fields) -> bool {
     fields.has_token("expect", "100-continue")
 }
 
-/// Tries every address of the endpoint, within one timeout.
-/// Opens a connection to a server, for those who speak on it themselves.
-///
-/// # Errors
-/// Those of the last address that was tried.
-pub fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Conn> {
-    let deadline = Deadline::after(timeout);
-    let mut last = io::Error::from(ErrorKind::TimedOut);
-    for address in endpoint.resolve()? {
-        let Some(remaining) = deadline.remaining() else { break };
-        match TcpStream::connect_timeout(&address, remaining) {
-            Ok(stream) => return Conn::new(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::conn::Conn;
     use super::super::conn::tests::soon;
     use super::super::exchange::ChunkedSource;
     use super::*;
     use crate::wire::http::framing::request_framing;
     use crate::wire::http::head::{RequestHead, parse_request};
-    use std::io::{IoSlice, Read};
+    use std::io::{self, ErrorKind, IoSlice, Read};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 

@@ -30,3 +30,5 @@ mod protocol_doc;
 mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;
+/// All ways that lead to a server.
+mod transports;
