@@ -1,6 +1,7 @@
 //! Folders on disk: confined access, journals, staging, scanning, and word of what changes.
 
 mod content;
+mod dirty;
 mod fidelity;
 mod journal;
 mod lock;

@@ -16,7 +16,7 @@
 //!
 //! Directories that nobody wants to know about can be passed by ([`Passed`]): they are told of themselves, and neither watched nor listed.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -24,11 +24,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::dirty::{Dirty, Due, SETTLE_BUSY, Work};
 use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{
-    DIRTY_PATHS, LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES,
-};
+use crate::limits::{LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Path, PathError};
 
@@ -41,8 +40,6 @@ const SETTLE_MOVED: Duration = Duration::from_millis(2);
 const SETTLE_NEW: Duration = Duration::from_millis(50);
 /// Between a name disappearing, and the look at it: editors that save by renaming put it back at once.
 const SETTLE_GONE: Duration = Duration::from_millis(100);
-/// Between two looks at the same path, if it keeps changing.
-const SETTLE_BUSY: Duration = Duration::from_millis(500);
 /// A file that was written to so recently, and not closed yet, is still being written.
 const STILL_WRITING: Duration = Duration::from_secs(2);
 /// The same for what is found in a directory that was just made. Most of it is complete, and was closed before the directory was watched.
@@ -131,91 +128,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-#[derive(Debug, Default)]
-struct Dirty {
-    paths: HashMap<Path, Due>,
-    /// The same, by time.
-    order: BTreeSet<(Instant, Path)>,
-    /// When the next full scan is due.
-    scan: Option<Instant>,
-    stopped: bool,
-    recent: Recent,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    at: Instant,
-    /// It appeared: if it is a directory, all below is to be watched and listed.
-    appeared: bool,
-    /// It was closed after writing, or came as a whole. A file that was not closed may still be being written.
-    complete: bool,
-}
-
-enum Work {
-    Scan,
-    Look(Path, Due),
-    Stop,
-}
-
-/// The paths looked at within the last [`SETTLE_BUSY`], or up to twice that: two generations, the older one forgotten as a whole.
-#[derive(Debug, Default)]
-struct Recent {
-    newer: HashSet<Path>,
-    older: HashSet<Path>,
-    since: Option<Instant>,
-}
-
-impl Recent {
-    fn add(&mut self, path: Path, now: Instant) {
-        self.turn(now);
-        self.newer.insert(path);
-    }
-
-    fn contains(&mut self, path: &Path, now: Instant) -> bool {
-        self.turn(now);
-        self.newer.contains(path) || self.older.contains(path)
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let age = self.since.map_or(SETTLE_BUSY, |since| now.duration_since(since));
-        if SETTLE_BUSY <= age {
-            self.older = std::mem::take(&mut self.newer);
-            self.since = Some(now);
-        }
-        if SETTLE_BUSY * 2 <= age {
-            self.older.clear();
-        }
-    }
-}
-
-impl Dirty {
-    fn insert(&mut self, path: Path, mut due: Due) {
-        if let Some(before) = self.paths.get(&path).copied() {
-            self.order.remove(&(before.at, path.clone()));
-            due.at = due.at.min(before.at);
-            due.appeared |= before.appeared;
-            due.complete |= before.complete;
-        } else if DIRTY_PATHS <= self.paths.len() {
-            self.clear();
-            self.scan = Some(due.at);
-            return;
-        }
-        self.order.insert((due.at, path.clone()));
-        self.paths.insert(path, due);
-    }
-
-    fn take_first(&mut self) -> Option<(Path, Due)> {
-        let (_, path) = self.order.pop_first()?;
-        let due = self.paths.remove(&path)?;
-        Some((path, due))
-    }
-
-    fn clear(&mut self) {
-        self.paths.clear();
-        self.order.clear();
-    }
-}
-
 impl Observer {
     /// Begins with a full scan, and reports to `sink`, which may take its time. When it breaks, observing ends.
     ///
@@ -253,7 +165,7 @@ impl Observer {
             Mode::Events if watch.is_none() => POLL_INTERVAL,
             Mode::Events => RESCAN_INTERVAL,
         };
-        let dirty = Mutex::new(Dirty { scan: Some(Instant::now()), ..Dirty::default() });
+        let dirty = Mutex::new(Dirty::all(Instant::now()));
         let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch, passed: Mutex::new(passed) });
         let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
         let unlisted = BTreeSet::new();
@@ -303,11 +215,9 @@ impl Looker {
 }
 
 impl Shared {
-    /// A path that is due already stays due at its earlier time, unless it keeps changing.
     fn mark(&self, path: Path, delay: Duration, appeared: bool, complete: bool) {
-        let now = Instant::now();
-        let is_busy = lock(&self.dirty).recent.contains(&path, now);
-        self.mark_due(path, Due { at: now + if is_busy { SETTLE_BUSY } else { delay }, appeared, complete });
+        lock(&self.dirty).mark(path, delay, appeared, complete, Instant::now());
+        self.changed.notify_one();
     }
 
     fn mark_due(&self, path: Path, due: Due) {
@@ -321,15 +231,12 @@ impl Shared {
 
     /// Sees to it that the next full scan comes within this time.
     fn scan_within(&self, delay: Duration) {
-        let at = Instant::now() + delay;
-        let mut dirty = lock(&self.dirty);
-        dirty.scan = Some(dirty.scan.map_or(at, |due| due.min(at)));
-        drop(dirty);
+        lock(&self.dirty).scan_by(Instant::now() + delay);
         self.changed.notify_one();
     }
 
     fn stop(&self) {
-        lock(&self.dirty).stopped = true;
+        lock(&self.dirty).stop();
         self.changed.notify_all();
         if let Some(watch) = &self.watch {
             watch.wake();
@@ -337,32 +244,18 @@ impl Shared {
     }
 
     fn is_stopped(&self) -> bool {
-        lock(&self.dirty).stopped
+        lock(&self.dirty).is_stopped()
     }
 
     /// Waits for the next thing that is due.
     fn next_work(&self) -> Work {
         let mut dirty = lock(&self.dirty);
         loop {
-            if dirty.stopped {
-                return Work::Stop;
-            }
             let now = Instant::now();
-            if dirty.scan.is_some_and(|at| at <= now) {
-                // It looks at everything anyway.
-                dirty.clear();
-                dirty.scan = None;
-                return Work::Scan;
+            if let Some(work) = dirty.take(now) {
+                return work;
             }
-            let first = dirty.order.first().map(|(at, _)| *at);
-            if first.is_some_and(|at| at <= now)
-                && let Some((path, due)) = dirty.take_first()
-            {
-                dirty.recent.add(path.clone(), now);
-                return Work::Look(path, due);
-            }
-            let next = [dirty.scan, first].into_iter().flatten().min();
-            let patience = next.map_or(RESCAN_INTERVAL, |at| at.saturating_duration_since(now));
+            let patience = dirty.next_at().map_or(RESCAN_INTERVAL, |at| at.saturating_duration_since(now));
             dirty = self.changed.wait_timeout(dirty, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -454,7 +347,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                         }
                         Walk::FolderGone => POLL_INTERVAL.min(self.interval),
                     };
-                    lock(&self.shared.dirty).scan.get_or_insert(Instant::now() + next);
+                    lock(&self.shared.dirty).scan_by(Instant::now() + next);
                 }
             }
         }
@@ -802,7 +695,7 @@ mod tests {
     fn wait_for_next_scan(observed: &Observed) -> Duration {
         observed.expect(|observation| matches!(observation, Observation::Scanned).then_some(()));
         loop {
-            if let Some(at) = lock(&observed.observer.shared.dirty).scan {
+            if let Some(at) = lock(&observed.observer.shared.dirty).scan_at() {
                 return at.saturating_duration_since(Instant::now());
             }
             std::thread::yield_now();
@@ -833,7 +726,7 @@ mod tests {
         assert!(POLL_INTERVAL < wait_for_next_scan(&observed));
         fs::create_dir_all(observed.scratch.path().join("a/b")).unwrap();
         expect_polling(&observed, "fs.inotify.max_user_watches");
-        let next = lock(&observed.observer.shared.dirty).scan.expect("a scan is due");
+        let next = lock(&observed.observer.shared.dirty).scan_at().expect("a scan is due");
         assert!(next <= Instant::now() + POLL_INTERVAL);
     }
 

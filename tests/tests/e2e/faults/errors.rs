@@ -4,15 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use tempfile::TempDir;
-
+use super::injector::Fault;
 use super::injector::kinds::{
     ACCEPT, CHANGES, CREATE, FLUSH, LABEL, LOCK, LOOK, MAKE, OPEN, READ, RECEIVE, REMOVE, RENAME, SEND,
     TRUNCATE, WRITE,
 };
-use super::injector::{Fault, Injector};
 use super::power::{Forgotten, cut};
-use super::requests::{Model, STEPS, Step, ask, held};
+use super::requests::{Lone, Model, STEPS, Step, ask, held};
 use super::scenarios::{CHANGES as SCENARIOS, Change};
 use super::scene::{Scene, Subject};
 use super::sweep::{Job, Tried, sweep};
@@ -89,27 +87,21 @@ fn a_call_that_fails_fails_its_request_alone() {
 }
 
 fn try_requests(fault: Fault, kinds: u64, call: u64) -> Tried {
-    let directory = TempDir::new().expect("create a temporary directory");
-    let record = directory.path().join("record");
-    fs::create_dir(&record).expect("create a directory");
-    let injector = Injector::new(directory.path(), "server", Some(record.clone()));
-    let mut server = Server::new(directory.path());
-    server.environment = injector.environment();
-    server.start();
-    injector.check_hello(server.process().pid());
+    let mut lone = Lone::start();
+    let Lone { server, injector, record, .. } = &mut lone;
     injector.arm(fault, kinds, call..=call);
     let mut model = Model::new();
     for step in STEPS {
         let before = injector.struck();
-        let answer = ask(&server, step).expect("the server answers");
+        let answer = ask(server, step).expect("the server answers");
         if !matches!(answer.status, 201 | 204) {
             // If it can't be seen what was put in place, it has to be read once more before anybody can move it.
             let is_late = answer.status == 412 && 0 < before;
             if !is_late {
-                check_refusal(&server, step, &answer, fault, &model);
+                check_refusal(server, step, &answer, fault, &model);
             }
             eventually("the same request to succeed", || {
-                let again = ask(&server, step).expect("the server answers");
+                let again = ask(server, step).expect("the server answers");
                 if matches!(again.status, 201 | 204) { Ok(()) } else { Err(format!("{again:?}")) }
             });
         }
@@ -117,12 +109,12 @@ fn try_requests(fault: Fault, kinds: u64, call: u64) -> Tried {
     }
     let tried = Tried { struck: 0 < injector.struck(), calls: injector.count() };
     injector.disarm();
-    assert_eq!(held(&server), model);
+    assert_eq!(held(server), model);
     // A flush that failed has not been taken for a good one later.
     server.kill();
-    cut(&record, &server.folder, Forgotten::All);
+    cut(record, &server.folder, Forgotten::All);
     server.start();
-    assert_eq!(held(&server), model, "after a power cut");
+    assert_eq!(held(server), model, "after a power cut");
     tried
 }
 

@@ -2,8 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
+use tempfile::TempDir;
+
+use super::injector::Injector;
 use crate::harness::{Connection, Request, Response, Server};
+
+/// A server whose calls can go wrong, with a record of them for a power cut.
+pub struct Lone {
+    pub server: Server,
+    pub injector: Injector,
+    pub record: PathBuf,
+    /// What they live in.
+    _directory: TempDir,
+}
+
+impl Lone {
+    pub fn start() -> Lone {
+        let directory = TempDir::new().expect("create a temporary directory");
+        let record = directory.path().join("record");
+        fs::create_dir(&record).expect("create a directory");
+        let injector = Injector::new(directory.path(), "server", Some(record.clone()));
+        let mut server = Server::new(directory.path());
+        server.environment = injector.environment();
+        server.start();
+        injector.check_hello(server.process().pid());
+        Lone { server, injector, record, _directory: directory }
+    }
+}
 
 /// What the box holds, by path: content, or what else it is.
 pub type Model = BTreeMap<&'static str, String>;

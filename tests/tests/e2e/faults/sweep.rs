@@ -40,7 +40,11 @@ pub struct Tried {
 pub fn sweep(title: &str, sample: usize, jobs: Vec<Job>) {
     let wanted = env::var("FILESYNC_SCENARIO").unwrap_or_default();
     let mut jobs: Vec<Job> = jobs.into_iter().filter(|job| job.name.contains(&wanted)).collect();
-    assert!(!jobs.is_empty(), "no scenario of {title} has {wanted:?} in its name");
+    if jobs.is_empty() {
+        // Of several sweeps some other may have it; `scripts/faults` sees to it that one does.
+        println!("{title}: no scenario has {wanted:?} in its name");
+        return;
+    }
     let seed = number("FILESYNC_SEED").unwrap_or_else(random_seed);
     if env::var_os("FILESYNC_FAULTS").is_none() && wanted.is_empty() {
         let mut random = Random::new(seed);

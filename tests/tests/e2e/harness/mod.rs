@@ -25,7 +25,7 @@ pub use random::Random;
 pub use relay::{Relay, Way};
 pub use tls::{Authority, Term, Terminator};
 pub use tree::{Node, Tree, snapshot};
-pub use wait::{DEADLINE, eventually, eventually_within, pass};
+pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
 pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
 /// Whether the tests are to work with the sizes that filesync is made for.

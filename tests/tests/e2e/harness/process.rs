@@ -132,16 +132,29 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let waits = thread::panicking().then(|| waits(self.pid()));
         // Either may fail because the process has already ended, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if thread::panicking() {
+        if let Some(waits) = waits {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
             eprintln!("---- end of the log of {} ----\n{}", self.name, tail.join("\n"));
+            eprintln!("---- what its threads waited for ----\n{waits}");
         }
     }
+}
+
+/// The name of each thread of a process, and where in the kernel it is: a test that failed because nothing happened any more may find out
+/// why. Empty if the process has ended.
+fn waits(pid: u32) -> String {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lines = threads.map(|thread| {
+        let word = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        format!("{} {}", word("comm").trim_end(), word("wchan").trim_end())
+    });
+    lines.collect::<Vec<_>>().join(", ")
 }
 
 /// How a process ended, and everything it said.

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// How long anything may take before the test fails. Far more than needed: a busy machine must not fail a test.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
+/// The same for many steps, as long as each of them is in time.
+const STEPS_DEADLINE: Duration = Duration::from_secs(240);
+
 /// Pause between two looks, short enough that a measured second means something.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -28,6 +31,26 @@ pub fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() 
             }
             Err(_) => sleep(PAUSE),
         }
+    }
+}
+
+/// The same for what goes on step by step: as long as what is missing changes, it is waited for, up to [`STEPS_DEADLINE`] in all. On a busy
+/// machine thousands of files take their time; a program that does nothing any more is found out as soon as ever.
+#[track_caller]
+pub fn eventually_by_steps<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    let (mut last, mut changed) = (String::new(), start);
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(missing) if DEADLINE < changed.elapsed() || STEPS_DEADLINE < start.elapsed() => {
+                let (still, all) = (changed.elapsed().as_secs(), start.elapsed().as_secs());
+                panic!("waited {all} s for {what}; for {still} s now: {missing}")
+            }
+            Err(missing) if missing != last => (last, changed) = (missing, Instant::now()),
+            Err(_) => {}
+        }
+        sleep(PAUSE);
     }
 }
 

@@ -12,16 +12,17 @@ use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
 use super::tree::{Tree, as_in_the_box, differences, snapshot};
-use super::wait::{DEADLINE, eventually, eventually_within};
+use super::wait::{eventually, eventually_by_steps, eventually_within};
 
 /// Differences shown when folders and box don't come to agree.
 const DIFFERENCES_SHOWN: usize = 10;
 
-/// A server and two clients that share a temporary directory. Everything is stopped and removed when it is dropped.
+/// A server and two clients that share a temporary directory. Everything is stopped and removed when it is dropped: the clients first, so
+/// that what they waited for when a test failed can be told.
 pub struct World {
-    pub server: Server,
     pub a: Client,
     pub b: Client,
+    pub server: Server,
     temporary: TempDir,
 }
 
@@ -35,7 +36,7 @@ impl World {
         server.start();
         let a = Client::new(Kind::A, "alpha", &server, directory);
         let b = Client::new(Kind::B, "beta", &server, directory);
-        World { server, a, b, temporary }
+        World { a, b, server, temporary }
     }
 
     /// Everything runs and is in agreement; box and folders are empty.
@@ -85,10 +86,11 @@ impl World {
     /// Returns what they hold. All three conditions are needed: a client that has not noticed a change yet still says that it is idle.
     #[track_caller]
     pub fn settle(&mut self) -> Tree {
-        self.settle_within(DEADLINE)
+        let World { server, a, b, .. } = self;
+        eventually_by_steps("server and clients to agree", || agreement(server, [&mut *a, &mut *b]))
     }
 
-    /// The same with another deadline.
+    /// The same, but all of it within a time.
     #[track_caller]
     pub fn settle_within(&mut self, limit: Duration) -> Tree {
         let World { server, a, b, .. } = self;

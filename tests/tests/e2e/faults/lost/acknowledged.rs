@@ -2,13 +2,10 @@
 
 use std::fs;
 
-use tempfile::TempDir;
-
-use crate::faults::injector::{Fault, Injector, kinds};
+use crate::faults::injector::{Fault, kinds};
 use crate::faults::power::{Forgotten, cut};
-use crate::faults::requests::{Model, STEPS, ask, held};
+use crate::faults::requests::{Lone, Model, STEPS, ask, held};
 use crate::faults::sweep::{Job, Tried, sweep};
-use crate::harness::Server;
 
 /// Whether calls or answers are struck.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +29,8 @@ fn what_was_acknowledged_survives_a_power_cut() {
 }
 
 fn try_requests(moment: Moment, forgotten: Forgotten, call: u64) -> Tried {
-    let directory = TempDir::new().expect("create a temporary directory");
-    let record = directory.path().join("record");
-    fs::create_dir(&record).expect("create a directory");
-    let injector = Injector::new(directory.path(), "server", Some(record.clone()));
-    let mut server = Server::new(directory.path());
-    server.environment = injector.environment();
-    server.start();
-    injector.check_hello(server.process().pid());
+    let mut lone = Lone::start();
+    let Lone { server, injector, record, .. } = &mut lone;
     let kinds = match moment {
         Moment::BeforeCall => kinds::CHANGES,
         Moment::AfterAnswer => kinds::ANSWER,
@@ -49,7 +40,7 @@ fn try_requests(moment: Moment, forgotten: Forgotten, call: u64) -> Tried {
     let mut answered = 0;
     for step in STEPS {
         (step.effect)(&mut asked);
-        let Some(response) = ask(&server, step) else { break };
+        let Some(response) = ask(server, step) else { break };
         assert!(matches!(response.status, 201 | 204), "{} {}: {response:?}", step.method, step.path);
         acknowledged.clone_from(&asked);
         answered += 1;
@@ -60,9 +51,9 @@ fn try_requests(moment: Moment, forgotten: Forgotten, call: u64) -> Tried {
         true => assert_eq!(server.process().wait(), 137, "exit code of a server that was to be killed"),
         false => server.kill(),
     }
-    cut(&record, &server.folder, forgotten);
+    cut(record, &server.folder, forgotten);
     server.start();
-    let found = held(&server);
+    let found = held(server);
     assert!(
         found == acknowledged || found == asked,
         "{answered} changes were acknowledged; the box holds {found:?} and not {acknowledged:?}, nor {asked:?}"

@@ -28,7 +28,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::harness::{Client, Kind, Server, Tree, World, agreement, eventually};
+use crate::harness::{Client, Kind, Server, Tree, World, agreement, eventually_by_steps};
 use case::{Case, Lines, NAMES, read_cases};
 use operation::Operation::{self, *};
 use pairs::ALONE;
@@ -186,8 +186,8 @@ fn a_new_directory_with_the_inode_of_a_deleted_one_is_another() {
 
 /// A server and three clients, which have the directories of the cases.
 struct Three {
-    server: Server,
     clients: [Client; 3],
+    server: Server,
     _directory: TempDir,
 }
 
@@ -216,7 +216,7 @@ impl Three {
     #[track_caller]
     fn settle(&mut self) -> Tree {
         let Three { server, clients, .. } = self;
-        eventually("server and clients to agree", || agreement(server, clients.iter_mut()))
+        eventually_by_steps("server and clients to agree", || agreement(server, clients.iter_mut()))
     }
 
     fn apply(&self, cases: &[Case]) {
