@@ -191,7 +191,7 @@ mod tests {
     use super::super::exchange::ChunkedSource;
     use super::*;
     use crate::wire::http::framing::request_framing;
-    use crate::wire::http::head::{RequestHead, parse_request};
+    use crate::wire::http::head::{HeadError, RequestHead, parse_request};
     use std::io::{self, ErrorKind, IoSlice, Read};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
@@ -459,6 +459,79 @@ mod tests {
             check(client.read_response(Method::Put).unwrap(), 200, &format!("/base/ {index}"));
         }
         drop(client);
+        server.join().unwrap();
+    }
+
+    /// Where a server, or somebody who speaks in its place, leaves open where an answer ends, it is no answer.
+    #[test]
+    fn answers_whose_end_is_in_doubt() {
+        const HEADS: [&str; 16] = [
+            "Content-Length: 2\r\nContent-Length: 2\r\n",
+            "Content-Length: 2, 2\r\n",
+            "Content-Length: +2\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 18446744073709551616\r\n",
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: chunked, identity\r\n",
+            "Transfer-Encoding : chunked\r\n",
+            "X: a\r\n b\r\n",
+            "X: a\nY: b\r\n",
+            "X: a\rY: b\r\n",
+            "X: a\0\r\n",
+            "no field\r\n",
+            " X: a\r\n",
+        ];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = HttpClient::new(
+            format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
+            "test/1",
+            None,
+        );
+        let server = std::thread::spawn(move || {
+            for lines in HEADS {
+                let mut conn = Conn::new(listener.accept().unwrap().0).unwrap();
+                request(&mut conn);
+                conn.write_all(format!("HTTP/1.1 200 OK\r\n{lines}\r\nok").as_bytes()).unwrap();
+            }
+        });
+        for lines in HEADS {
+            let error = get(&mut client, "/").unwrap_err();
+            assert!(matches!(error, NetError::Malformed(_)), "{lines:?}: {error}");
+        }
+        server.join().unwrap();
+    }
+
+    /// Bytes that come before they were asked for are of no request.
+    #[test]
+    fn an_answer_that_nobody_asked_for_is_not_the_next_one() {
+        const TWO: &[u8] =
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(TWO).unwrap();
+                assert_eq!(conn.fill(soon()).unwrap(), 0);
+            },
+            echo,
+        ]);
+        check(get(&mut client, "/1").unwrap(), 200, "ok");
+        check(get(&mut client, "/2").unwrap(), 200, "/base/2 ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn heads_without_end_are_not_read_to_it() {
+        let (mut client, server) = serve(&[|mut conn| {
+            request(&mut conn);
+            let mut sent = conn.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while sent.is_ok() {
+                sent = conn.write_all(&[b'a'; 100_000]);
+            }
+        }]);
+        assert!(matches!(get(&mut client, "/").unwrap_err(), NetError::Malformed(HeadError::TooLarge)));
         server.join().unwrap();
     }
 

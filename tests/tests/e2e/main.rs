@@ -10,6 +10,8 @@ mod harness;
 
 /// Which module may use which: the arrows of the architecture, read from the sources.
 mod architecture;
+/// Requests that are made to be misread.
+mod attacks;
 /// A file larger than memory should be, and many files.
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
