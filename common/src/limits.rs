@@ -141,6 +141,11 @@ pub const MOVES_IN_FLIGHT: usize = 64;
 pub const RESCAN_INTERVAL: Duration = Duration::from_secs(300);
 /// How often a folder is scanned when events are not to be had.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long content that was replaced or removed can still be had: names that are swapped in one go are told of within seconds, and so
+/// long its room on the disk is not free.
+pub const RETAINED_FOR: Duration = Duration::from_secs(30);
+/// Most files that are retained: a few hundred bytes of memory and an inode each. Of a larger swap some content is sent.
+pub const RETAINED_FILES: usize = 4096;
 
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 
@@ -191,6 +196,15 @@ pub const OPEN_TRIES: u32 = 20;
 pub const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Largest body of a request that is not a list and not content, in bytes.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// How long versions that had to make way are kept in `.filesync/versions`.
+pub const VERSIONS_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Most that all of them take together, in bytes, beyond the newest: what a disk can spare, and more than a month of them should be.
+pub const VERSIONS_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// So many are kept between two looks at which have to go.
+pub const VERSIONS_BETWEEN: u64 = 64;
+/// Most that is read of the note on directories whose mode is another one for a moment, in bytes: every directory above the longest path
+/// has room in it.
+pub const OPENED_BYTES: u64 = 16 * 1024 * 1024;
 /// Log lines about paths that do not sync that are remembered, so that not every scan says them again.
 pub const REMEMBERED_NOTICES: usize = 1024;
 /// Most names in one directory. Listing one takes a few hundred bytes a name, so this is where it would begin to hurt.
@@ -239,3 +253,6 @@ pub const LIST_ANSWER_LONGEST: Duration = Duration::from_secs(120);
 pub const PROBLEMS_SHOWN: usize = 100;
 /// How long threads of a stopping client may take to break off what they do.
 pub const THREAD_PATIENCE: Duration = Duration::from_secs(2);
+/// Most candidates looked at when content is searched for that the other side may have under another name: files with the same content
+/// are as good as each other, and one of so many will do.
+pub const SOURCES_TRIED: usize = 16;

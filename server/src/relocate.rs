@@ -4,17 +4,30 @@
 //!     MOVE /upload/old HTTP/1.1                        If-Match names the version at the old path: 412 if it is another, 404 if nothing
 //!     Destination: /upload/new                         there may be nothing at the new path: 412 with what is there
 //!     If-Match: "dir"                                  its parent must be there: 409
-//!     Overwrite: F                                     the default, and all there is: what is in the way is to be deleted first
+//!     Overwrite: F                                     the default
+//!
+//!     COPY /upload/old HTTP/1.1                        the same; but what is at the new path may be replaced, on a condition of its own:
+//!     Destination: /upload/new
+//!     If-Match: "2cf2…"
+//!     Overwrite: T
+//!     Destination-If-Match: "486e…"                    412 with what is there, if that is something else
+//!     Destination-Sync-Base: …002a-7                   or was given that version after this change; may be left out
 //! ```
 //!
 //! A directory moves as a whole, in one rename, one record and one seq. Whoever follows the stream hears of it as `download`s of all new
 //! paths and then `delete`s of all old ones, with the `id` on the last: a client that knows nothing of moves recognises the content.
 //!
 //! A copy is how a client stores content of which the box has another instance: it names that one, and what it needs to know is its path
-//! and hash. The copy is a version of its own, with the times and permission bits that the request gives, else those of the original.
+//! and hash. The copy is a version of its own, with the time and permission bits that the request gives, else the original's; but what it
+//! replaces leaves it its permission bits, as with an upload.
+//! The original may have been replaced or deleted a moment ago, by another request of the same client even: in a swap of two names both
+//! copies are of what the other one replaces. For some seconds the box still has it.
 
-use common::protocol::{Cursor, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime};
-use common::tree::{Content as Version, Entry, Meta, Path};
+use common::protocol::{
+    Cursor, DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, MODE_FIELD, MTIME_FIELD, parse_mode, parse_mtime,
+};
+use common::tree::{Content as Version, Entry, Kind, Path};
+use common::wire::http::conditional::listed_tags;
 use common::wire::http::head::Method;
 
 use crate::answer::{Answer, Refusal};
@@ -22,15 +35,18 @@ use crate::download::{changing, link_target, unreadable};
 use crate::request::Request;
 use crate::route::upload_path;
 use crate::service::Service;
-use crate::store::{Action, Copied, Refused, Replaced, Require};
-use crate::upload::{check_room, committed, refused, require_existing, stored};
+use crate::store::{Action, Copied, Label, Refused, Replaced, Require};
+use crate::upload::{check_room, committed, held, known_tags, refused, require_existing, stored};
 
 /// `MOVE` and `COPY`.
 pub(crate) fn relocate(service: &Service, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
-    let to = destination(request)?;
+    let (to, replacing) = destination(request)?;
     match request.method() {
-        Method::Copy => copy(service, request, from, &to, &require),
+        Method::Copy => copy(service, request, &Ends { from, to: &to, require: &require, replacing }),
+        _ if replacing != Require::Nothing => Err(Refusal::bad(
+            "a move overwrites nothing: delete what is in the way on its own condition, or copy over it",
+        )),
         _ => {
             let action = Action::Move { to: to.clone(), require };
             let done = service.store.submit(from.clone(), action, request.client);
@@ -49,88 +65,115 @@ fn refuse(reason: Refused, from: &Path, to: &Path) -> Refusal {
     refused(reason, &path)
 }
 
-fn destination(request: &Request<'_>) -> Result<Path, Refusal> {
-    match request.field("Overwrite")? {
-        None | Some("F") => {}
-        Some("T") => {
-            return Err(Refusal::bad(
-                "nothing is overwritten here: delete what is in the way on its own condition",
-            ));
-        }
-        Some(_) => return Err(Refusal::bad("Overwrite is F")),
+/// The new path, and what has to be there.
+fn destination(request: &Request<'_>) -> Result<(Path, Require), Refusal> {
+    let tags = listed_tags(request.fields(), DESTINATION_MATCH_FIELD)?;
+    if tags.is_none() && request.field(DESTINATION_BASE_FIELD)?.is_some() {
+        return Err(Refusal::bad(format!(
+            "{DESTINATION_BASE_FIELD} stands beside {DESTINATION_MATCH_FIELD}"
+        )));
     }
+    let replacing = match (request.field("Overwrite")?, tags) {
+        (None | Some("F"), None) => Require::Nothing,
+        (Some("T"), Some(tags)) => held(request.fields(), DESTINATION_BASE_FIELD, known_tags(&tags))?,
+        (Some("T"), None) | (None | Some("F"), Some(_)) => {
+            return Err(Refusal::bad(format!("Overwrite: T and {DESTINATION_MATCH_FIELD} go together")));
+        }
+        (Some(_), _) => return Err(Refusal::bad("Overwrite is F or T")),
+    };
     let text = request.field("Destination")?.unwrap_or("");
-    upload_path(text)
-        .ok_or_else(|| Refusal::bad("Destination names the new path: /upload/{path}, as a target does"))
+    let to = upload_path(text)
+        .ok_or_else(|| Refusal::bad("Destination names the new path: /upload/{path}, as a target does"))?;
+    Ok((to, replacing))
 }
 
-fn copy(
-    service: &Service,
-    request: &Request<'_>,
-    from: &Path,
-    to: &Path,
-    require: &Require,
-) -> Result<Answer, Refusal> {
-    let source = match check(service, from, to, require).map_err(|reason| refuse(reason, from, to))? {
-        Checked::Source(entry) => entry,
+/// A copy's two ends, and what has to be at each.
+struct Ends<'a> {
+    from: &'a Path,
+    to: &'a Path,
+    require: &'a Require,
+    replacing: Require,
+}
+
+fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answer, Refusal> {
+    let Ends { from, to, replacing, .. } = ends;
+    let (source, replaced) = match check(service, ends).map_err(|reason| refuse(reason, from, to))? {
+        Checked::Source { source, replaced } => (source, replaced),
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
     check_room(service, Some(source.content.size()))?;
-    let label = read_meta(request, source.meta)?.into();
+    let label = read_label(request, &source, replaced)?;
     let (staged, file) = match source.content {
         Version::Directory => return Err(Refusal::bad("a directory is not copied: PUT makes one")),
         Version::Symlink { .. } => {
             let target = link_target(service, from, &source)?;
             (service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
         }
-        Version::File { .. } => {
-            let copied = service.store.copy_file(from).map_err(|error| unreadable(from, &error))?;
-            match copied.filter(|copied| copied.content == source.content) {
-                Some(Copied { staged, file, .. }) => (staged, Some(file)),
-                None => return Err(changing(from)),
-            }
-        }
+        Version::File { .. } => match service.store.copy_version(from, &source.content) {
+            Ok(Some(Copied { staged, file })) => (staged, Some(file)),
+            Ok(None) => return Err(changing(from)),
+            Err(error) => return Err(unreadable(from, &error)),
+        },
     };
-    let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    let action = Action::Put { content: source.content, label, staged, file, require, replaced };
-    let done = service.store.submit(to.clone(), action, request.client);
+    let (content, require, replaced) = (source.content, replacing.clone(), Replaced::Removed);
+    let action = Action::Put { content, label, staged, file, require, replaced };
+    let done = service.store.submit((*to).clone(), action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
 enum Checked {
-    Source(Entry),
+    /// What is to be copied, and the kind of what it replaces.
+    Source {
+        source: Entry,
+        replaced: Option<Kind>,
+    },
     AlreadyThere(Answer),
 }
 
-/// What the store would refuse after the content is copied is refused before; and a copy that is there already needs none.
-fn check(service: &Service, from: &Path, to: &Path, require: &Require) -> Result<Checked, Refused> {
+/// What the store would refuse after the content is copied is refused before. A copy that is there already needs none: neither the copying,
+/// nor that the original is still there, for the answer to the same request may have been lost.
+fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
+    let Ends { from, to, require, replacing } = ends;
     let index = service.store.index();
-    let source = index.live_entry(from).ok_or(Refused::NotFound)?;
     if to == from {
         return Err(Refused::IntoItself);
     }
-    if !require.is_met(&index, from) {
-        return Err(Refused::Precondition(index.describe(from)));
+    let held = index.live_entry(from);
+    let source = match held.filter(|_| require.is_met(&index, from)) {
+        Some(entry) => Some(*entry),
+        None => service.store.retained(from, require),
+    };
+    let there = index.live_entry(to);
+    let is_wanted = |there: &Entry| match (require, source) {
+        (_, Some(source)) => there.content == source.content,
+        (Require::OneOf(_) | Require::HeldSince(..), None) => require.is_met_by(Some(there)),
+        _ => false,
+    };
+    if there.is_some_and(is_wanted) {
+        let seq = index.get(to).map_or(0, |record| record.step.seq);
+        let cursor = Cursor { seq, ..index.cursor() };
+        return Ok(Checked::AlreadyThere(stored(204, there, cursor)));
     }
-    match index.live_entry(to) {
-        Some(there) if there.content == source.content => {
-            let seq = index.get(to).map_or(0, |record| record.step.seq);
-            let cursor = Cursor { seq, ..index.cursor() };
-            Ok(Checked::AlreadyThere(stored(204, Some(there), cursor)))
+    match (source, held) {
+        (None, None) => Err(Refused::NotFound),
+        (None, Some(_)) => Err(Refused::Precondition(index.describe(from))),
+        _ if !replacing.is_met(&index, to) => Err(Refused::Precondition(index.describe(to))),
+        _ if !index.has_parent(to) => Err(Refused::ParentMissing),
+        (Some(source), _) => {
+            Ok(Checked::Source { source, replaced: there.map(|there| there.content.kind()) })
         }
-        Some(_) => Err(Refused::Precondition(index.describe(to))),
-        None if !index.has_parent(to) => Err(Refused::ParentMissing),
-        None => Ok(Checked::Source(*source)),
     }
 }
 
-fn read_meta(request: &Request<'_>, source: Meta) -> Result<Meta, Refusal> {
+/// The metadata that a copy gets. Permission bits of what it replaces stay, as with an upload, unless the request gives others.
+fn read_label(request: &Request<'_>, source: &Entry, replaced: Option<Kind>) -> Result<Label, Refusal> {
     let mtime = request.field(MTIME_FIELD)?.map(parse_mtime).transpose();
     let mode = request.field(MODE_FIELD)?.map(parse_mode).transpose();
     let broken = |field| move |error| Refusal::bad(format!("{field}: {error}"));
-    Ok(Meta {
-        mtime: mtime.map_err(broken(MTIME_FIELD))?.unwrap_or(source.mtime),
-        mode: mode.map_err(broken(MODE_FIELD))?.unwrap_or(source.mode),
+    let original = Some(source.meta.mode).filter(|_| replaced != Some(source.content.kind()));
+    Ok(Label {
+        mtime: mtime.map_err(broken(MTIME_FIELD))?.unwrap_or(source.meta.mtime),
+        mode: mode.map_err(broken(MODE_FIELD))?.or(original),
     })
 }
 
@@ -189,6 +232,11 @@ mod tests {
         (answer.status, format!("{:?}{about}", problem.kind))
     }
 
+    fn path(name: &str) -> Path {
+        Path::new(name.as_bytes()).unwrap()
+    }
+
+    const OTHER: &str = "\"d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\"";
     const HELLO: &str = "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"";
 
     /// `a` and `b` are files ("hello", "other"), `l` a link, `d` a directory with `d/f` ("hello") in it.
@@ -230,6 +278,98 @@ mod tests {
         let live: Vec<String> =
             workshop.service.store.index().live_below(None).map(|(path, _)| path.to_string()).collect();
         assert_eq!(live, ["b", "e", "e/c \\xff", "e/f", "l"]);
+    }
+
+    #[test]
+    fn copies_over_what_is_there_and_of_what_was_there_a_moment_ago() {
+        let workshop = workshop();
+        let go = |from: &str, to: &str, tag: &str, replacing: &str| {
+            let fields = format!(
+                "destination: /upload/{to}\r\nif-match: {tag}\r\noverwrite: T\r\ndestination-if-match: {replacing}\r\n"
+            );
+            ask(&workshop, &format!("COPY /upload/{from}"), &fields, "")
+        };
+        let read = |name: &str| fs::read_to_string(workshop.dir.join(name)).unwrap();
+        assert_eq!(
+            go("a", "b", HELLO, HELLO),
+            (412, "PreconditionFailed b".into()),
+            "b holds something else"
+        );
+        assert_eq!(go("a", "b", HELLO, "*").0, 400);
+        assert_eq!(go("a", "n", HELLO, OTHER).0, 412, "there is nothing to replace");
+        // A swap: what the second copy is of has just been replaced by the first.
+        assert_eq!(go("b", "a", OTHER, HELLO), (204, OTHER.into()));
+        assert_eq!(go("a", "b", HELLO, OTHER), (204, HELLO.into()));
+        assert_eq!((read("a"), read("b")), ("other".into(), "hello".into()));
+        assert_eq!(go("a", "b", HELLO, OTHER), (204, HELLO.into()), "repeated after a lost answer");
+        // Deleted a moment ago, and still to be had; but only from where it was, and by its tag.
+        assert_eq!(ask(&workshop, "DELETE /upload/a", &format!("if-match: {OTHER}\r\n"), "").0, 204);
+        assert_eq!(go("a", "d/f", "*", HELLO), (404, "NotFound".into()));
+        assert_eq!(go("d", "d/f", OTHER, HELLO).0, 412);
+        assert_eq!(go("a", "d/f", OTHER, HELLO), (204, OTHER.into()));
+        assert_eq!(read("d/f"), "other");
+        let fields = format!("destination: /upload/m\r\nif-match: {HELLO}\r\n");
+        for wrong in [
+            "overwrite: T\r\n",
+            "destination-if-match: \"x\"\r\n",
+            "overwrite: F\r\ndestination-if-match: \"x\"\r\n",
+        ] {
+            assert_eq!(ask(&workshop, "COPY /upload/b", &format!("{fields}{wrong}"), "").0, 400, "{wrong}");
+        }
+        let over = format!("{fields}overwrite: T\r\ndestination-if-match: {HELLO}\r\n");
+        assert_eq!(ask(&workshop, "MOVE /upload/b", &over, "").0, 400, "a move overwrites nothing");
+    }
+
+    /// They may have been set by somebody whom the client has not heard of.
+    #[test]
+    fn a_copy_leaves_the_mode_of_what_it_replaces() {
+        let workshop = workshop();
+        let copy = |to: &str, fields: &str| {
+            let fields = format!("destination: /upload/{to}\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "").0
+        };
+        let mode = |name: &str| workshop.service.store.index().live_entry(&path(name)).unwrap().meta.mode;
+        let over = |tag: &str| format!("overwrite: T\r\ndestination-if-match: {tag}\r\n");
+        assert_eq!((mode("a"), mode("b")), (0o600, 0o644));
+        assert_eq!(copy("b", &over(OTHER)), 204);
+        assert_eq!((mode("a"), mode("b")), (0o600, 0o644));
+        assert_eq!(ask(&workshop, "PUT /upload/b", &format!("if-match: {HELLO}\r\n"), "other").0, 204);
+        assert_eq!(copy("b", &format!("file-mode: 700\r\n{}", over(OTHER))), 204);
+        assert_eq!(mode("b"), 0o700);
+        // Nothing, and something of another kind, leaves it none.
+        assert_eq!(copy("c", ""), 201);
+        let link = workshop.service.store.index().live_entry(&path("l")).unwrap().content.etag();
+        assert_eq!(copy("l", &over(&link)), 204);
+        assert_eq!((mode("c"), mode("l")), (0o600, 0o600));
+    }
+
+    /// Who copies over a version that went and came back has not seen the one that is there.
+    #[test]
+    fn a_copy_replaces_what_was_there_without_interruption() {
+        let workshop = workshop();
+        let copy = |fields: &str| {
+            let fields = format!("destination: /upload/b\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "")
+        };
+        let over = format!("overwrite: T\r\ndestination-if-match: {OTHER}\r\n");
+        let now = workshop.service.store.index().cursor();
+        let seen = |cursor: Cursor| format!("{over}destination-sync-base: {cursor}\r\n");
+        ask(&workshop, "DELETE /upload/b", "if-match: *\r\n", "");
+        assert_eq!(ask(&workshop, "PUT /upload/b", "if-none-match: *\r\n", "other").0, 201);
+        let later = workshop.service.store.index().cursor();
+        assert_eq!(copy(&seen(now)), (412, "PreconditionFailed b".into()));
+        assert_eq!(copy(&format!("{over}destination-sync-base: 5\r\n")).0, 400);
+        assert_eq!(copy(&format!("destination-sync-base: {later}\r\n")).0, 400, "without a tag");
+        assert_eq!(copy(&seen(later)), (204, HELLO.into()));
+        assert_eq!(copy(&seen(now)), (204, HELLO.into()), "what is wanted is so");
+        // At the old path it is as strict: what was retained has not been there since.
+        assert_eq!(ask(&workshop, "DELETE /upload/a", "if-match: *\r\n", "").0, 204);
+        let copy = |fields: &str| {
+            let fields = format!("destination: /upload/n\r\nif-match: {HELLO}\r\n{fields}");
+            ask(&workshop, "COPY /upload/a", &fields, "").0
+        };
+        assert_eq!(copy(&format!("sync-base: {later}\r\n")), 404);
+        assert_eq!(copy(""), 201);
     }
 
     #[test]

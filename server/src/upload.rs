@@ -20,6 +20,7 @@ use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
     ProblemKind, mode_text, parse_mode, parse_mtime,
 };
+use common::sys::errno;
 use common::tree::{Content as Version, Entry, Kind, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};
 use common::wire::http::digest::repr_digest;
@@ -141,7 +142,7 @@ pub(crate) fn read_head(request: &Request<'_>) -> Result<Wanted, Refusal> {
     let require = match write_precondition(fields)? {
         WritePrecondition::Missing => return Err(condition_needed()),
         WritePrecondition::CreateOnly => Require::Nothing,
-        WritePrecondition::Match(tags) => held(fields, known_tags(&tags))?,
+        WritePrecondition::Match(tags) => held(fields, BASE_FIELD, known_tags(&tags))?,
         WritePrecondition::AnyExisting => Require::Something,
     };
     let digest = repr_digest(fields)?.map(Hash);
@@ -161,26 +162,26 @@ fn read_label(request: &Request<'_>) -> Result<Label, Refusal> {
 /// The precondition of a change to something that must be there.
 pub(crate) fn require_existing(fields: &Fields) -> Result<Require, Refusal> {
     match write_precondition(fields)? {
-        WritePrecondition::Match(tags) => held(fields, known_tags(&tags)),
+        WritePrecondition::Match(tags) => held(fields, BASE_FIELD, known_tags(&tags)),
         WritePrecondition::AnyExisting => Ok(Require::Something),
         WritePrecondition::Missing => Err(condition_needed()),
         WritePrecondition::CreateOnly => Err(Refusal::bad("this changes what is there: it needs If-Match")),
     }
 }
 
-/// These versions, and if the client says until when it knows them to have been there: no other since.
-fn held(fields: &Fields, tags: Vec<Tag>) -> Result<Require, Refusal> {
-    match fields.get(BASE_FIELD) {
+/// These versions, and if the client says in the field `base` until when it knows them to have been there: no other since.
+pub(crate) fn held(fields: &Fields, base: &str, tags: Vec<Tag>) -> Result<Require, Refusal> {
+    match fields.get(base) {
         None => Ok(Require::OneOf(tags)),
         Some(text) => match Cursor::parse(text) {
-            Ok(base) => Ok(Require::HeldSince(tags, base)),
-            Err(error) => Err(Refusal::bad(format!("{BASE_FIELD}: {error}"))),
+            Ok(since) => Ok(Require::HeldSince(tags, since)),
+            Err(error) => Err(Refusal::bad(format!("{base}: {error}"))),
         },
     }
 }
 
 /// Tags that no version can have match nothing, as RFC 9110 wants it.
-fn known_tags(tags: &[String]) -> Vec<Tag> {
+pub(crate) fn known_tags(tags: &[String]) -> Vec<Tag> {
     tags.iter().filter_map(|tag| Tag::parse(tag).ok()).collect()
 }
 
@@ -247,15 +248,28 @@ pub(crate) fn check_index(
     Ok(())
 }
 
-/// A body that can't fit is not begun; before that, what is kept of uploads that were cut gives way. One whose length is not known before its end finds out on the way.
+/// A body that can't fit is not begun; before that, what is retained and what is kept of uploads that were cut give way. One whose length
+/// is not known before its end finds out on the way.
 pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), Refusal> {
     let Some(length) = length else { return Ok(()) };
-    let free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    let mut free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    if free < length {
+        service.store.stage().retained().forget_all();
+        free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    }
     if free < length && !service.store.partials().give_way(length - free) {
         let detail = format!("{length} bytes are to be stored, and there is room for {free}");
         return Err(Refusal::new(ProblemKind::NoSpace, detail));
     }
     Ok(())
+}
+
+/// What the disk said while something was staged. If it is full, what is retained goes, so that the next try may find room.
+fn cannot_stage(service: &Service, error: &io::Error) -> Refusal {
+    if matches!(error.raw_os_error(), Some(errno::ENOSPC | errno::EDQUOT)) {
+        service.store.stage().retained().forget_all();
+    }
+    Refusal::disk(error)
 }
 
 // ---- The body --------------------------------------------------------------------------------------------------------------------
@@ -278,7 +292,7 @@ fn receive(service: &Service, kind: Kind, body: &mut dyn Content) -> Result<Rece
 
 /// Stages and hashes a file in one pass, through one buffer, whatever its size.
 pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
-    let on_disk = |error: io::Error| Refusal::disk(&error);
+    let on_disk = |error| cannot_stage(service, &error);
     let (staged, file) = service.store.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
     let mut buffer = vec![0; COPY_BUFFER_BYTES];

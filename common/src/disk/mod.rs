@@ -8,10 +8,12 @@ mod lock;
 mod observe;
 mod partial;
 mod records;
+mod retained;
 mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod stage;
+mod versions;
 mod watch;
 
 pub use content::NewContent;
@@ -21,6 +23,7 @@ pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
+pub use retained::{Retained, RetainedFile};
 pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};
 pub use watch::{Added, Event, Watch};

@@ -29,7 +29,7 @@ use super::root::{Root, Stat, StatKind};
 use super::watch::{Added, Event, Watch};
 use crate::limits::{LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
-use crate::tree::{Path, PathError};
+use crate::tree::{Mtime, Path, PathError};
 
 /// Between a file being closed or moved into place, and the look at it.
 const SETTLE: Duration = Duration::from_millis(3);
@@ -56,6 +56,8 @@ pub enum Observation {
         entries: Vec<(Path, Stat)>,
         /// Files in it, besides, that seem to be still being written: a [`Observation::Look`] will follow.
         unsettled: Vec<Path>,
+        /// When it was begun, by the clock that stamps files. What was put there since may not be listed.
+        began: Mtime,
     },
     /// What is at one path; `None` is absent.
     Look {
@@ -397,6 +399,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         let mut waiting = vec![from];
         while let Some(directory) = waiting.pop() {
             self.watch(directory.as_ref());
+            let began = now();
             let listed = match self.root.list(directory.as_ref()) {
                 Ok(listed) => listed,
                 // It vanished; what is above it tells that.
@@ -431,7 +434,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
             let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
             let wanted = directories.filter(|(path, _)| !self.passes_by(path));
             waiting.extend(wanted.map(|(path, _)| Some(path.clone())).rev());
-            self.report(Observation::Listing { directory, entries, unsettled })?;
+            self.report(Observation::Listing { directory, entries, unsettled, began })?;
         }
         ControlFlow::Continue(Walk::Whole)
     }
@@ -494,11 +497,16 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 }
 
+/// The time, as files are stamped with it; a stamp may be up to one tick behind.
+fn now() -> Mtime {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Mtime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
+}
+
 /// Whether a file that was not closed is likely still open for writing: it was written to within this time. The times compared are both
 /// of this machine; a wrong answer costs a moment.
 fn is_written_within(stat: &Stat, time: Duration) -> bool {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(stat.print.mtime.0);
+    let age = i128::from(now().0) - i128::from(stat.print.mtime.0);
     stat.kind == StatKind::File && (0..time.as_nanos() as i128).contains(&age)
 }
 

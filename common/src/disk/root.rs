@@ -33,6 +33,8 @@ use crate::tree::{Mtime, Path, RESERVED_NAME};
 
 /// Permissions of directories that nobody gave any; the umask takes from them.
 const NEW_DIRECTORY_MODE: u16 = 0o777;
+/// What the owner needs to put something into a directory.
+const OPEN_TO_OWNER: u16 = 0o300;
 /// Permissions of private directories.
 const PRIVATE_MODE: u16 = 0o700;
 /// Permission bits, with set-user-id, set-group-id and sticky.
@@ -360,11 +362,11 @@ impl Root {
         self.with_parent(path, |dir, name| fs::make_dir(dir, name, mode))
     }
 
-    /// Makes the directories above a path that are missing.
+    /// Makes the directories above a path that are missing. Those in `modes` get these permission bits, whatever the umask.
     ///
     /// # Errors
-    /// Those of mkdir(2); `ENOTDIR` or `ELOOP` if something else than a directory stands above.
-    pub fn make_dirs_above(&self, path: &Path) -> io::Result<()> {
+    /// Those of mkdir(2) and chmod(2); `ENOTDIR` or `ELOOP` if something else than a directory stands above.
+    pub fn make_dirs_above(&self, path: &Path, modes: &[(Path, u16)]) -> io::Result<()> {
         let mut missing = Vec::new();
         for above in iter::successors(path.parent(), Path::parent) {
             match self.resolve(above.as_bytes(), fs::O_PATH | fs::O_DIRECTORY, 0) {
@@ -373,14 +375,21 @@ impl Root {
                 Err(error) => return Err(error),
             }
         }
-        for directory in missing.iter().rev() {
-            match self.make_dir(directory, NEW_DIRECTORY_MODE) {
+        let mut made = Vec::new();
+        let result = missing.iter().rev().try_for_each(|directory| {
+            let known = modes.iter().find(|(known, _)| known == directory).map(|(_, mode)| *mode);
+            // What comes into it has to be let in first.
+            match self.make_dir(directory, known.map_or(NEW_DIRECTORY_MODE, |mode| mode | OPEN_TO_OWNER)) {
+                Ok(()) => made.extend(known.map(|mode| (directory, mode))),
                 // Someone else was faster. If it is no directory, what comes next will say so.
                 Err(error) if error.raw_os_error() == Some(errno::EEXIST) => {}
-                result => result?,
+                Err(error) => return Err(error),
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        // The innermost first, as long as the way to it is open.
+        made.iter().rev().try_for_each(|(directory, mode)| self.set_mode(directory, *mode))?;
+        result
     }
 
     /// Makes a symbolic link. The target is kept as it is, wherever it points: nothing here follows it.
@@ -583,13 +592,26 @@ mod tests {
     }
 
     #[test]
+    fn directories_that_nothing_may_be_put_into_are_made_in_each_other() {
+        both_ways(|_, root| {
+            let (outer, inner) = (path("a"), path("a/b"));
+            let modes = [(outer.clone(), 0o505), (inner.clone(), 0o555)];
+            root.make_dirs_above(&path("a/b/c"), &modes).unwrap();
+            let mode = |path| root.stat(path).unwrap().unwrap().mode;
+            assert_eq!((mode(&outer), mode(&inner)), (0o505, 0o555));
+        });
+    }
+
+    #[test]
     fn a_life_of_a_file() {
         both_ways(|_, root| {
             let (old, new) = (path("a/b/c"), path("d"));
             assert_eq!(root.stat(&old).unwrap(), None);
             assert_eq!(errno_of(root.create_new(&old, 0o644)), errno::ENOENT);
-            root.make_dirs_above(&old).unwrap();
-            root.make_dirs_above(&old).unwrap();
+            root.make_dirs_above(&old, &[(path("a/b"), 0o707)]).unwrap();
+            root.make_dirs_above(&old, &[(path("a"), 0o700), (path("a/b"), 0o700)]).unwrap();
+            let mode = |name| root.stat(&path(name)).unwrap().unwrap().mode;
+            assert_eq!((mode("a/b"), mode("a") & 0o700), (0o707, 0o700), "what was there stays as it is");
             write(&root, &old, "content");
             assert_eq!(errno_of(root.create_new(&old, 0o644)), errno::EEXIST);
             root.set_mode(&old, 0o640).unwrap();
@@ -665,7 +687,7 @@ mod tests {
                 assert_eq!(errno_of(root.open_file(&below)), errno::ELOOP);
                 assert_eq!(errno_of(root.create_new(&free, 0o600)), errno::ELOOP);
                 assert_eq!(errno_of(root.make_dir(&free, 0o700)), errno::ELOOP);
-                assert_eq!(errno_of(root.make_dirs_above(&path(&format!("{link}/x/y")))), errno::ELOOP);
+                assert_eq!(errno_of(root.make_dirs_above(&path(&format!("{link}/x/y")), &[])), errno::ELOOP);
                 assert_eq!(errno_of(root.make_symlink(b"x", &free)), errno::ELOOP);
                 assert_eq!(errno_of(root.remove_file(&below)), errno::ELOOP);
                 assert_eq!(errno_of(root.remove_dir(&path(&format!("{link}/dir")))), errno::ELOOP);

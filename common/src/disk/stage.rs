@@ -8,8 +8,9 @@
 //! [`Outcome::Changed`]. (A look beforehand spares most such swaps; it decides nothing.) So there is no moment between the check and the
 //! act in which a version can slip in and be lost.
 //!
-//! What was swapped out and is of no use any more is removed, or kept in `.filesync/versions/` where the caller wants that. What can't be
-//! swapped back is kept there too: the staging directory is cleared at every start, versions are left to the user.
+//! What was swapped out and is of no use any more is removed, at once or after some seconds ([`Retained`]), or kept in
+//! `.filesync/versions/` where the caller wants that. What can't be swapped back is kept there too: the staging directory is cleared at
+//! every start, versions are left to the user.
 //!
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
@@ -19,11 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::retained::{Expected, Retained, is_worth_retaining};
 use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
-use crate::limits::NAME_BYTES;
+use super::versions;
+use crate::limits::{NAME_BYTES, VERSIONS_BETWEEN};
 use crate::sys::errno;
-use crate::tree::{Kind, Meta, Path};
-use crate::wire::http::date::civil_from_unix;
+use crate::tree::{Content, Kind, Meta, Path};
 
 /// Name of the staging directory inside the private directory.
 pub const STAGING: &[u8] = b"staging";
@@ -42,7 +44,10 @@ pub struct Stage {
     staging: Root,
     /// `.filesync/versions`.
     versions: Root,
+    retained: Retained,
     next: AtomicU64,
+    /// Versions kept by this run.
+    kept: AtomicU64,
     /// Tells the names of this run from those that an earlier one left.
     run: u64,
 }
@@ -62,7 +67,16 @@ pub enum Expect {
 #[derive(Clone, Copy, Debug)]
 enum Replaced {
     Removed,
+    /// This is what it holds.
+    Retained(Content),
     Kept,
+}
+
+impl Replaced {
+    /// What becomes of something that held this, if the caller knows.
+    fn holding(was: Option<Content>) -> Replaced {
+        was.filter(is_worth_retaining).map_or(Replaced::Removed, Replaced::Retained)
+    }
 }
 
 /// How an operation that depends on what is there came out.
@@ -90,7 +104,21 @@ impl Stage {
     /// What the file system says.
     pub fn open(root: Arc<Root>, private: &Root, run: u64) -> io::Result<Arc<Stage>> {
         let (staging, versions) = (private.sub_root(STAGING)?, private.sub_root(VERSIONS)?);
-        Ok(Arc::new(Stage { root, staging, versions, next: AtomicU64::new(0), run }))
+        let retained = Retained::open(private)?;
+        let (next, kept) = (AtomicU64::new(0), AtomicU64::new(0));
+        let stage = Stage { root, staging, versions, retained, next, kept, run };
+        stage.prune();
+        Ok(Arc::new(stage))
+    }
+
+    /// Nothing depends on it; the next time it is tried again.
+    fn prune(&self) {
+        let _ = versions::prune(&self.versions, seconds_since_1970());
+    }
+
+    /// What was replaced or removed a moment ago.
+    pub fn retained(&self) -> &Retained {
+        &self.retained
     }
 
     /// Clears what an earlier run left: what was taken from its place, and maybe not looked at before a crash, is kept as a version of
@@ -187,6 +215,19 @@ impl Stage {
     /// # Errors
     /// What the file system says; a directory that is not empty is [`Outcome::Changed`]. Absent already is done.
     pub fn remove(self: &Arc<Stage>, path: &Path, expect: Expect) -> io::Result<Outcome<()>> {
+        self.remove_retaining(path, expect, None)
+    }
+
+    /// As [`Stage::remove`], but a file is retained for a while; `was` is what it holds.
+    ///
+    /// # Errors
+    /// As [`Stage::remove`].
+    pub fn remove_retaining(
+        self: &Arc<Stage>,
+        path: &Path,
+        expect: Expect,
+        was: Option<Content>,
+    ) -> io::Result<Outcome<()>> {
         match expect {
             Expect::Absent => Ok(Outcome::Done(())),
             Expect::EmptyDirectory => match self.root.remove_dir(path) {
@@ -195,24 +236,31 @@ impl Stage {
                 Err(error) if means_not_empty(&error) => Ok(Outcome::Changed),
                 Err(error) => Err(error),
             },
-            Expect::Print(print) => self.remove_seen(path, print),
+            Expect::Print(print) => self.remove_seen(path, print, Replaced::holding(was)),
         }
     }
 
-    fn remove_seen(self: &Arc<Stage>, path: &Path, print: Fingerprint) -> io::Result<Outcome<()>> {
+    fn remove_seen(
+        self: &Arc<Stage>,
+        path: &Path,
+        print: Fingerprint,
+        removed: Replaced,
+    ) -> io::Result<Outcome<()>> {
         match self.root.stat(path)? {
             None => return Ok(Outcome::Done(())),
             found if !is_seen(found, Expect::Print(print)) => return Ok(Outcome::Changed),
             Some(_) => {}
         }
         let mut aside = self.name(TAKEN);
+        let expected = self.retained.expect();
         match Root::rename((&self.root, path), (&self.staging, &aside.name), RenameMode::NoReplace) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done(())),
             other => other?,
         }
         let found = self.staging.stat(&aside.name);
         if matches!(found, Ok(found) if is_seen(found, Expect::Print(print))) {
-            drop(aside.arm());
+            // Whatever happens to it now, it is gone from its place. What is left of it goes when this is dropped.
+            aside.armed = aside.dispose(path, Expect::Print(print), removed, expected).is_err();
             return Ok(Outcome::Done(()));
         }
         aside.give_back(path, RenameMode::NoReplace)?;
@@ -303,6 +351,19 @@ impl Staged {
         self.publish_over(path, expect, Replaced::Removed)
     }
 
+    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds.
+    ///
+    /// # Errors
+    /// As [`Staged::publish`].
+    pub fn publish_retaining(
+        self,
+        path: &Path,
+        expect: Expect,
+        was: Option<Content>,
+    ) -> io::Result<Outcome<Stat>> {
+        self.publish_over(path, expect, Replaced::holding(was))
+    }
+
     /// As [`Staged::publish`], but what it replaces is kept in `.filesync/versions/`, unless that is a directory.
     ///
     /// # Errors
@@ -367,8 +428,9 @@ impl Staged {
         replaced: Replaced,
         made: &Stat,
     ) -> io::Result<Outcome<()>> {
-        match Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::Exchange)
-        {
+        let stage = self.stage.clone();
+        let expected = stage.retained.expect();
+        match Root::rename((&stage.staging, &self.name), (&stage.root, path), RenameMode::Exchange) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Either the thing to replace or its directory is gone; only the first is a change.
@@ -384,7 +446,9 @@ impl Staged {
         // Our name in the staging directory now holds what was at `path`: not ours to remove before it has been looked at.
         self.armed = false;
         let disposed = match self.stage.staging.stat(&self.name) {
-            Ok(found) if is_seen(found, seen) => self.dispose(path, seen, replaced).map(Outcome::Done),
+            Ok(found) if is_seen(found, seen) => {
+                self.dispose(path, seen, replaced, expected).map(Outcome::Done)
+            }
             Ok(_) => Ok(Outcome::Changed),
             Err(error) => Err(error),
         };
@@ -413,11 +477,23 @@ impl Staged {
         self.keep_version(path).map(drop)
     }
 
-    /// Removes or keeps what was swapped out.
-    fn dispose(&self, path: &Path, seen: Expect, replaced: Replaced) -> io::Result<()> {
+    /// Removes, retains or keeps what was swapped out.
+    fn dispose(
+        &self,
+        path: &Path,
+        seen: Expect,
+        replaced: Replaced,
+        expected: Expected<'_>,
+    ) -> io::Result<()> {
+        let staging = &self.stage.staging;
         match (seen, replaced) {
-            (Expect::EmptyDirectory, _) => self.stage.staging.remove_dir(&self.name),
-            (_, Replaced::Removed) => self.stage.staging.remove_file(&self.name),
+            (Expect::EmptyDirectory, _) => staging.remove_dir(&self.name),
+            (_, Replaced::Removed) => staging.remove_file(&self.name),
+            // It is only a help: what can't be retained is removed.
+            (_, Replaced::Retained(content)) => {
+                let taken = expected.take((staging, &self.name), path, content);
+                taken.or_else(|_| staging.remove_file(&self.name))
+            }
             (_, Replaced::Kept) => self.keep_version(path).map(drop),
         }
     }
@@ -440,14 +516,12 @@ impl Staged {
 
     /// Moves it to the versions, as one of `path`.
     fn keep_version(&self, path: &Path) -> io::Result<Path> {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = civil_from_unix(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+        if self.stage.kept.fetch_add(1, Ordering::Relaxed).is_multiple_of(VERSIONS_BETWEEN) {
+            self.stage.prune();
+        }
+        let stamp = versions::stamp(seconds_since_1970());
         for number in 0..VERSIONS_PER_SECOND {
-            let mut name = format!(
-                "{:04}{:02}{:02}T{:02}{:02}{:02}Z-{number}-",
-                now.year, now.month, now.day, now.hour, now.minute, now.second
-            )
-            .into_bytes();
+            let mut name = format!("{stamp}-{number}-").into_bytes();
             name.extend_from_slice(path.name());
             name.truncate(NAME_BYTES);
             let name = Path::new(&name).map_err(io::Error::other)?;
@@ -475,6 +549,11 @@ impl Drop for Staged {
             }
         }
     }
+}
+
+fn seconds_since_1970() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether a directory was not removed because it holds something, or is none.

@@ -4,6 +4,7 @@
 //!     DIR/.filesync/lock        held by the kernel for the process that syncs the folder; freed when it dies, however it dies
 //!     DIR/.filesync/state       journal of what client and server have in common
 //!     DIR/.filesync/staging/    downloads on their way
+//!     DIR/.filesync/opened      directories whose mode is another one for a moment
 //!     DIR/.filesync/partial/    what came of downloads that were cut
 //!     DIR/.filesync/versions/   what was found in the way and could not be put back
 //!     DIR/.filesync/status      what `client_a status` and `client_b status` show
@@ -15,6 +16,7 @@ use std::io::{self, Read};
 use std::path::{Path as OsPath, PathBuf};
 use std::sync::Arc;
 
+use super::doors::Doors;
 use crate::disk::{Fidelity, Holder, Lock, LockError, PRIVATE_DIRECTORY, Root, Stage};
 use crate::tree::Path;
 
@@ -31,6 +33,8 @@ pub struct Folder {
     pub fidelity: Fidelity,
     /// What a crash left in staging that may be somebody's version: names in `.filesync/versions/`.
     pub recovered: Vec<Path>,
+    /// Directories that are not to be changed.
+    pub(super) doors: Doors,
     /// Nobody else syncs it.
     _lock: Lock,
 }
@@ -97,7 +101,8 @@ impl Folder {
         let stage = Stage::open(root.clone(), &private, run).map_err(failed("make .filesync/staging in"))?;
         let recovered = stage.clear().map_err(failed("clean .filesync/staging in"))?;
         let fidelity = Fidelity::of(&stage);
-        Ok(Folder { root, private, stage, fidelity, recovered, _lock: lock })
+        let doors = Doors::new(&root, &private).map_err(failed("set modes back in"))?;
+        Ok(Folder { root, private, stage, fidelity, recovered, doors, _lock: lock })
     }
 }
 

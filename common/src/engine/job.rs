@@ -6,7 +6,7 @@ use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
 use crate::protocol::{Epoch, RemoteEntry};
 use crate::sync::{self, MetaChange};
-use crate::tree::{Entry, Meta, Path, Tag};
+use crate::tree::{Content, Entry, Meta, Path, Tag};
 
 /// One thing to do about one path. There is at most one job a path at a time.
 #[derive(Clone, Debug)]
@@ -15,6 +15,10 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// The history that the seqs in the task belong to.
     pub(super) epoch: Option<Epoch>,
+    /// What the folder holds there when the job is given: if the job replaces or removes it, others may want it in a moment.
+    pub(super) here: Option<Content>,
+    /// Permission bits of the directories above, of those that the server has: some may have to be made again.
+    pub(super) above: Vec<(Path, u16)>,
 }
 
 /// What the server holds at a path, and by which change of its history.
@@ -92,8 +96,14 @@ pub(super) enum Task {
     Upload { entry: Entry, print: Fingerprint, replacing: Option<sync::Base>, before: Option<u16> },
     /// Fetch this version and put it in the place of what is expected there, with permission bits that were set here and not sent yet.
     Download { remote: There, expect: Expect, kept: Option<u16> },
-    /// Let the server take the content from another path: nothing is sent but names.
-    Relocate { entry: Entry, print: Fingerprint, from: Source },
+    /// Let the server take the content from another path: nothing is sent but names. The rest is as for an upload.
+    Relocate {
+        entry: Entry,
+        print: Fingerprint,
+        from: Source,
+        replacing: Option<sync::Base>,
+        before: Option<u16>,
+    },
     /// Put a version in its place whose content the folder has at another path: nothing is fetched.
     TakeHere { remote: There, expect: Expect, kept: Option<u16>, from: Source },
     /// Delete what is expected there.
@@ -119,8 +129,8 @@ pub(super) enum Outcome {
     Uploaded(Sent),
     /// The folder has it.
     Downloaded(Placed),
-    /// The server took the content from there; what it holds now.
-    Relocated { from: Source, base: Base },
+    /// The server took the content from there.
+    Relocated { from: Source, sent: Sent },
     /// The folder took the content from there.
     TakenHere { from: Source, placed: Placed },
     /// The content can't be had from there after all.

@@ -82,9 +82,15 @@ fn system_time(mtime: Mtime) -> SystemTime {
     if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
-/// Deletes what is expected there.
-pub(super) fn delete(folder: &Folder, path: &Path, expect: Expect) -> io::Result<Outcome> {
-    match (folder.stage.remove(path, expect)?, expect) {
+/// Deletes what is expected there; `here` is what that holds.
+pub(super) fn delete(
+    folder: &Folder,
+    path: &Path,
+    expect: Expect,
+    here: Option<Content>,
+) -> io::Result<Outcome> {
+    let _open = folder.open_doors(&[path])?;
+    match (folder.stage.remove_retaining(path, expect, here)?, expect) {
         (DiskOutcome::Done(()), _) => Ok(Outcome::DeletedLocal),
         (DiskOutcome::Changed, Expect::EmptyDirectory) => Ok(Outcome::NotEmptyHere),
         (DiskOutcome::Changed, _) => Ok(Outcome::LocalIs(folder.root.stat(path)?)),
@@ -98,6 +104,7 @@ pub(super) fn set_aside(
     client: &str,
     print: Fingerprint,
 ) -> io::Result<Outcome> {
+    let _open = folder.open_doors(&[path])?;
     let before = folder.root.stat(path)?;
     // A directory's times change with what is in it; that makes it no other directory.
     let is_seen = |stat: &Stat| match stat.kind {
@@ -142,6 +149,7 @@ pub(super) fn pull_meta(
     remote: &There,
     print: Fingerprint,
 ) -> io::Result<Outcome> {
+    let _closed = folder.keep_doors_closed();
     let is_directory = remote.entry.content.kind() == Kind::Directory;
     let is_seen =
         |stat: &Stat| if is_directory { stat.kind == StatKind::Directory } else { stat.print == print };

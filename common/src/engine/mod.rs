@@ -11,6 +11,7 @@
 
 mod backoff;
 mod control;
+mod doors;
 mod folder;
 mod job;
 mod local;

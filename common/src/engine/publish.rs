@@ -22,11 +22,11 @@ use std::time::Instant;
 use super::folder::Folder;
 use super::job::{Done, Failure, Job, Outcome, Source, There};
 use super::message::Message;
-use super::transfer::{Tried, disk};
+use super::transfer::{OWNERS, Tried, disk};
 use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{FLUSHED_ONE_BY_ONE, PUBLISH_QUEUE};
 use crate::threads::{join_until, spawn};
-use crate::tree::Path;
+use crate::tree::{Content, Entry};
 
 /// What a worker has made of a job.
 #[derive(Debug)]
@@ -97,8 +97,7 @@ fn publish_groups(folder: &Folder, durable: bool, waiting: &Receiver<Handed>, co
         let flushed = if durable { flush(folder, &group) } else { group.iter().map(|_| Ok(())).collect() };
         for (Handed { job, ready, file }, flushed) in group.into_iter().zip(flushed) {
             drop(file);
-            let publish =
-                || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job.path, ready));
+            let publish = || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready));
             let tried =
                 catch_unwind(AssertUnwindSafe(publish)).unwrap_or_else(|_| Err(Failure::of_a_defect()));
             let outcome = tried.unwrap_or_else(Outcome::Failed);
@@ -122,15 +121,23 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
     group.iter().map(|_| flushed.as_ref().map(|&()| ()).map_err(again)).collect()
 }
 
-/// Puts something in the place of what is expected there.
-pub(super) fn put_in_place(folder: &Folder, path: &Path, ready: Ready) -> Tried {
+/// Puts something in the place of what is expected there, which is retained for a while. Directories above that are missing are made as the
+/// server has them; with other permission bits they would look changed here.
+pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready) -> Tried {
+    let Job { path, here, above, .. } = job;
     let Ready { mut staged, expect, remote, kept, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
-    folder.root.make_dirs_above(path).map_err(disk("make the directories above"))?;
-    match (staged.publish(path, expect).map_err(disk("put in place"))?, from) {
-        (DiskOutcome::Done(Stat { print, .. }), None) => Ok(Outcome::Downloaded(remote.placed(print, kept))),
+    let _open = folder.make_way(&[path], path, above).map_err(disk("make the directories above"))?;
+    let published = staged.publish_retaining(path, expect, *here).map_err(disk("put in place"))?;
+    match (published, from) {
+        (DiskOutcome::Done(Stat { print, .. }), None) => {
+            if is_closed(&remote.entry) {
+                folder.root.set_mode(path, remote.entry.meta.mode).map_err(disk("set metadata of"))?;
+            }
+            Ok(Outcome::Downloaded(remote.placed(print, kept)))
+        }
         (DiskOutcome::Done(Stat { print, .. }), Some(from)) => {
             Ok(Outcome::TakenHere { from, placed: remote.placed(print, kept) })
         }
@@ -143,12 +150,17 @@ pub(super) fn put_in_place(folder: &Folder, path: &Path, ready: Ready) -> Tried 
     }
 }
 
+/// Whether it is a directory that its owner is kept out of.
+fn is_closed(entry: &Entry) -> bool {
+    entry.content == Content::Directory && entry.meta.mode & OWNERS != OWNERS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::scratch::Scratch;
     use crate::engine::job::Task;
-    use crate::tree::{Content, Entry, Meta, Mtime};
+    use crate::tree::{Content, Entry, Meta, Mtime, Path};
     use crate::wire::sha256::sha256;
     use std::fs;
     use std::io::Write;
@@ -166,7 +178,8 @@ mod tests {
             let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
             let (path, expect) = (Path::new(name.as_bytes()).unwrap(), Expect::Absent);
             let remote = There { entry, seq: 1 };
-            let job = Job { path, task: Task::Download { remote, expect, kept: None }, epoch: None };
+            let task = Task::Download { remote, expect, kept: None };
+            let job = Job { path, task, epoch: None, here: None, above: Vec::new() };
             let ready = Ready { staged, expect, remote, kept: None, from: None };
             queue.send(Handed { job, ready, file }).unwrap();
         }

@@ -283,13 +283,16 @@ impl State {
         bases
     }
 
-    /// A path that holds this content, as far as client and server agreed; no path for what is empty, or is no file.
-    pub(super) fn path_with(&self, content: &Content) -> Option<&Path> {
-        let hash = hash_key(content)?;
-        let place = self.by_content.find(|id| self.hash_of(id).cmp(&Some(hash)).then(Ordering::Greater));
-        let equal = self.by_content.from(place.unwrap_or_else(|place| place)).next()?;
-        let (path, base) = self.bases.entry(Id::from_number(equal));
-        (base.entry.content == *content).then_some(path)
+    /// The paths that hold this content, as far as client and server agreed; none for what is empty, or is no file.
+    pub(super) fn paths_with(&self, content: &Content) -> impl Iterator<Item = &Path> {
+        let wanted = *content;
+        let first = hash_key(content).map(|hash| {
+            let found = self.by_content.find(|id| self.hash_of(id).cmp(&Some(hash)).then(Ordering::Greater));
+            found.unwrap_or_else(|place| place)
+        });
+        let onwards = first.into_iter().flat_map(|first| self.by_content.from(first));
+        let known = onwards.map(|id| self.bases.entry(Id::from_number(id)));
+        known.take_while(move |(_, base)| base.entry.content == wanted).map(|(path, _)| path)
     }
 
     /// The path of the directory that had this inode when client and server agreed on it.
@@ -561,31 +564,32 @@ mod tests {
             let entry = Entry { content: Content::Directory, ..base(0).entry };
             Base { entry, print: Fingerprint { ino, ..base(0).print }, ..base(0) }
         };
-        assert_eq!(state.path_with(&content), None);
+        let found =
+            |state: &State, content: &Content| -> Vec<Path> { state.paths_with(content).cloned().collect() };
+        assert_eq!(found(&state, &content), []);
         for (name, base) in
             [("a", base(1)), ("b", base(1)), ("c", base(2)), ("d", directory(7)), ("e", directory(8))]
         {
             state.remember(&path(name), base);
         }
-        assert!([path("a"), path("b")].contains(state.path_with(&content).unwrap()));
-        assert_eq!(state.path_with(&base(0).entry.content), None, "what is empty is never looked for");
+        let mut both = found(&state, &content);
+        both.sort();
+        assert_eq!(both, [path("a"), path("b")]);
+        assert_eq!(found(&state, &base(0).entry.content), [], "what is empty is never looked for");
         state.remember(&path("a"), base(3));
-        assert_eq!(state.path_with(&content), Some(&path("b")));
-        assert_eq!(state.path_with(&base(3).entry.content), Some(&path("a")));
+        assert_eq!(found(&state, &content), [path("b")]);
+        assert_eq!(found(&state, &base(3).entry.content), [path("a")]);
         assert_eq!((state.directory_with(7), state.directory_with(9)), (Some(&path("d")), None));
         state.remember(&path("d"), directory(9));
         assert_eq!((state.directory_with(7), state.directory_with(9)), (None, Some(&path("d"))));
         state.flush().unwrap();
         drop(state);
         let (mut state, _) = open(&scratch);
-        assert_eq!(
-            (state.path_with(&content), state.directory_with(9)),
-            (Some(&path("b")), Some(&path("d")))
-        );
+        assert_eq!((found(&state, &content), state.directory_with(9)), (vec![path("b")], Some(&path("d"))));
         for name in ["a", "b", "c", "d", "e"] {
             state.forget(&path(name));
         }
-        assert_eq!((state.path_with(&content), state.directory_with(9)), (None, None));
+        assert_eq!((found(&state, &content), state.directory_with(9)), (vec![], None));
         assert!(state.by_content.iter().next().is_none() && state.by_inode.iter().next().is_none());
     }
 

@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
-use super::job::{Failure, FailureKind, Outcome, Sent, There};
+use super::job::{Failure, FailureKind, Job, Outcome, Sent, There};
 use super::local::set_meta;
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
 use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, Staged, Stat, StatKind,
+    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat, StatKind,
 };
 use crate::limits::{
     CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
@@ -56,7 +56,12 @@ pub(super) struct Transfer<'a> {
     pub(super) control: &'a SyncSender<Message>,
     /// Whether content is flushed before it is published.
     pub(super) durable: bool,
+    /// What it is done for.
+    pub(super) job: &'a Job,
 }
+
+/// All that an owner may do.
+pub(super) const OWNERS: u16 = 0o700;
 
 /// Either what came of a job, or why it failed.
 pub(super) type Tried = Result<Outcome, Failure>;
@@ -77,7 +82,7 @@ impl Transfer<'_> {
             Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             _ => stat.print == print,
         };
-        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        let here = self.folder.stat_closed(path).map_err(disk("look at"))?;
         if !here.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(here));
         }
@@ -157,10 +162,16 @@ impl Transfer<'_> {
         let fields = self.client_fields();
         let Some(sync::Base { tag, seq }) = replacing else { return fields.with("if-none-match", "*") };
         let fields = fields.with("if-match", format!("\"{tag}\""));
-        match (self.epoch, seq) {
-            (Some(epoch), Some(seq)) => fields.with(BASE_FIELD, Cursor { epoch, seq }.to_string()),
-            _ => fields,
+        match self.cursor_at(seq) {
+            Some(base) => fields.with(BASE_FIELD, base),
+            None => fields,
         }
+    }
+
+    /// A place in the history that is being followed, as a field's value.
+    pub(super) fn cursor_at(&self, seq: Option<u64>) -> Option<String> {
+        let (epoch, seq) = self.epoch.zip(seq)?;
+        Some(Cursor { epoch, seq }.to_string())
     }
 
     /// The field that says who asks.
@@ -205,7 +216,7 @@ impl Transfer<'_> {
             true => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
             false => stat.print == print,
         };
-        let here = self.folder.root.stat(path).map_err(disk("look at"))?;
+        let here = self.folder.stat_closed(path).map_err(disk("look at"))?;
         if !here.as_ref().is_some_and(is_seen) {
             return Ok(Outcome::LocalIs(here));
         }
@@ -242,7 +253,7 @@ impl Transfer<'_> {
         let ready = Ready { staged, expect, remote: *remote, kept, from: None };
         match file {
             Some(file) => Ok(Worked::Staged(ready, file)),
-            None => put_in_place(self.folder, path, ready).map(Worked::Done),
+            None => put_in_place(self.folder, self.job, ready).map(Worked::Done),
         }
     }
 
@@ -262,6 +273,7 @@ impl Transfer<'_> {
             if let Some(file) = file.filter(|_| self.durable) {
                 file.sync_data().map_err(disk("flush"))?;
             }
+            let _open = self.folder.open_doors(&[&copy]).map_err(disk("open the directories above"))?;
             if let DiskOutcome::Done(stat) =
                 staged.publish(&copy, Expect::Absent).map_err(disk("put in place"))?
             {
@@ -292,8 +304,9 @@ impl Transfer<'_> {
     /// The server's version, complete and checked, in the staging directory; if it is a file, the descriptor to flush it by.
     fn fetch(&mut self, path: &Path, remote: &Entry) -> Result<(Staged, Option<File>), Failure> {
         match remote.content {
+            // One that its owner can't change could not be put in its place; it gets its mode there.
             Content::Directory => {
-                let staged = self.folder.stage.directory(remote.meta.mode).map_err(disk("make"))?;
+                let staged = self.folder.stage.directory(remote.meta.mode | OWNERS).map_err(disk("make"))?;
                 Ok((staged, None))
             }
             Content::Symlink { size, hash } => {
@@ -302,6 +315,13 @@ impl Transfer<'_> {
                 Ok((self.folder.stage.symlink(&target).map_err(disk("make"))?, None))
             }
             Content::File { size, hash } => {
+                // A moment ago the folder may have had it under another name.
+                if let Some(RetainedFile { mut file, .. }) =
+                    self.folder.stage.retained().find(&remote.content)
+                    && let Some((staged, file)) = self.copy(&mut file, remote)?
+                {
+                    return Ok((staged, Some(file)));
+                }
                 let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
                     Some(complete) => complete,
                     None => {
@@ -445,7 +465,7 @@ pub(super) fn confirmed(
 
 /// What came of sending this version. The answer tells what the server has: it may have kept a mode that somebody else set, or all of its
 /// metadata, where it had the content already. Then a mode that it did not take is still to be sent: the base keeps the one from `before`.
-fn sent(
+pub(super) fn sent(
     entry: Entry,
     print: Fingerprint,
     before: Option<u16>,
@@ -462,7 +482,7 @@ fn sent(
 }
 
 /// The metadata that the server says it has now.
-fn meta_of(response: &Response<'_>, operation: &'static str) -> Result<Meta, Failure> {
+pub(super) fn meta_of(response: &Response<'_>, operation: &'static str) -> Result<Meta, Failure> {
     let fields = &response.head.fields;
     let mtime = fields.get(MTIME_FIELD).and_then(|text| parse_mtime(text).ok());
     let mode = fields.get(MODE_FIELD).and_then(|text| parse_mode(text).ok());
@@ -514,7 +534,7 @@ pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result
 }
 
 /// A refusal that tells what the server holds is news; any other is a failure.
-fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
+pub(super) fn decided_elsewhere(problem: Problem, operation: &'static str) -> Tried {
     match problem.kind {
         ProblemKind::PreconditionFailed => Ok(Outcome::RemoteIs(problem.current)),
         _ => Err(Failure::new(operation, format!("the server says: {}", problem.detail), FailureKind::Path)),
@@ -553,6 +573,7 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
+    use crate::engine::job::Task;
     use crate::tree::Meta;
 
     /// Nobody listens where this would be sent to, so that whatever gets so far fails.
@@ -566,7 +587,10 @@ mod tests {
         let mut http = HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None);
         let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
         let (control, _messages) = sync_channel(1);
+        let task = Task::Hash { stat };
+        let job = Job { path: path.clone(), task, epoch: None, here: None, above: Vec::new() };
         let mut transfer = Transfer {
+            job: &job,
             folder: &folder,
             partials: &partials,
             control: &control,

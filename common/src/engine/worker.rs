@@ -137,9 +137,12 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         durable: crew.durable,
         partials: &crew.partials,
         control,
+        job,
     };
     let tried = match &job.task {
-        Task::Relocate { entry, print, from } => transfer.relocate(path, *entry, *print, from),
+        Task::Relocate { entry, print, from, replacing, before } => {
+            transfer.relocate(path, *entry, *print, from, *replacing, *before)
+        }
         Task::TakeHere { remote, expect, kept, from } => {
             return worked(transfer.take_here(path, remote, *expect, *kept, from));
         }
@@ -150,7 +153,9 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         Task::Download { remote, expect, kept } => {
             return worked(transfer.download(path, remote, *expect, *kept));
         }
-        Task::DeleteLocal { expect } => local::delete(folder, path, *expect).map_err(disk("delete")),
+        Task::DeleteLocal { expect } => {
+            local::delete(folder, path, *expect, job.here).map_err(disk("delete"))
+        }
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
             local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))

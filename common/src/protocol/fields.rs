@@ -12,12 +12,16 @@ pub const VERSION_NAME: &str = concat!("filesync/", env!("CARGO_PKG_VERSION"));
 pub const MTIME_FIELD: &str = "File-Mtime";
 /// Permission bits in octal.
 pub const MODE_FIELD: &str = "File-Mode";
+/// What a `COPY` replaces at its destination: tags, as in `If-Match`.
+pub const DESTINATION_MATCH_FIELD: &str = "Destination-If-Match";
 /// `file`, `dir` or `symlink`.
 pub const KIND_FIELD: &str = "File-Kind";
 /// The client that makes a change, as in the list's `client.id`; its own change comes back to it as `stored`.
 pub const CLIENT_FIELD: &str = "Sync-Client";
 /// Up to which change the version of `If-Match` is known to have been there: a cursor.
 pub const BASE_FIELD: &str = "Sync-Base";
+/// The same of the version of `Destination-If-Match`: a cursor.
+pub const DESTINATION_BASE_FIELD: &str = "Destination-Sync-Base";
 /// Where a change stands in the box's history.
 pub const CURSOR_FIELD: &str = "Sync-Cursor";
 

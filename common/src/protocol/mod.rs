@@ -12,9 +12,10 @@ mod problem;
 pub use cursor::{Cursor, CursorError, Epoch};
 pub use event::{Event, RemoteEntry, Synced};
 pub use fields::{
-    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, KIND_FIELD, MODE_FIELD, MTIME_FIELD, NO, PARTIAL_UPLOAD,
-    UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD, UPLOAD_LIMIT_FIELD, UPLOAD_OFFSET_FIELD, VERSION_NAME, YES,
-    entry_members, mode_text, parse_mode, parse_mtime, path_from_wire, path_to_wire, precondition_text,
+    BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, DESTINATION_BASE_FIELD, DESTINATION_MATCH_FIELD, KIND_FIELD,
+    MODE_FIELD, MTIME_FIELD, NO, PARTIAL_UPLOAD, UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD,
+    UPLOAD_LIMIT_FIELD, UPLOAD_OFFSET_FIELD, VERSION_NAME, YES, entry_members, mode_text, parse_mode,
+    parse_mtime, path_from_wire, path_to_wire, precondition_text,
 };
 pub use list::{
     Known, ListError, ListHead, ListItem, encode_list_head, encode_list_item, encode_list_tail, read_item,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::disk::{Expect, Fingerprint, Outcome, RenameMode, Root, Staged, Stat, StatKind};
 use common::sys::errno;
 use common::threads::read;
-use common::tree::{Entry, Kind, Meta, Path};
+use common::tree::{Content, Entry, Kind, Meta, Path};
 
 use super::change::{Action, Refused, Replaced, Reply};
 use super::index::{Origin, State, Step};
@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Move { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
     /// Nothing: it is so already.
     Note { entry: Entry, print: Fingerprint },
+    /// Nothing: it is `to` that looks like this already.
+    NoteMove { to: Path, renamed: Vec<(Path, Path)>, print: Fingerprint },
     /// Nothing: it is gone already.
     Forget,
 }
@@ -70,7 +72,7 @@ impl Job {
                 JournalRecord::Put { step, origin, path, entry: *entry, staged: None }
             }
             Act::Remove { print, .. } => JournalRecord::Delete { step, origin, path, print: *print },
-            Act::Move { to, renamed, print } => {
+            Act::Move { to, renamed, print } | Act::NoteMove { to, renamed, print } => {
                 let (to, count, print) = (to.clone(), renamed.len() as u64, *print);
                 JournalRecord::Move { seq: step.seq, origin, from: path, to, count, print }
             }
@@ -116,6 +118,18 @@ impl Act {
                 }
                 _ => Err(changed(shared, path)),
             },
+            (Verdict::NoteMove, Action::Renamed { to }) => {
+                let renamed = read(&shared.index).renamed(path, &to).map_err(Refused::BadName)?;
+                let is_gone = is_absent(&shared.root, path).map_err(Refused::Disk)?;
+                let known = known_print(shared, path).filter(|_| is_gone);
+                let found = shared.root.stat(&to).map_err(Refused::Disk)?;
+                match (known, found) {
+                    (Some(known), Some(stat)) if is_directory(&stat) && is_likely_thing(&stat, &known) => {
+                        Ok(Act::NoteMove { to, renamed, print: stat.print })
+                    }
+                    _ => Err(changed(shared, path)),
+                }
+            }
             (Verdict::Forget, _) if is_absent(&shared.root, path).map_err(Refused::Disk)? => Ok(Act::Forget),
             _ => Err(changed(shared, path)),
         }
@@ -147,10 +161,11 @@ impl Act {
                 let print = rename(shared, path, &to, print)?;
                 return Ok(Done::Moved { to, renamed, print });
             }
+            Act::NoteMove { to, renamed, print } => return Ok(Done::Moved { to, renamed, print }),
             Act::Publish { entry, staged, file, expect, replaced } => {
                 drop(file);
                 let published = match replaced {
-                    Replaced::Removed => staged.publish(path, expect),
+                    Replaced::Removed => staged.publish_retaining(path, expect, known_content(shared, path)),
                     Replaced::Kept => staged.publish_keeping(path, expect),
                 };
                 match published {
@@ -159,11 +174,13 @@ impl Act {
                     Err(error) => Err(failed(shared, path, error)),
                 }
             }
-            Act::Remove { expect, .. } => match shared.stage.remove(path, expect) {
-                Ok(Outcome::Done(())) => Ok(State::Tombstone),
-                Ok(Outcome::Changed) => Err(met_unseen(shared, path, expect)),
-                Err(error) => Err(failed(shared, path, error)),
-            },
+            Act::Remove { expect, .. } => {
+                match shared.stage.remove_retaining(path, expect, known_content(shared, path)) {
+                    Ok(Outcome::Done(())) => Ok(State::Tombstone),
+                    Ok(Outcome::Changed) => Err(met_unseen(shared, path, expect)),
+                    Err(error) => Err(failed(shared, path, error)),
+                }
+            }
             Act::Label { entry, print } => {
                 let known = read(&shared.index).live_entry(path).copied().unwrap_or(entry);
                 match label(&shared.root, path, &known, &entry, print) {
@@ -220,6 +237,10 @@ pub(crate) fn is_likely_thing(stat: &Stat, print: &Fingerprint) -> bool {
             StatKind::Directory => stat.print.ino == print.ino,
             _ => stat.print.is_likely_same_content(print),
         }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    stat.kind == StatKind::Directory
 }
 
 /// Whether the box holds what the index says.
@@ -290,6 +311,11 @@ fn known_print(shared: &Shared, path: &Path) -> Option<Fingerprint> {
         Some(State::Live(_, print)) => print,
         _ => None,
     }
+}
+
+/// What the index says of a path that is about to lose it: what is expected there looks as it did when it held this.
+fn known_content(shared: &Shared, path: &Path) -> Option<Content> {
+    read(&shared.index).live_entry(path).map(|entry| entry.content)
 }
 
 /// The box does not hold what the index says. What it holds becomes a version when it has been looked at.

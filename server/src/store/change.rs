@@ -32,7 +32,7 @@ impl Action {
     /// Where the thing is afterwards, if not at the path of the change.
     pub(crate) fn destination(&self) -> Option<&Path> {
         match self {
-            Action::Move { to, .. } => Some(to),
+            Action::Move { to, .. } | Action::Renamed { to } => Some(to),
             _ => None,
         }
     }
@@ -61,6 +61,8 @@ pub(crate) enum Action {
     SetMeta { mtime: Option<Mtime>, mode: Option<u16>, require: Require },
     /// It was found in the box like this: made or changed by hand.
     Found { entry: Entry, print: Fingerprint },
+    /// It is a directory that was found to have another name in the box, with all that is below it: renamed by hand.
+    Renamed { to: Path },
     /// It was found to be gone from the box: deleted by hand.
     Lost,
 }

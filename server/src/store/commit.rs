@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::time::{Duration, Instant};
 
 use common::disk::Fingerprint;
 use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
@@ -97,7 +97,7 @@ impl Committer {
     fn gather(&mut self) -> bool {
         while self.barrier.is_none() && self.waiting.len() < COMMIT_GROUP {
             let message = match self.waiting.is_empty() {
-                true => self.rest().recv().ok(),
+                true => self.rest(),
                 false => match self.messages.try_recv() {
                     Ok(message) => Some(message),
                     Err(TryRecvError::Empty) => return true,
@@ -113,13 +113,22 @@ impl Committer {
         true
     }
 
-    /// There is nothing to do: time to give back what many changes left free. What is to come is waited for afterwards.
-    fn rest(&mut self) -> &Receiver<Message> {
+    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough. `None`: nobody
+    /// is left who could send a message.
+    fn rest(&mut self) -> Option<Message> {
         if GIVE_BACK_PATHS <= self.made {
             self.made = 0;
             heap::give_back();
         }
-        &self.messages
+        let retained = self.shared.stage.retained();
+        while let Some(due) = retained.due() {
+            match self.messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => retained.forget_old(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.messages.recv().ok()
     }
 
     fn commit(&mut self, group: Vec<Change>) {
@@ -136,6 +145,7 @@ impl Committer {
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
         self.shared.making.end();
+        self.shared.stage.retained().forget_old();
         self.keep_short();
     }
 
@@ -171,6 +181,7 @@ impl Committer {
         }
         // It was durable before; this only spares the next start some work.
         let _ = self.book.flush();
+        self.shared.stage.retained().forget_all();
     }
 }
 
@@ -193,7 +204,10 @@ impl Committer {
         };
         match act {
             Ok(act) => {
-                let place = if let Act::Move { to, .. } = &act { to } else { &path };
+                let place = match &act {
+                    Act::Move { to, .. } | Act::NoteMove { to, .. } => to,
+                    _ => &path,
+                };
                 let created = read(&shared.index).live_entry(place).is_none();
                 let origin = self.origin(origin.as_deref());
                 Some(Job { step: self.book.next_step(), path, origin, created, reply, act })
@@ -273,7 +287,8 @@ impl Committer {
         match act.carry_out(&self.shared, &path) {
             Ok(done) => Some(CarriedOut { path, step, origin, done, created, reply }),
             Err(refused) => {
-                // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back.
+                // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
+                // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
                 self.refuse(&path, reply, refused);
                 None

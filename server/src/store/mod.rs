@@ -42,13 +42,13 @@ use std::time::Duration;
 
 use common::cli::log::Log;
 use common::disk::{
-    Fidelity, Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials, Root, Stage,
-    Staged, Stat,
+    Fidelity, Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials,
+    RetainedFile, Root, Stage, Staged, Stat,
 };
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
-use common::tree::{Content, Entry, Kind, Path};
+use common::tree::{Content, Entry, Kind, Meta, Path, Tag};
 
 use self::commit::{Committer, Message};
 use self::making::Making;
@@ -112,7 +112,6 @@ pub(crate) struct OpenFile {
 /// A copy of a file of the box, made aside.
 #[derive(Debug)]
 pub(crate) struct Copied {
-    pub(crate) content: Content,
     pub(crate) staged: Staged,
     pub(crate) file: File,
 }
@@ -279,26 +278,44 @@ impl Store {
         ))
     }
 
-    /// Copies a file of the box to staging. std asks the kernel to do it, which shares the blocks where the file system can.
+    /// Copies a version of a file to staging: the one that is at `path`, or was until a moment ago. std asks the kernel to do it, which
+    /// shares the blocks where the file system can. `None`: that version is not to be had.
     ///
-    /// It is not hashed again: the file looked before and after as it did when it was. `None`: there is no file at this path.
+    /// It is not hashed again: the file looked before and after as it did when it was.
     ///
     /// # Errors
     /// As [`Store::open_file`], or what staging says.
-    pub(crate) fn copy_file(&self, path: &Path) -> io::Result<Option<Copied>> {
-        let Some(OpenFile { entry, file: mut source, print }) = self.open_file(path)? else {
-            return Ok(None);
+    pub(crate) fn copy_version(&self, path: &Path, version: &Content) -> io::Result<Option<Copied>> {
+        let held = self.index().live_entry(path).is_some_and(|entry| entry.content == *version);
+        // It may be replaced at any moment; then it is retained.
+        let opened = if held { self.open_file(path)? } else { None };
+        let (mut source, print) = match opened.filter(|opened| opened.entry.content == *version) {
+            Some(OpenFile { file, print, .. }) => (file, print),
+            None => match self.shared.stage.retained().find_at(path, |content| content == version) {
+                Some(RetainedFile { file, stat, .. }) => (file, stat.print),
+                None => return Ok(None),
+            },
         };
         let (staged, mut file) = self.shared.stage.file()?;
         let length = io::copy(&mut source, &mut file)?;
-        if Stat::of_file(&source)?.print != print || length != entry.content.size() {
+        // Replaced meanwhile it has another time of last change, which does not matter.
+        let is_same = Stat::of_file(&source)?.print.is_likely_same_content(&print);
+        if !is_same || length != version.size() {
             self.shared.look(path.clone(), Duration::ZERO);
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "the file was changed while it was copied",
             ));
         }
-        Ok(Some(Copied { content: entry.content, staged, file }))
+        Ok(Some(Copied { staged, file }))
+    }
+
+    /// What was at a path until a moment ago and can still be copied, if it is one of these versions, whenever it was there.
+    pub(crate) fn retained(&self, path: &Path, versions: &Require) -> Option<Entry> {
+        let Require::OneOf(tags) = versions else { return None };
+        let found = self.shared.stage.retained().find_at(path, |content| tags.contains(&Tag::from(*content)));
+        let RetainedFile { content, stat, .. } = found?;
+        Some(Entry { content, meta: Meta { mtime: stat.mtime, mode: stat.mode } })
     }
 
     /// Stops observing and committing. What waits is refused; what was answered is durable. Later changes are refused.

@@ -6,7 +6,11 @@
 //! |                    | staging holds it, the path what was before       | published now                                      |
 //! |                    | staging holds it, the path something else        | kept as a version, loudly; taken back              |
 //! |                    | staging holds something else: it was swapped out | kept as a version: it may be one that nobody saw   |
-//! |                    | neither                                          | taken back; a directory is made again              |
+//! |                    | staging holds something else, written since, and | published now, and left to the scan: a power cut   |
+//! |                    | the path what was before                         | took its name back after somebody had edited it    |
+//! |                    | neither, and there is nothing at the path        | a directory is made again; else left to the scan:  |
+//! |                    |                                                  | who was told of it is to hear that it is gone      |
+//! |                    | neither                                          | taken back                                         |
 //! | put of metadata    | what was before, by its fingerprint              | labelled now                                       |
 //! | delete             | the very thing that was to be deleted            | removed now                                        |
 //! |                    | staging holds what was taken away                | dropped if it is that very thing, else kept        |
@@ -134,6 +138,15 @@ fn unknown() -> Path {
     Path::new(b"unknown").expect("a plain name is a path")
 }
 
+/// What has the name of something that was staged.
+enum InStaging {
+    Nothing,
+    /// The content that was to be published.
+    New(Staged),
+    /// What that was swapped with, or what somebody made of it, or what a power cut left of it.
+    Other(Staged),
+}
+
 struct Recovery<'a> {
     root: &'a Root,
     staging: Root,
@@ -221,11 +234,22 @@ impl Recovery<'_> {
     fn redo_put(&mut self, path: &Path, open: &Open, name: Option<&[u8]>) -> io::Result<()> {
         let Some(entry) = self.index.live_entry(path).copied() else { return Ok(()) };
         let Some(name) = name else { return self.redo_label(path, open, &entry) };
-        let staged = self.staged(name, path, &entry)?;
-        let print = match (self.print_if_there(path, &entry), staged) {
+        let expect = expected(open.previous);
+        let print = match (self.print_if_there(path, &entry), self.staged(name, &entry)?) {
+            (Some(print), InStaging::Other(swapped_out)) => {
+                keep(swapped_out, path, self.log)?;
+                Some(print)
+            }
             (Some(print), _) => Some(print),
-            (None, Some(staged)) => self.publish(path, expected(open.previous), staged)?,
-            (None, None) => self.make_directory(path, &entry)?,
+            (None, InStaging::New(staged)) => self.publish(path, expect, staged)?,
+            (None, InStaging::Other(edited)) if is_written_since(&edited, &entry)? => {
+                return self.publish(path, expect, edited).map(drop);
+            }
+            (None, InStaging::Other(torn)) => keep(torn, path, self.log).map(|()| None)?,
+            (None, InStaging::Nothing) => match self.make_directory(path, &entry)? {
+                None if matches!(self.root.stat(path), Ok(None)) => return Ok(()),
+                made => made,
+            },
         };
         match print {
             Some(print) => self.done(path, open, print),
@@ -247,15 +271,15 @@ impl Recovery<'_> {
         labelled.map_or(Ok(()), |print| self.done(path, open, print))
     }
 
-    /// What was staged under this name, if it still is. After the swap something else has the name: what was replaced.
-    fn staged(&self, name: &[u8], path: &Path, entry: &Entry) -> io::Result<Option<Staged>> {
-        let Some((staged, _)) = self.stage.find(name)? else { return Ok(None) };
+    /// What has the name under which the content of `entry` was staged. An empty directory of that name is of no use and goes.
+    fn staged(&self, name: &[u8], entry: &Entry) -> io::Result<InStaging> {
+        let Some((staged, _)) = self.stage.find(name)? else { return Ok(InStaging::Nothing) };
         let name = Path::new(name).map_err(io::Error::other)?;
-        match look::read(&self.staging, &name)? {
-            Reading::Stable(content, _) if content == entry.content => Ok(Some(staged)),
-            Reading::Stable(Content::Directory, _) => Ok(None),
-            _ => keep(staged, path, self.log).map(|()| None),
-        }
+        Ok(match look::read(&self.staging, &name)? {
+            Reading::Stable(content, _) if content == entry.content => InStaging::New(staged),
+            Reading::Stable(Content::Directory, _) => InStaging::Nothing,
+            _ => InStaging::Other(staged),
+        })
     }
 
     /// What a path looks like, if it holds the content of `entry`. What can't be read is not what we put there.
@@ -332,6 +356,12 @@ fn is_still(stat: &Stat, print: &Fingerprint) -> bool {
         StatKind::Directory => stat.print.ino == print.ino && stat.print.ctime <= print.ctime,
         _ => stat.print == *print,
     }
+}
+
+/// Whether something was written to after it was staged: then it was published, since nobody else reaches it before.
+fn is_written_since(staged: &Staged, entry: &Entry) -> io::Result<bool> {
+    let stat = staged.stat()?;
+    Ok(stat.kind == StatKind::File && stat.mtime != entry.meta.mtime)
 }
 
 /// `None`: not known.

@@ -1,5 +1,5 @@
-//! Recognises files that somebody renamed in the box by hand, so that they need not be read again: a directory with gigabytes in it,
-//! moved with `mv`, is known at its new place as soon as it is listed.
+//! Recognises what somebody renamed in the box by hand, so that it need not be read again: a directory with gigabytes in it, moved with
+//! `mv`, is known at its new place as soon as it is listed.
 //!
 //! To the box such a file appears under a name that it did not have. Its inode number says which one it may be, and all of this has to
 //! hold for it to be taken for that one:
@@ -10,6 +10,9 @@
 //!     it was made before the other one was last seen to change                                  (else the number was given anew)
 //!     the old name does not lead to it any more                                                 (else it is a link, and is read)
 //! ```
+//!
+//! A directory is recognised likewise, by its inode number and the time when it was made; its length and times say nothing, as they change
+//! with what is in it. So the whole of it is one move, and what was changed in it is found at its new place.
 //!
 //! Where the file system does not know when a file was made, all is read. What this can't see: a file that was written to, given its old length and time of last modification again, and renamed, all between
 //! two looks at it. What was read once and not renamed is recognised by its ctime, too, which nobody can set.
@@ -37,7 +40,7 @@ const JUST_BORN: Duration = Duration::from_secs(2);
 /// What a file was: where, with which content, and what it looked like.
 type Known = (Path, Entry, Fingerprint);
 
-/// Files by their inode numbers, while they are of use: those that were lost a moment ago, for word of the old name comes before that of
+/// Files and directories by their inode numbers, while they are of use: those that were lost a moment ago, for word of the old name comes before that of
 /// the new one; and those of the index, for in a scan it may be the other way round. All of it is only a hint, and is checked.
 #[derive(Debug, Default)]
 pub(crate) struct Renamed {
@@ -62,12 +65,32 @@ impl Renamed {
             return None;
         }
         let (old, entry, print) = self.find(shared, stat.print.ino)?;
-        if old == *path || print.ctime < born || !stat.print.is_likely_same_content(&print) {
+        if entry.content.kind() != Kind::File
+            || old == *path
+            || print.ctime < born
+            || !stat.print.is_likely_same_content(&print)
+        {
             return None;
         }
         let under_old_name = shared.root.stat(&old).ok()?;
         let has_left = under_old_name.is_none_or(|found| found.print.ino != stat.print.ino);
         has_left.then_some(entry)
+    }
+
+    /// Where the directory that appeared at `path` was before, if it only got this name.
+    pub(crate) fn recognise_directory(&mut self, shared: &Shared, path: &Path, stat: &Stat) -> Option<Path> {
+        let born = stat.born.filter(|born| !is_recent(*born))?;
+        let (old, entry, print) = self.find(shared, stat.print.ino)?;
+        let is_it = entry.content.kind() == Kind::Directory && born <= print.ctime && old != *path;
+        // Nothing has to be there; a directory that was replaced is not where it was either, but its old name is not free.
+        (is_it && shared.root.stat(&old).ok()?.is_none()).then_some(old)
+    }
+
+    /// Notes that a directory has got another name, so that it is known if it gets a third one soon.
+    pub(crate) fn note_renamed(&mut self, ino: u64, path: &Path) {
+        if let Some(table) = &mut self.table {
+            table.paths.insert(ino, path.clone());
+        }
     }
 
     /// Notes what the index says of paths that are about to be deleted there.
@@ -126,7 +149,7 @@ impl Table {
         self.made.elapsed() < patience
     }
 
-    /// The file that has this inode number according to the index, as it stands now.
+    /// The file or directory that has this inode number according to the index, as it stands now.
     fn find(&self, shared: &Shared, ino: u64) -> Option<Known> {
         let path = self.paths.get(&ino)?;
         let known = known(path, read(&shared.index).get(path)?)?;
@@ -134,10 +157,10 @@ impl Table {
     }
 }
 
-/// What there is to recognise of a path: something only if it is a file, and the index knows what it looks like.
+/// What there is to recognise of a path: nothing of a link, or of what the index does not know the looks of.
 fn known(path: &Path, record: &Record) -> Option<Known> {
     match record.state {
-        State::Live(entry, Some(print)) if entry.content.kind() == Kind::File => {
+        State::Live(entry, Some(print)) if entry.content.kind() != Kind::Symlink => {
             Some((path.clone(), entry, print))
         }
         _ => None,

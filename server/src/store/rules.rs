@@ -16,7 +16,7 @@
 use std::io;
 
 use common::disk::{Expect, Fingerprint};
-use common::tree::{Content, Entry, Kind, Meta, Path};
+use common::tree::{Content, Entry, Kind, Meta, Path, Tag};
 
 use super::change::{Action, Label, Refused, Require};
 use super::index::{Index, Record, State};
@@ -38,6 +38,8 @@ pub(crate) enum Verdict {
     Move,
     /// The index follows the box: this was made or changed by hand.
     Note(Entry, Fingerprint),
+    /// The index follows the box: this directory was given another name by hand.
+    NoteMove,
     /// The index follows the box: this was deleted by hand.
     Forget,
 }
@@ -59,6 +61,11 @@ pub(crate) fn judge(index: &Index, path: &Path, action: &Action) -> Result<Verdi
             Ok(judge_meta(entry, &Entry { meta, ..*entry }))
         }
         Action::Found { entry, print } => judge_found(index, path, entry, *print),
+        Action::Renamed { to } => {
+            require_met(index, path, &Require::OneOf(vec![Tag::Directory]))?;
+            require_met(index, to, &Require::Nothing)?;
+            if index.has_parent(to) { Ok(Verdict::NoteMove) } else { Err(Refused::ParentMissing) }
+        }
         Action::Lost => match index.live_entry(path) {
             None => Ok(Verdict::Settled),
             Some(_) if index.has_below(path) => Err(Refused::NotEmpty),
@@ -166,7 +173,7 @@ fn expected(record: Option<&Record>) -> Result<Expect, Refused> {
 #[cfg(test)]
 mod tests {
     use common::protocol::{Cursor, Epoch};
-    use common::tree::{Mtime, Tag};
+    use common::tree::Mtime;
     use common::wire::sha256::Hash;
 
     use super::super::index::{Origin, Step};
@@ -218,6 +225,7 @@ mod tests {
             Ok(Verdict::Remove(Expect::EmptyDirectory)) => "remove directory".into(),
             Ok(Verdict::Remove(_)) => "remove file".into(),
             Ok(Verdict::Move) => "move".into(),
+            Ok(Verdict::NoteMove) => "note move".into(),
             Ok(Verdict::Note(..)) => "note".into(),
             Ok(Verdict::Forget) => "forget".into(),
             Err(Refused::Precondition(current)) => {

@@ -34,6 +34,10 @@ const UNSETTLED_PAUSE: Duration = Duration::from_secs(1);
 /// Deletes by hand within this time are counted together.
 const LOSS_WINDOW: Duration = Duration::from_secs(10);
 
+/// Between a directory being found to be gone, and the second look that makes it so: it may be found under another name before. Longer than
+/// a new directory above that name waits for its own first look.
+const RENAME_PATIENCE: Duration = Duration::from_millis(200);
+
 /// How the first scan ended.
 pub(crate) type Opened = Result<(), Unopened>;
 
@@ -54,6 +58,8 @@ pub(crate) struct Watcher {
     first: Option<First>,
     losses: Losses,
     renamed: Renamed,
+    /// Directories that are gone, but may be found under another name in a moment.
+    awaited: HashSet<Path>,
     /// What was said already, so that every scan does not say it again.
     said: HashSet<String>,
     is_gone: bool,
@@ -97,6 +103,7 @@ impl Watcher {
             first,
             losses,
             renamed: Renamed::default(),
+            awaited: HashSet::new(),
             said: HashSet::new(),
             is_gone: false,
         }
@@ -107,7 +114,7 @@ impl Watcher {
         self.renamed.forget_old();
         self.let_committer_finish(&observation)?;
         match observation {
-            Observation::Listing { directory, entries, unsettled } => {
+            Observation::Listing { directory, entries, unsettled, .. } => {
                 self.listing(directory.as_ref(), entries, &unsettled)
             }
             Observation::Look { path, stat: Some(stat) } => self.consider(path, stat),
@@ -141,6 +148,8 @@ impl Watcher {
 
     /// Something is there. Is it what the index says?
     fn consider(&mut self, path: Path, stat: Stat) -> Flow {
+        self.awaited.remove(&path);
+        self.follow_rename(&path, &stat)?;
         let index = read(&self.shared.index);
         let record = index.get(&path).copied();
         if record.is_some_and(|record| is_unchanged(&record, &stat, self.shared.fidelity)) {
@@ -170,6 +179,21 @@ impl Watcher {
         }
     }
 
+    /// A directory that only got this name is moved in the index, with all below it, before anything else is said of either name.
+    fn follow_rename(&mut self, path: &Path, stat: &Stat) -> Flow {
+        if stat.kind != StatKind::Directory || read(&self.shared.index).live_entry(path).is_some() {
+            return GO_ON;
+        }
+        match self.renamed.recognise_directory(&self.shared, path, stat) {
+            Some(old) => {
+                self.send(old, Action::Renamed { to: path.clone() })?;
+                self.renamed.note_renamed(stat.print.ino, path);
+                self.barrier()
+            }
+            None => GO_ON,
+        }
+    }
+
     fn read(&mut self, path: Path, known: Option<Entry>) -> Flow {
         match self.shared.read(&path) {
             Ok(Reading::Stable(content, stat)) => {
@@ -188,6 +212,12 @@ impl Watcher {
 
     /// A path is absent, on good evidence.
     fn lost(&mut self, path: Path) -> Flow {
+        let is_awaited = self.first.is_none() && read(&self.shared.index).has_below(&path);
+        if is_awaited && self.awaited.insert(path.clone()) {
+            self.shared.look(path, RENAME_PATIENCE);
+            return GO_ON;
+        }
+        self.awaited.remove(&path);
         let mut lost = live_below(&self.shared, &path);
         lost.extend(read(&self.shared.index).live_entry(&path).map(|_| path));
         self.lose(lost)
@@ -237,7 +267,9 @@ impl Watcher {
     fn scanned(&mut self) -> Flow {
         self.renamed.forget_table();
         self.shared.partials.expire();
-        let Some(first) = self.first.take() else { return GO_ON };
+        let Some(mut first) = self.first.take() else { return GO_ON };
+        // What was found under another name since is not lost.
+        first.lost.retain(|path| read(&self.shared.index).live_entry(path).is_some());
         let (lost, entries) = (first.lost.len(), read(&self.shared.index).live() as usize);
         if is_mass_deletion(lost, entries) && !first.force {
             let _ = first.opened.try_send(Err(Unopened::Held { lost, entries }));
@@ -372,12 +404,22 @@ mod tests {
     #[test]
     fn what_goes_while_it_is_being_entered_is_lost() {
         let path = Path::new(b"dir/short-lived").unwrap();
+        let above = path.parent().unwrap();
+        // A directory is looked at twice: it may have been renamed.
         let seen_absent = [
-            Observation::Look { path: path.clone(), stat: None },
-            Observation::Look { path: path.parent().unwrap(), stat: None },
-            Observation::Listing { directory: path.parent(), entries: Vec::new(), unsettled: Vec::new() },
+            vec![Observation::Look { path: path.clone(), stat: None }],
+            vec![
+                Observation::Look { path: above.clone(), stat: None },
+                Observation::Look { path: above, stat: None },
+            ],
+            vec![Observation::Listing {
+                directory: path.parent(),
+                entries: Vec::new(),
+                unsettled: Vec::new(),
+                began: Mtime(0),
+            }],
         ];
-        for observation in seen_absent {
+        for observations in seen_absent {
             let shop = Workshop::new();
             let shared = shop.service.store.shared.clone();
             let ((changes, messages), (opened, _)) = (sync_channel(8), sync_channel(1));
@@ -385,10 +427,10 @@ mod tests {
             watcher.first = None;
             let making = [found(&path)];
             shared.making.begin(&making);
-            let name = format!("{observation:?}");
+            let name = format!("{observations:?}");
             thread::scope(|scope| {
                 // It ends, and the queue with it.
-                scope.spawn(move || watcher.take(observation));
+                scope.spawn(move || observations.into_iter().try_for_each(|seen| watcher.take(seen)));
                 let Ok(Message::Barrier(reached)) = messages.recv() else { panic!("not waited for: {name}") };
                 let Action::Found { entry, .. } = making[0].action else { panic!("{making:?}") };
                 let record = Record::new(Step { seq: 1, part: 0 }, Origin::BOX, State::Live(entry, None));

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::time::Duration;
 
 use super::Control;
 use crate::disk::{Fidelity, Fingerprint, Observation, Stat, StatKind};
 use crate::engine::report::Report;
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Problem};
-use crate::tree::{Catalog, Kind, Path};
+use crate::limits::TIMESTAMP_TICK;
+use crate::tree::{Catalog, Kind, Mtime, Path};
 
 impl Control {
     pub(super) fn hear_observation(&mut self, observation: Observation) {
         match observation {
-            Observation::Listing { directory, entries, unsettled } => {
-                self.hear_listing(directory.as_ref(), &entries, &unsettled);
+            Observation::Listing { directory, entries, unsettled, began } => {
+                self.hear_listing(directory.as_ref(), &entries, &unsettled, began);
             }
             Observation::Look { path, stat } => {
                 self.inner.folder_problems.remove(path.as_bytes());
@@ -50,13 +52,22 @@ impl Control {
     }
 
     /// A complete listing: what is known below the directory and not listed is absent.
-    fn hear_listing(&mut self, directory: Option<&Path>, entries: &[(Path, Stat)], unsettled: &[Path]) {
+    fn hear_listing(
+        &mut self,
+        directory: Option<&Path>,
+        entries: &[(Path, Stat)],
+        unsettled: &[Path],
+        began: Mtime,
+    ) {
         let problem_key = directory.map_or(ROOT_PROBLEM, Path::as_bytes);
         self.inner.folder_problems.remove(problem_key);
         let mut missing = self.missing_children(directory, entries);
         missing.retain(|child| unsettled.binary_search(child).is_err());
         for child in missing {
-            self.observe(&child, None);
+            match self.is_younger(&child, began) {
+                true => self.looker.look(child, Duration::ZERO),
+                false => self.observe(&child, None),
+            }
         }
         self.inner.heard += entries.len();
         for (path, stat) in entries {
@@ -66,6 +77,12 @@ impl Control {
             }
             self.observe(path, Some(*stat));
         }
+    }
+
+    /// Whether something may have been put there since. That a listing which was begun before leaves it out is no evidence.
+    fn is_younger(&self, path: &Path, began: Mtime) -> bool {
+        let tick = i64::try_from(TIMESTAMP_TICK.as_nanos()).unwrap_or(i64::MAX);
+        self.state.base(path).is_some_and(|base| began.0 <= base.print.ctime.0.saturating_add(tick))
     }
 
     /// What is known to be, or to have been, directly in a directory, and is not among its entries, which are in the order of paths.

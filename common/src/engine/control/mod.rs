@@ -27,6 +27,7 @@ mod shortcut;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::iter::successors;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ use crate::sys::heap;
 use crate::tree::{Catalog, Path, Rules};
 use guard::Guard;
 use line::Line;
-use shortcut::Moving;
+use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
@@ -103,6 +104,8 @@ pub(super) struct Inner {
     deletes: BTreeSet<Path>,
     /// Deletes that the guard let go.
     going: BTreeSet<Path>,
+    /// Paths that wait for one above that was left as it is: until that changes nothing is to be done about them.
+    stranded: BTreeSet<Path>,
     /// Directories that were deleted there, and stay here for what is ignored in them.
     kept: BTreeSet<Path>,
     guard: Guard,
@@ -141,6 +144,8 @@ pub(super) struct Inner {
     moving: Moving,
     /// Moves of directories that the server has made, and not yet told of.
     ahead: Vec<Done>,
+    /// What the server held until a moment ago, by our own doing.
+    replaced: Replaced,
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
@@ -168,6 +173,7 @@ impl Inner {
             retries: BTreeSet::new(),
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
+            stranded: BTreeSet::new(),
             kept: BTreeSet::new(),
             guard: Guard::new(options.force),
             free_workers: options.workers,
@@ -189,6 +195,7 @@ impl Inner {
             renamed: HashMap::new(),
             moving: Moving::new(),
             ahead: Vec::new(),
+            replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
             shown_at: Instant::now(),
@@ -310,6 +317,7 @@ impl Control {
         if self.is_resting() && !self.inner.renamed.is_empty() {
             self.forget_renamed();
         }
+        self.folder.stage.retained().forget_old();
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;
@@ -415,14 +423,29 @@ impl Control {
             && !self.inner.folder_problems.contains_key(STATE_PROBLEM)
     }
 
-    /// Whether all that can be done is done. In a single pass, what failed often enough counts as done.
+    /// Whether all that can be done is done. In a single pass, what failed often enough counts as done, and what waits for such.
     fn is_settled(&self) -> bool {
-        let is_over = |track: &Track| track.left || self.options.once && ONCE_FAILURES <= track.failures;
-        self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.values().all(is_over)
+        let has_failed = |track: &Track| ONCE_FAILURES <= track.failures;
+        let waits_in_vain = |path: &Path| {
+            let mut above = successors(path.parent(), Path::parent);
+            let mut below = self.inner.tracks.range::<[u8], _>(path.descendants());
+            above.any(|above| self.inner.tracks.get(&above).is_some_and(has_failed))
+                || below.any(|(_, track)| has_failed(track))
+        };
+        let is_over = |(path, track): (&Path, &Track)| {
+            let is_given_up = has_failed(track) || track.retry_at.is_none() && waits_in_vain(path);
+            self.is_left(path, track) || self.options.once && is_given_up
+        };
+        self.is_resting() && self.inner.deletes.is_empty() && self.inner.tracks.iter().all(is_over)
+    }
+
+    /// Whether nothing is to be done about a path until something changes.
+    fn is_left(&self, path: &Path, track: &Track) -> bool {
+        track.left || self.inner.stranded.contains(path)
     }
 
     fn pending(&self) -> usize {
-        self.inner.tracks.values().filter(|track| !track.left).count()
+        self.inner.tracks.iter().filter(|(path, track)| !self.is_left(path, track)).count()
     }
 
     fn problems(&self) -> Vec<(Option<Path>, Problem)> {
@@ -454,6 +477,7 @@ impl Control {
         if let Some(reply) = self.inner.waiting.take() {
             let _ = reply.try_send(None);
         }
+        self.folder.stage.retained().forget_all();
         if !self.options.dry_run {
             self.advance_cursor();
             if let Err(error) = self.state.flush() {

@@ -40,7 +40,7 @@ impl Control {
             return self.queue(path);
         }
         match outcome {
-            Outcome::Relocated { from, base } => {
+            Outcome::Relocated { from, sent } => {
                 self.inner.done.uploaded += 1;
                 self.reporter.report(&Report::Relocated {
                     path,
@@ -48,7 +48,7 @@ impl Control {
                     moved: from.moves,
                     side: Side::Server,
                 });
-                self.relocated(path, &from, base);
+                self.relocated(path, &from, sent);
             }
             Outcome::TakenHere { from, placed } => {
                 self.inner.done.downloaded += 1;
@@ -60,10 +60,7 @@ impl Control {
                 });
                 self.taken_here(path, &from, placed);
             }
-            Outcome::NoSource => {
-                self.track(path).plainly = true;
-                self.queue(path);
-            }
+            Outcome::NoSource => self.no_source(path, &job.task),
             Outcome::Hashed(entry, print) => self.hashed(path, entry, print),
             Outcome::Uploaded(sent) => {
                 self.inner.done.uploaded += 1;
@@ -146,8 +143,9 @@ impl Control {
         self.queue_below(path);
     }
 
-    /// The server has what was sent. Metadata that somebody else set meanwhile it has as well, and that is news.
-    fn sent(&mut self, path: &Path, Sent { base, there }: Sent) {
+    /// The server has what was sent, or named. Metadata that somebody else set meanwhile it has as well, and that is news.
+    pub(super) fn sent(&mut self, path: &Path, Sent { base, there }: Sent) {
+        self.note_replaced(path, Some(&base.entry.content));
         let told = self.told_up_to(path);
         if !there.entry.agrees(&base.entry) && told.is_none_or(|told| told < there.seq) {
             if let Some(told) = told {
@@ -239,6 +237,9 @@ impl Control {
     fn deleted_remote(&mut self, path: &Path, seq: Option<u64>) {
         self.inner.done.deleted += 1;
         self.reporter.report(&Report::Deleted { path, side: Side::Server });
+        self.note_replaced(path, None);
+        // Of a deletion that the server does not remember nobody can tell. If it came after what was told, the stream will say so.
+        let is_told_since = self.told_up_to(path).is_some_and(|told| seq.is_none_or(|seq| seq < told));
         // It may be back by now.
         self.drop_base(path);
         if let Some(seq) = seq {
@@ -246,13 +247,10 @@ impl Control {
         }
         let track = self.track(path);
         track.news();
-        match track.remote {
-            Remote::Told { seq: told, .. } if seq.is_some_and(|seq| seq < told) => {}
-            Remote::Told { seq: told, .. } => {
-                track.remote = Remote::AsBase;
-                self.inner.outstanding.remove(&(told, path.clone()));
-            }
-            Remote::AsBase | Remote::Unknown => track.remote = Remote::AsBase,
+        if !is_told_since
+            && let Remote::Told { seq: told, .. } = std::mem::replace(&mut track.remote, Remote::AsBase)
+        {
+            self.inner.outstanding.remove(&(told, path.clone()));
         }
         self.queue(path);
     }
@@ -321,7 +319,10 @@ impl Control {
         match failure.kind {
             FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
             FailureKind::Network => self.line_failed(&failure, now),
-            FailureKind::NoSpace => self.inner.no_space = true,
+            FailureKind::NoSpace => {
+                self.inner.no_space = true;
+                self.folder.stage.retained().forget_all();
+            }
             FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };

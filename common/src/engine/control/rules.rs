@@ -7,7 +7,7 @@
 //! - A directory that the server deletes, but that holds something ignored, stays here with that and is not sent again for it, until
 //!   something that does sync is put into it. One that is deleted here, but holds something ignored in the box, stays there.
 //! - Where a rule ignores what one side holds at a path but not what the other does (`build/` and a file `build`), both stay as they
-//!   are, and it is said.
+//!   are, and it is said. What is below and would have to wait for that is stranded: it does not count as waiting.
 //!
 //! The observer passes ignored directories by, so that a large one costs neither watches nor scans. What it tells of them, and of ignored
 //! files, is dropped here. That it tells nothing of what is in them is never taken for absence: only a listing, or a look, is.

@@ -90,6 +90,7 @@ impl Control {
         if is_waiting || self.is_being_moved(path) {
             return;
         }
+        self.rescue(path);
         if let Some(step) = self.step_if_ignored(path) {
             return self.take(path, step);
         }
@@ -148,7 +149,7 @@ impl Control {
     fn give_in_order(&mut self, path: &Path, task: Task) {
         let must_wait = match &task {
             Task::Upload { .. } if !self.parent_is_on_server(path) => true,
-            Task::Upload { entry, .. } if self.must_empty_first(path, entry.content) => {
+            Task::Upload { entry, .. } if self.must_empty_first_there(path, entry.content) => {
                 self.give_way_if_needed(path);
                 true
             }
@@ -165,10 +166,18 @@ impl Control {
             }
             _ => false,
         };
-        if !must_wait && !self.waits_for_other_half(path, &task) {
-            let task = self.shorten(path, task);
-            self.hold_ends(path, &task);
-            self.give(path, task);
+        if must_wait {
+            if self.is_below_left(path) {
+                self.inner.stranded.insert(path.clone());
+            }
+        } else if !self.waits_for_other_half(path, &task) {
+            match self.shorten(path, task) {
+                Some(task) => {
+                    self.hold_ends(path, &task);
+                    self.give(path, task);
+                }
+                None => self.wait_a_moment(path),
+            }
         }
     }
 
@@ -189,12 +198,32 @@ impl Control {
     }
 
     fn give(&mut self, path: &Path, task: Task) {
+        self.inner.stranded.remove(path);
+        let base = self.base(path).copied();
+        let above = match task {
+            Task::Download { .. } | Task::TakeHere { .. } => self.modes_above(path),
+            _ => Vec::new(),
+        };
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
         self.inner.free_workers -= 1;
         self.inner.transfers += usize::from(task.is_transfer());
         let epoch = self.state.cursor().map(|cursor| cursor.epoch);
-        self.pool.give(Job { path: path.clone(), task, epoch });
+        self.pool.give(Job { path: path.clone(), task, epoch, here, above });
+    }
+
+    /// Permission bits that the directories above have on the server.
+    fn modes_above(&self, path: &Path) -> Vec<(Path, u16)> {
+        let mode = |above: Path| {
+            let base = self.base(&above);
+            let there = match self.inner.tracks.get(&above) {
+                Some(track) => track.remote_entry(base),
+                None => base.map(|base| base.entry),
+            };
+            there.filter(|entry| entry.content == Content::Directory).map(|entry| (above, entry.meta.mode))
+        };
+        successors(path.parent(), Path::parent).filter_map(mode).collect()
     }
 
     /// Lets the waiting deletes go, if they are not too many.
@@ -256,6 +285,7 @@ impl Control {
 
     pub(super) fn drop_track(&mut self, path: &Path) {
         self.inner.going.remove(path);
+        self.inner.stranded.remove(path);
         if let Some(track) = self.inner.tracks.remove(path) {
             if let Remote::Told { seq, .. } = track.remote {
                 self.inner.outstanding.remove(&(seq, path.clone()));
@@ -283,6 +313,26 @@ impl Control {
         }
         let track = self.track(path);
         (track.left, track.problem) = (true, problem);
+        self.queue_below(path);
+    }
+
+    /// Something may be to be done about a path again: what is below it is not stranded any more, unless by another one.
+    fn rescue(&mut self, path: &Path) {
+        if self.inner.stranded.is_empty() || self.is_below_left(path) {
+            return;
+        }
+        let stranded = &mut self.inner.stranded;
+        stranded.remove(path);
+        let below: Vec<Path> = stranded.range::<[u8], _>(path.descendants()).cloned().collect();
+        for path in below {
+            self.inner.stranded.remove(&path);
+            self.queue(&path);
+        }
+    }
+
+    fn is_below_left(&self, path: &Path) -> bool {
+        successors(path.parent(), Path::parent)
+            .any(|above| self.inner.tracks.get(&above).is_some_and(|track| track.left))
     }
 
     fn would(&mut self, path: &Path, task: &Task) {
@@ -384,6 +434,13 @@ impl Control {
     /// Whether a directory has to be emptied before something else can take its name.
     fn must_empty_first(&self, path: &Path, content: Content) -> bool {
         content.kind() != Kind::Directory && self.has_below(path)
+    }
+
+    /// The same on the server. If nobody told of a directory there, the server is asked, whatever is known below.
+    fn must_empty_first_there(&self, path: &Path, content: Content) -> bool {
+        let track = self.inner.tracks.get(path);
+        let there = track.and_then(|track| track.remote_entry(self.base(path)));
+        there.is_some_and(|there| there.content == Content::Directory) && self.must_empty_first(path, content)
     }
 
     fn has_below(&self, path: &Path) -> bool {

@@ -4,16 +4,19 @@
 //! that is known; then the server is asked to move or copy what it has, or the folder does, and nothing is sent. These are shortcuts: the
 //! verdict on each path stands as it is, only the way to carry it out is shorter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::{Control, Link};
 use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-use crate::engine::job::{Done, Outcome, Placed, Source, Task};
+use crate::engine::job::{Done, Outcome, Placed, Sent, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
+use crate::limits::{RETAINED_FILES, RETAINED_FOR, SOURCES_TRIED};
 use crate::protocol::Cursor;
+use crate::sync;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
+use crate::wire::sha256::Hash;
 
 /// How often, and how long each time, the other half of a rename is waited for.
 const OTHER_HALF_WAITS: u8 = 4;
@@ -21,22 +24,61 @@ const OTHER_HALF_PAUSE: Duration = Duration::from_millis(20);
 /// So many things in a renamed directory are looked at before it is taken for another one.
 const WITNESSES: usize = 16;
 
+/// What to do about a shortcut.
+enum Way {
+    /// Use it.
+    By(Source),
+    /// It may be there in a moment: what is needed is just being moved.
+    Wait,
+    /// There is none.
+    Plainly,
+}
+
 impl Control {
-    /// The same task by a shorter way, if there is one.
-    pub(super) fn shorten(&mut self, path: &Path, task: Task) -> Task {
+    /// The same task by a shorter way, if there is one. `None`: there may be one in a moment.
+    pub(super) fn shorten(&mut self, path: &Path, task: Task) -> Option<Task> {
         if self.inner.tracks.get(path).is_none_or(|track| track.plainly) {
-            return task;
+            return Some(task);
         }
-        let shortened = match &task {
-            Task::Upload { entry, print, replacing: None, .. } => self
-                .source_on_server(path, entry, print)
-                .map(|from| Task::Relocate { entry: *entry, print: *print, from }),
-            Task::Download { remote, expect, kept } => self
-                .source_here(path, &remote.entry, *expect)
-                .map(|from| Task::TakeHere { remote: *remote, expect: *expect, kept: *kept, from }),
-            _ => None,
-        };
-        shortened.unwrap_or(task)
+        match task {
+            Task::Upload { entry, print, replacing, before } => {
+                match self.source_on_server(path, &entry, &print, replacing) {
+                    Way::By(from) => {
+                        // What the source is to hold itself may be what is being replaced here, and will not be to be had for long.
+                        self.queue_first(&from.path);
+                        Some(Task::Relocate { entry, print, from, replacing, before })
+                    }
+                    Way::Wait => None,
+                    Way::Plainly => Some(task),
+                }
+            }
+            Task::Download { remote, expect, kept } => match self.source_here(path, &remote.entry, expect) {
+                Way::By(from) => {
+                    self.queue_first(&from.path);
+                    Some(Task::TakeHere { remote, expect, kept, from })
+                }
+                Way::Wait => None,
+                Way::Plainly => Some(task),
+            },
+            _ => Some(task),
+        }
+    }
+
+    fn queue_first(&mut self, path: &Path) {
+        if let Some(track) = self.inner.tracks.get_mut(path)
+            && !track.busy
+        {
+            track.queued = true;
+            self.inner.ready.push_front(path.clone());
+        }
+    }
+
+    /// Looks after a path again in a moment: something else has to come to its end first.
+    pub(super) fn wait_a_moment(&mut self, path: &Path) {
+        let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        let at = Instant::now() + OTHER_HALF_PAUSE;
+        track.retry_at = Some(at);
+        self.inner.retries.insert((at, path.clone()));
     }
 
     /// Whether a new directory has the inode of one that was not seen to be gone yet: most likely it was renamed, and the half of the news
@@ -56,39 +98,72 @@ impl Control {
             return false;
         }
         track.waits += 1;
-        let at = Instant::now() + OTHER_HALF_PAUSE;
-        track.retry_at = Some(at);
-        self.inner.retries.insert((at, path.clone()));
+        self.wait_a_moment(path);
         self.looker.look(old, Duration::ZERO);
         true
     }
 
-    fn source_on_server(&self, path: &Path, entry: &Entry, print: &Fingerprint) -> Option<Source> {
-        let known = match entry.content {
-            Content::Directory => self.state.directory_with(print.ino)?,
-            _ => self.state.path_with(&entry.content)?,
-        };
+    fn source_on_server(
+        &self,
+        path: &Path,
+        entry: &Entry,
+        print: &Fingerprint,
+        replacing: Option<sync::Base>,
+    ) -> Way {
+        if entry.content == Content::Directory {
+            let source = self.directory_on_server(path, print).filter(|_| replacing.is_none());
+            return source.map_or(Way::Plainly, Way::By);
+        }
+        let known = self.state.paths_with(&entry.content).take(SOURCES_TRIED);
+        let mut found = Way::Plainly;
+        for known in known.filter(|known| *known != path) {
+            if self.is_being_moved(known) {
+                // Afterwards it can be had from its new place.
+                return Way::Wait;
+            }
+            let Some(source) = self.file_on_server(known) else { continue };
+            // What is to go from there anyway is better moved than copied and deleted.
+            let moves = source.moves && replacing.is_none();
+            if moves || matches!(found, Way::Plainly) {
+                found = Way::By(Source { moves, ..source });
+            }
+            if moves {
+                break;
+            }
+        }
+        match (found, self.inner.replaced.find(&entry.content)) {
+            (Way::Plainly, Some(source)) if source.path != *path => Way::By(source),
+            (found, _) => found,
+        }
+    }
+
+    /// What the server has at a path where it is known. A worker may be at it; for a copy that is no hindrance, since the server has what
+    /// it replaces a moment longer, and word of that may come before the worker's.
+    fn file_on_server(&self, known: &Path) -> Option<Source> {
         let base = *self.base(known)?;
         let track = self.inner.tracks.get(known);
-        // Other metadata there is no hindrance: it goes along, and the server's word on the move says so.
-        let is_there =
-            |remote: Option<Entry>| remote.is_some_and(|there| there.content == base.entry.content);
-        let is_usable = track.is_none_or(|track| !track.busy && is_there(track.remote_entry(Some(&base))));
-        if !is_usable || self.is_being_moved(known) || known == path || base.entry.content != entry.content {
-            return None;
-        }
-        let moves = track.is_some_and(|track| track.local == Local::Absent);
-        let is_directory = entry.content == Content::Directory;
-        if is_directory
-            && (!moves
-                || base.print.ino != print.ino
-                || path.is_below(known)
-                || self.is_busy_below(known)
-                || !self.has_witness(known, path))
-        {
-            return None;
-        }
-        Some(Source { path: known.clone(), base, moves })
+        // Other metadata there is no hindrance: if it is moved it goes along, and the server's word on the move says so.
+        let is_there = track.is_none_or(|track| {
+            let there = track.remote_entry(Some(&base));
+            track.busy || there.is_some_and(|there| there.content == base.entry.content)
+        });
+        let moves = track.is_some_and(|track| track.local == Local::Absent && !track.busy);
+        is_there.then(|| Source { path: known.clone(), base, moves })
+    }
+
+    /// A directory that was renamed to `path`, as the server has it.
+    fn directory_on_server(&self, path: &Path, print: &Fingerprint) -> Option<Source> {
+        let known = self.state.directory_with(print.ino)?;
+        let source = self.file_on_server(known)?;
+        let is_usable = source.moves
+            && known != path
+            && !self.is_being_moved(known)
+            && source.base.entry.content == Content::Directory
+            && source.base.print.ino == print.ino
+            && !path.is_below(known)
+            && !self.is_busy_below(known)
+            && self.has_witness(known, path);
+        is_usable.then_some(source)
     }
 
     /// Whether something in a directory is what it was when the directory had its old name. Its inode alone proves nothing: the inode of a
@@ -104,21 +179,46 @@ impl Control {
         })
     }
 
-    fn source_here(&self, path: &Path, remote: &Entry, expect: Expect) -> Option<Source> {
-        let known = self.state.path_with(&remote.content)?;
-        let base = *self.base(known)?;
-        let track = self.inner.tracks.get(known);
-        let is_usable = track.is_none_or(|track| !track.busy && track.local == Local::AsBase);
-        if !is_usable || self.is_being_moved(known) || known == path {
-            return None;
+    fn source_here(&self, path: &Path, remote: &Entry, expect: Expect) -> Way {
+        let known = self.state.paths_with(&remote.content).take(SOURCES_TRIED);
+        let mut found = Way::Plainly;
+        for known in known.filter(|known| *known != path) {
+            if self.is_being_moved(known) {
+                return Way::Wait;
+            }
+            let Some(base) = self.base(known).copied() else { continue };
+            let track = self.inner.tracks.get(known);
+            // A worker that replaces it is no hindrance: then it is retained for a while.
+            if track.is_some_and(|track| track.local != Local::AsBase) {
+                continue;
+            }
+            let is_deleted = |remote: &Remote| matches!(remote, Remote::Told { entry: None, .. });
+            let moves = expect == Expect::Absent
+                && track.is_some_and(|track| !track.busy && is_deleted(&track.remote));
+            if moves || matches!(found, Way::Plainly) {
+                found = Way::By(Source { path: known.clone(), base, moves });
+            }
+            if moves {
+                break;
+            }
         }
-        let is_deleted = |remote: &Remote| matches!(remote, Remote::Told { entry: None, .. });
-        let moves = expect == Expect::Absent && track.is_some_and(|track| is_deleted(&track.remote));
-        Some(Source { path: known.clone(), base, moves })
+        found
     }
 
     fn is_busy_below(&self, directory: &Path) -> bool {
         self.inner.tracks.range::<[u8], _>(directory.descendants()).any(|(_, track)| track.busy)
+    }
+
+    /// The content was not to be had from where it was thought to be. If it was moved meanwhile it is elsewhere; else it is sent or fetched.
+    pub(super) fn no_source(&mut self, path: &Path, task: &Task) {
+        if let Task::Relocate { from, .. } | Task::TakeHere { from, .. } = task {
+            let is_elsewhere =
+                self.is_being_moved(&from.path) || !from.moves && self.base(&from.path) != Some(&from.base);
+            // What the server does not retain any more, after a restart say, is not asked for again.
+            self.inner.replaced.forget(from);
+            self.track(path).plainly = !is_elsewhere;
+        }
+        self.queue(path);
     }
 
     /// Keeps other hands off both ends of a move, and what is below them, while a worker is at it.
@@ -150,12 +250,12 @@ impl Control {
     }
 
     /// The server took the content over to `path`.
-    pub(super) fn relocated(&mut self, path: &Path, from: &Source, base: Base) {
+    pub(super) fn relocated(&mut self, path: &Path, from: &Source, sent: Sent) {
         if from.moves {
-            self.move_bases(&from.path, path, base.seq);
+            self.move_bases(&from.path, path, sent.base.seq);
         }
-        self.agreed(path, base);
-        if from.moves && base.entry.content.kind() == Kind::Directory {
+        self.sent(path, sent);
+        if from.moves && sent.base.entry.content.kind() == Kind::Directory {
             // What was seen of it before the bases came along was judged without them.
             self.looker.look(path.clone(), Duration::ZERO);
         }
@@ -184,6 +284,8 @@ impl Control {
             if came_along && !self.is_ignored(&new, base.entry.content.kind()) {
                 self.state.remember(&new, base);
             }
+            // What went along may have been another version; word of the move says so.
+            self.forget_told(&new, |entry, seq| base.covers(entry, seq));
             self.queue(&new);
         }
         self.state.forget(from);
@@ -201,8 +303,9 @@ impl Control {
 
     /// Whether a directory was moved on the server, and what came along is yet to be told. Until then its two ends stay held.
     pub(super) fn is_ahead_of_news(&self, done: &Done) -> bool {
-        let Outcome::Relocated { from, base } = &done.outcome else { return false };
-        let is_told = |received: Cursor| Some(received.epoch) == done.job.epoch && base.seq <= received.seq;
+        let Outcome::Relocated { from, sent: Sent { base, .. } } = &done.outcome else { return false };
+        // Of a history that is over nothing more will be told.
+        let is_told = |received: Cursor| Some(received.epoch) != done.job.epoch || base.seq <= received.seq;
         from.moves
             && base.entry.content == Content::Directory
             && self.inner.link == Link::Live
@@ -218,21 +321,36 @@ impl Control {
         told.into_iter().for_each(|done| self.enter_outcome(done));
     }
 
-    /// Nothing is at a path any more, and nothing was to be. What was told of it before the move is history.
+    /// Nothing is at a path any more, and nothing was to be.
     fn free(&mut self, path: &Path, moved: u64) {
         self.note_freed(path, moved);
-        if let Some(track) = self.inner.tracks.get_mut(path) {
-            if track.local == Local::Absent {
-                track.local = Local::AsBase;
-            }
-            if let Remote::Told { seq, .. } = track.remote
-                && seq <= moved
-            {
+        if let Some(track) = self.inner.tracks.get_mut(path)
+            && track.local == Local::Absent
+        {
+            track.local = Local::AsBase;
+        }
+        self.forget_told(path, |_, seq| seq <= moved);
+        self.queue(path);
+    }
+
+    /// Drops what was told of a path if a move made it history. That there was nothing is history, too.
+    fn forget_told(&mut self, path: &Path, is_history: impl Fn(Option<&Entry>, u64) -> bool) {
+        let Some(track) = self.inner.tracks.get_mut(path) else { return };
+        match track.remote {
+            Remote::Told { entry, seq, .. } if is_history(entry.as_ref(), seq) => {
                 track.remote = Remote::AsBase;
                 self.inner.outstanding.remove(&(seq, path.clone()));
             }
+            Remote::Unknown => track.remote = Remote::AsBase,
+            Remote::Told { .. } | Remote::AsBase => {}
         }
-        self.queue(path);
+    }
+
+    /// The server is about to lose, or has just lost, what it held at a path, because we wanted it so; `now` is what it holds instead.
+    pub(super) fn note_replaced(&mut self, path: &Path, now: Option<&Content>) {
+        if let Some(base) = self.state.base(path).filter(|base| Some(&base.entry.content) != now) {
+            self.inner.replaced.add(path.clone(), *base);
+        }
     }
 
     /// The folder took the content over to another path.
@@ -274,6 +392,38 @@ fn looks_the_same(stat: &Stat, base: &Base) -> bool {
     match base.entry.content.kind() {
         Kind::Directory => stat.kind == StatKind::Directory && stat.mode == base.entry.meta.mode,
         _ => stat.print == base.print,
+    }
+}
+
+/// What the server held at some path until we replaced or deleted it. It can be had for a while longer.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    by_hash: HashMap<Hash, (Instant, Path, Base)>,
+}
+
+impl Replaced {
+    fn add(&mut self, path: Path, base: Base) {
+        let Content::File { size: 1.., hash } = base.entry.content else { return };
+        if RETAINED_FILES <= self.by_hash.len() {
+            self.by_hash.retain(|_, (since, ..)| since.elapsed() < RETAINED_FOR);
+        }
+        if self.by_hash.len() < RETAINED_FILES {
+            self.by_hash.insert(hash, (Instant::now(), path, base));
+        }
+    }
+
+    fn forget(&mut self, source: &Source) {
+        let Content::File { hash, .. } = source.base.entry.content else { return };
+        if self.by_hash.get(&hash).is_some_and(|(_, path, _)| *path == source.path) {
+            self.by_hash.remove(&hash);
+        }
+    }
+
+    fn find(&self, content: &Content) -> Option<Source> {
+        let Content::File { hash, .. } = content else { return None };
+        let (since, path, base) = self.by_hash.get(hash)?;
+        let is_fresh = since.elapsed() < RETAINED_FOR && base.entry.content == *content;
+        is_fresh.then(|| Source { path: path.clone(), base: *base, moves: false })
     }
 }
 

@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
+use crate::disk::Observation;
 use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
+use crate::engine::message::Message;
 use crate::engine::state::Base;
 use crate::limits::PROBLEMS_SHOWN;
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
-use crate::tree::Tag;
+use crate::tree::{Mtime, Tag};
 
 // ---- What the server says, and when it said it -------------------------------------------------------------------------------------------
 
@@ -89,6 +91,34 @@ fn metadata_that_crosses_ours_and_is_later_is_taken() {
     bench.done(push, Outcome::MetaSent(sent));
     let next = bench.job("c").task;
     assert!(matches!(next, Task::PullMeta { remote, .. } if remote.entry.meta.mode == 0o600), "{next:?}");
+}
+
+/// The server knew nothing there when it was asked to delete it; what others put there since was told before that answer came.
+#[test]
+fn what_was_told_meanwhile_is_newer_than_the_answer_that_nothing_is_there_to_delete() {
+    let mut bench = Bench::new();
+    bench.write("a", "mine");
+    bench.agree("a");
+    bench.remove("a");
+    let delete = bench.job("a");
+    bench.tell("a", Some(directory(0o755)));
+    bench.done(delete, Outcome::DeletedRemote { seq: None });
+    let next = bench.job("a").task;
+    assert!(matches!(next, Task::Download { remote, .. } if remote.entry == directory(0o755)), "{next:?}");
+}
+
+/// Whatever the reason may be that a directory was not heard of in which something was: the server is asked.
+#[test]
+fn what_is_known_below_keeps_nothing_waiting_for_a_directory_that_was_not_heard_of() {
+    let mut bench = Bench::new();
+    bench.write("a", "mine");
+    bench.tell("a/d", Some(directory(0o755)));
+    bench.tell("a/d/c", Some(file("theirs", 0o644)));
+    let upload = bench.job("a");
+    assert!(matches!(upload.task, Task::Upload { replacing: None, .. }), "{upload:?}");
+    bench.refuse(upload, Some((directory(0o755), 7)));
+    let next = bench.job("a").task;
+    assert!(matches!(next, Task::SetAside { .. }), "{next:?}");
 }
 
 // ---- What was gone, and is back ----------------------------------------------------------------------------------------------------------
@@ -243,8 +273,9 @@ fn renamed_directory(bench: &mut Bench) -> Job {
 }
 
 fn relocated(job: &Job, seq: u64) -> Outcome {
-    let Task::Relocate { entry, print, from } = &job.task else { panic!("{job:?}") };
-    Outcome::Relocated { from: from.clone(), base: Base { entry: *entry, print: *print, seq } }
+    let Task::Relocate { entry, print, from, .. } = &job.task else { panic!("{job:?}") };
+    let (base, there) = (Base { entry: *entry, print: *print, seq }, There { entry: *entry, seq });
+    Outcome::Relocated { from: from.clone(), sent: Sent { base, there } }
 }
 
 #[test]
@@ -431,4 +462,44 @@ fn a_transfer_keeps_no_stream_waiting() {
     bench.accept(transfer, 1);
     bench.turn();
     assert!(bench.control.is_looked_at());
+}
+
+// ---- What was retained ------------------------------------------------------------------------------------------------------------------
+
+/// The server was started anew since, and retains nothing. What is known to have been there a moment ago is asked for once, not for as long
+/// as it might be retained.
+#[test]
+fn what_is_not_retained_any_more_is_sent() {
+    let mut bench = Bench::new();
+    bench.write("old", "content");
+    bench.agree("old");
+    bench.remove("old");
+    let delete = bench.job("old");
+    bench.done(delete, Outcome::DeletedRemote { seq: Some(2) });
+    assert_eq!(bench.tell_own("old", None), 2);
+    bench.write("new", "content");
+    let copy = bench.job("new");
+    assert!(matches!(&copy.task, Task::Relocate { from, .. } if !from.moves), "{copy:?}");
+    bench.done(copy, Outcome::NoSource);
+    let next = bench.job("new").task;
+    assert!(matches!(next, Task::Upload { .. }), "{next:?}");
+}
+
+// ---- A listing that is late --------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_listing_that_was_begun_before_something_was_put_there_is_no_evidence() {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    let listing = |began| Observation::Listing {
+        directory: None,
+        entries: Vec::new(),
+        unsettled: Vec::new(),
+        began: Mtime(began),
+    };
+    bench.control.hear(Message::Local(listing(0)));
+    assert!(!bench.control.state.was_absent(&path("file")), "it is looked at");
+    bench.control.hear(Message::Local(listing(i64::MAX)));
+    assert!(bench.control.state.was_absent(&path("file")));
 }

@@ -207,6 +207,16 @@ pub fn write_precondition(fields: &Fields) -> Result<WritePrecondition, HeadErro
     }
 }
 
+/// The tags of a field that makes `If-Match`'s condition about something else than the target; `None` if it is absent. It has to name the
+/// versions themselves: `*` is a 400. Weak tags are left out, for they match nothing.
+pub fn listed_tags(fields: &Fields, name: &'static str) -> Result<Option<Vec<String>>, HeadError> {
+    match parse_tags(fields, name)? {
+        None => Ok(None),
+        Some(Tags::List(tags)) => Ok(Some(strong_only(&tags))),
+        Some(Tags::Any) => Err(HeadError::BadField { name, reason: "it names versions, not *" }),
+    }
+}
+
 fn strong_only(tags: &[EntityTag<'_>]) -> Vec<String> {
     let strong = tags.iter().filter_map(|tag| match tag {
         EntityTag::Strong(opaque) => Some((*opaque).to_owned()),
@@ -239,6 +249,17 @@ mod tests {
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
         lines.iter().fold(Fields::new(), |fields, (name, value)| fields.with(name, *value))
+    }
+
+    #[test]
+    fn a_condition_about_something_else() {
+        let tags = |lines: &[(&str, &str)]| listed_tags(&fields(lines), "x-if-match");
+        assert_eq!(tags(&[]), Ok(None));
+        let listed = tags(&[("x-if-match", "\"a\", W/\"b\", \"c,d\"")]);
+        assert_eq!(listed, Ok(Some(vec!["a".into(), "c,d".into()])));
+        for text in ["*", "", "a", "\"a\" \"b\""] {
+            assert!(tags(&[("x-if-match", text)]).is_err(), "{text:?}");
+        }
     }
 
     #[test]

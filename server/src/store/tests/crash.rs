@@ -1,6 +1,7 @@
 //! Boxes as a crash at each point leaves them, and damaged ones: built by hand from a journal, staging and files.
 
 use std::fs;
+use std::time::UNIX_EPOCH;
 
 use common::disk::{Fingerprint, Journal};
 use common::limits::JOURNAL_COMPACT_BYTES;
@@ -141,6 +142,43 @@ fn written_down_without_its_content() {
     let store = crashed.scratch.open();
     let next = put(&store, "old", "next", tag_of("old")).unwrap();
     assert_eq!(next.cursor.seq, 5, "the seq of what was taken back is not used again");
+}
+
+/// Who was told of it is told that it is gone.
+#[test]
+fn published_and_then_removed_by_hand() {
+    let crashed = Crashed::new();
+    crashed.put("new", file("new"));
+    crashed.recovered();
+    assert_eq!(live(&crashed.scratch.open()), ["dir", "dir/x", "old"]);
+    assert_eq!(crashed.seq_of("new"), 5);
+}
+
+/// A power cut took its name back, and not what was written into it.
+#[test]
+fn published_and_then_written_to_by_hand() {
+    for name in ["new", "old"] {
+        let crashed = Crashed::new();
+        crashed.put(name, file("new"));
+        crashed.stage(STAGED, "by hand");
+        crashed.recovered();
+        assert_eq!((crashed.scratch.read(name).as_str(), crashed.seq_of(name)), ("by hand", 5));
+        assert!(crashed.scratch.versions().is_empty());
+    }
+}
+
+/// Nobody wrote to it: its content did not reach the disk, as it may be with `--no-fsync`.
+#[test]
+fn written_down_and_torn() {
+    let crashed = Crashed::new();
+    crashed.put("old", file("new"));
+    crashed.stage(STAGED, "ne");
+    let staged = crashed.scratch.at(".filesync/staging").join(STAGED);
+    let written = UNIX_EPOCH + Duration::from_nanos(file("new").meta.mtime.0.unsigned_abs());
+    fs::File::options().write(true).open(staged).unwrap().set_modified(written).unwrap();
+    crashed.recovered();
+    assert_eq!((crashed.scratch.read("old").as_str(), crashed.seq_of("old")), ("old", 1));
+    assert_eq!(crashed.scratch.versions(), ["ne"]);
 }
 
 #[test]

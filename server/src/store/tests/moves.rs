@@ -156,6 +156,68 @@ fn by_hand_nothing_is_read_again() {
     assert_eq!(store.index().live(), 56);
 }
 
+/// One record and one seq, live and over a restart, as if a client had asked for it; and what was changed in it meanwhile is found.
+#[test]
+fn a_directory_renamed_by_hand_is_one_change() {
+    let scratch = Scratch::new();
+    let mut store = filled(&scratch);
+    fs::create_dir(scratch.at("far")).unwrap();
+    // What has just been made counts as new.
+    sleep(Duration::from_millis(2100));
+    let mut before = store.index().cursor().seq;
+    let mut from = "d".to_owned();
+    for (round, to) in ["e", "far/away", "e", "far/d"].into_iter().enumerate() {
+        let rename = || {
+            fs::rename(scratch.at(&from), scratch.at(to)).unwrap();
+            scratch.write(&format!("{to}/f"), &format!("edited {round}"));
+        };
+        if round < 2 {
+            rename();
+        } else {
+            drop(store);
+            rename();
+            store = scratch.open();
+        }
+        let edited = format!("{to}/f");
+        let is_known =
+            |index: &Index| content(index, &edited) == Some(file(&format!("edited {round}")).content);
+        eventually(&store, "the edit", is_known);
+        let told = told_after(&store, before);
+        let seq_of = |change: String| {
+            let line = told.iter().find(|line| line.ends_with(&change));
+            line.map(|line| line.split(' ').next().unwrap().to_owned())
+        };
+        let moved = seq_of(format!(" +{to}/sub/deep"));
+        assert!(moved.is_some(), "{told:?}");
+        for change in
+            [format!(" +{to}"), format!(" +{to}/l"), format!(" -{from}/sub/deep"), format!(" -{from}")]
+        {
+            assert_eq!(seq_of(change), moved, "{told:?}");
+        }
+        assert_eq!(store.index().live(), 6);
+        (before, from) = (store.index().cursor().seq, to.to_owned());
+    }
+}
+
+/// A directory that is deleted by hand is gone, and one that is made anew is not the old one.
+#[test]
+fn a_directory_deleted_by_hand_is_no_rename() {
+    let scratch = Scratch::new();
+    let store = filled(&scratch);
+    let before = store.index().cursor().seq;
+    fs::remove_dir_all(scratch.at("d")).unwrap();
+    fs::create_dir(scratch.at("e")).unwrap();
+    eventually(&store, "gone", |index| index.live() == 1 && index.live_entry(&path("e")).is_some());
+    assert_eq!(told_after(&store, before).len(), 6);
+    fs::create_dir_all(scratch.at("x/y")).unwrap();
+    eventually(&store, "x/y", |index| index.live_entry(&path("x/y")).is_some());
+    // Out of the box, and back later.
+    fs::rename(scratch.at("x"), scratch.0.join("x")).unwrap();
+    eventually(&store, "gone, too", |index| index.live() == 1);
+    fs::rename(scratch.0.join("x"), scratch.at("x")).unwrap();
+    eventually(&store, "back", |index| index.live() == 3);
+}
+
 #[test]
 fn what_only_looks_like_it_is_read() {
     let scratch = Scratch::new();

@@ -12,6 +12,7 @@ mod relay;
 mod tls;
 mod tree;
 mod wait;
+mod wire;
 mod world;
 
 pub use confine::Inotify;
@@ -26,6 +27,7 @@ pub use relay::{Relay, Way};
 pub use tls::{Authority, Term, Terminator};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
+pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 
 /// Whether the tests are to work with the sizes that filesync is made for.

@@ -265,12 +265,15 @@ fn names_that_can_not_be_here() {
         _ => sensible(asked),
     });
     scene.world.a.wait_for_content("good", b"good");
-    let status = scene.world.a.status();
-    let told =
-        status.get("problems").list().iter().filter(|one| {
-            one.get("path") == &Json::Null && one.get("error").text().contains("can't be here")
-        });
-    assert_eq!(told.count(), names.len(), "{status:?}");
+    eventually("every name to be told", || {
+        let status = scene.world.a.status();
+        let is_told =
+            |one: &&Json| one.get("path") == &Json::Null && one.get("error").text().contains("can't be here");
+        match status.get("problems").list().iter().filter(is_told).count() {
+            count if count == names.len() => Ok(()),
+            count => Err(format!("{count} of {}: {status:?}", names.len())),
+        }
+    });
     assert!(scene.proxy.asked(|one| one.target == "/sync").len() == 1, "one connection is enough");
     scene.check_untouched("names", &["good", "mine"]);
 }

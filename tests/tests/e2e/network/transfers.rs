@@ -239,9 +239,15 @@ fn answers_that_are_lost_on_a_connection_that_was_kept() {
     let seq = |world: &World| world.server.status().get("seq").number();
     let (here, there) = (world.a.folder.clone(), world.server.folder.clone());
     let mode = |path: &Path| fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    let put = |content: &str| {
+        // In one step: a file that is written in two may be sent in two.
+        let aside = here.with_file_name("aside");
+        fs::write(&aside, content).unwrap();
+        fs::rename(&aside, here.join("file")).unwrap();
+    };
     let acts: [Act<'_>; 5] = [
-        ("new", &|| fs::write(here.join("file"), "new").unwrap(), &|| there.join("file").exists()),
-        ("edited", &|| fs::write(here.join("file"), "edited").unwrap(), &|| {
+        ("new", &|| put("new"), &|| there.join("file").exists()),
+        ("edited", &|| put("edited"), &|| {
             fs::read(there.join("file")).is_ok_and(|content| content == b"edited")
         }),
         (
@@ -256,7 +262,14 @@ fn answers_that_are_lost_on_a_connection_that_was_kept() {
     ];
     for (what, act, is_done) in acts {
         // On the connections that there are, something is asked and answered.
+        let asked = seq(&world);
         fs::write(here.join("kept/0"), format!("kept 0 before it is {what}")).unwrap();
+        world.settle();
+        // The content is in the box a moment before its change has a number.
+        eventually(
+            "the change to be told",
+            || if asked < seq(&world) { Ok(()) } else { Err("not yet".into()) },
+        );
         world.settle();
         let before = seq(&world);
         relay.hold_after(Way::Down, 0);

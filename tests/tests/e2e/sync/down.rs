@@ -1,6 +1,7 @@
 //! Changes made while a client or the server was down, and ends in the middle of things.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::harness::{Client, World, eventually, snapshot};
@@ -72,6 +73,31 @@ fn changes_made_while_the_server_is_down() {
     fs::remove_file(world.a.at("b made.txt")).unwrap();
     world.b.wait_for_absence("b made.txt");
     check_changed(&mut world, "a");
+}
+
+/// A directory that was deleted here comes back for what was edited in it there, with the permissions that it has there.
+#[test]
+fn a_directory_that_is_made_again_keeps_its_mode() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let mut world = World::live_with(|folder| {
+        for name in ["private", "private/deep", "private/deep/er"] {
+            fs::create_dir(folder.join(name)).unwrap();
+            fs::set_permissions(folder.join(name), Permissions::from_mode(0o700)).unwrap();
+            fs::write(folder.join(name).join("file"), "before").unwrap();
+        }
+    });
+    world.a.stop();
+    fs::remove_dir_all(world.a.at("private")).unwrap();
+    fs::write(world.b.at("private/deep/er/file"), "after").unwrap();
+    world.settle();
+    world.a.start();
+    world.a.wait_for_content("private/deep/er/file", b"after");
+    world.settle();
+    for folder in [&world.server.folder, &world.a.folder, &world.b.folder] {
+        for name in ["private", "private/deep", "private/deep/er"] {
+            assert_eq!(mode(&folder.join(name)), 0o700, "{name} in {}", folder.display());
+        }
+    }
 }
 
 #[test]

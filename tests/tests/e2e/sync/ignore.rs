@@ -228,17 +228,65 @@ fn a_directory_deleted_here_stays_there_for_what_is_ignored_in_it() {
     }
 }
 
+/// A rule that means directories only, or all but them, while one side has a directory and the other a file of that name. What is below
+/// the directory is not ignored by itself, and waits for nothing.
+const ON_ONE_SIDE: &[(&str, &str, &str)] = &[
+    ("build/", "build/x", "build"),
+    ("build/", "build", "build/x"),
+    ("build\n!build/", "build/x", "build"),
+    ("build\n!build/", "build", "build/x"),
+    ("build\n!build/", "build/deep/x build/y", "build"),
+    ("build\n!build/", "build", "build/deep/x build/y"),
+    ("d/*\n!d/*/", "d/build/x", "d/build"),
+    ("d/*\n!d/*/", "d/build", "d/build/x"),
+];
+
 #[test]
 fn what_is_ignored_on_one_side_only_is_said_and_left() {
-    for (here, there) in [("build/x", "build"), ("build", "build/x")] {
+    for &(rules, here, there) in ON_ONE_SIDE {
         let world = World::new();
         fill(&world.b.folder, there);
         world.b.once(&[]).expect_code(0);
-        set_rules(&world.a, "build/\n");
+        set_rules(&world.a, rules);
         fill(&world.a.folder, here);
-        world.a.once(&[]).expect_code(1).expect_words(&["build", "a rule ignores"]);
-        assert_eq!(fs::read_to_string(world.a.at(here)).unwrap(), here);
-        assert_eq!(fs::read_to_string(world.server.folder.join(there)).unwrap(), there);
+        for other in ["one", "two"] {
+            fill(&world.a.folder, other);
+            world.a.once(&[]).expect_code(1).expect_words(&["build", "a rule ignores"]);
+            let in_box = |path: &str| fs::read_to_string(world.server.folder.join(path)).unwrap();
+            here.split(' ').for_each(|path| assert_eq!(fs::read_to_string(world.a.at(path)).unwrap(), path));
+            there.split(' ').for_each(|path| assert_eq!(in_box(path), path));
+            assert_eq!(in_box(other), other);
+        }
+    }
+}
+
+/// The client does not wait for what can't come, and goes on as soon as it can.
+#[test]
+fn what_is_ignored_on_one_side_only_is_left_until_it_is_gone() {
+    for gone in ["the file", "the rule"] {
+        let mut world = World::new();
+        set_rules(&world.a, "build\n!build/\n");
+        fill(&world.a.folder, "build");
+        fill(&world.b.folder, "build/deep/x build/y");
+        world.start_clients();
+        for (from, name) in [(&world.a, "of a"), (&world.b, "of b")] {
+            fs::write(from.at(name), name).unwrap();
+        }
+        world.a.wait_for_content("of b", b"of b");
+        world.b.wait_for_content("of a", b"of a");
+        eventually("the client to be at rest", || {
+            let status = world.a.status();
+            let is_said = format!("{:?}", status.get("problems")).contains("a rule ignores");
+            let is_at_rest = status.get("state").text() == "idle" && status.get("pending").number() == 0;
+            if is_said && is_at_rest { Ok(()) } else { Err(format!("{status:?}")) }
+        });
+        match gone {
+            "the file" => fs::remove_file(world.a.at("build")).unwrap(),
+            _ => set_rules(&world.a, "# none\n"),
+        }
+        world.a.wait_for_content("build/deep/x", b"build/deep/x");
+        world.a.wait_for_content("build/y", b"build/y");
+        world.a.wait_for_state("idle");
     }
 }
 
@@ -343,6 +391,10 @@ fn what_is_ignored_is_not_watched() {
     }
     wait_from(&world.a, &world.b, "afterwards");
     wait_for_watches(&mut world.a, 3);
+    eventually("the directory", || match world.server.folder.join("new").exists() {
+        true => Ok(()),
+        false => Err("it is not there yet".into()),
+    });
     assert_eq!(paths(&world.server.folder), "afterwards new src src/file");
 
     set_rules(&world.a, "");

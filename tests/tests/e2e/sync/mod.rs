@@ -18,6 +18,10 @@ mod live;
 mod memory;
 /// Times and permission bits that are changed in several places at once.
 mod metadata;
+/// Directories that may not be changed, for whom modes bind.
+mod modes;
+/// Renames, moves, swaps and copies, for which no content goes over the wire.
+mod moves;
 /// Names that Linux allows and others stumble over.
 mod names;
 /// A history that is too short, and a week of changes on both sides.
