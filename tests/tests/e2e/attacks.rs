@@ -257,17 +257,15 @@ fn a_body_is_never_a_request() {
             ("GET /missing", 401),
             ("PUT /upload/x", 401),
             ("POST /sync", 401),
-            ("DELETE /healthz", 405),
+            ("DELETE /healthz", 401),
         ] {
             let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{body}{last}");
             let answers = all_answers(&world, request.as_bytes());
-            let status =
-                if line.starts_with("DELETE") && statuses(&answers)[0] == 401 { 401 } else { status };
             assert_eq!(statuses(&answers), [status, 200], "{line}\n{answers}");
         }
     }
     // More than is worth reading: the connection ends instead.
-    let large = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
+    let large = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
     let answers = all_answers(
         &world,
         format!("{large}{}{HIDDEN}", HIDDEN.repeat(100_000 / HIDDEN.len() + 1)).as_bytes(),

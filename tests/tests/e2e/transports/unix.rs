@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::check_both_ways;
-use crate::harness::{Process, World, eventually, run};
+use crate::harness::{Process, World, eventually, program, run};
 
 /// A world whose server listens on a socket, too, and whose clients know no other way.
 #[track_caller]
@@ -21,7 +21,7 @@ fn world_with_socket() -> (World, PathBuf) {
 }
 
 #[track_caller]
-fn start_with_socket(world: &mut World, socket: &PathBuf) {
+fn start_with_socket(world: &mut World, socket: &Path) {
     world.server.start_as(|mut command| {
         command.arg(format!("--listen=unix:{}", socket.display()));
         command
@@ -52,13 +52,13 @@ fn a_socket_that_is_taken() {
     let (world, socket) = world_with_socket();
     let another_box = world.directory().join("another");
     let listen = format!("unix:{}", socket.display());
-    let mut second = crate::harness::program("server");
+    let mut second = program("server");
     second.arg("--listen").arg(&listen).arg("--box").arg(&another_box);
     run(&mut second).expect_code(1).expect_words(&[&listen, "another program listens there"]);
     world.a.once(&[]).expect_code(0);
     let precious = world.directory().join("precious");
     fs::write(&precious, "precious").unwrap();
-    let mut third = crate::harness::program("server");
+    let mut third = program("server");
     third.arg("--listen").arg(format!("unix:{}", precious.display())).arg("--box").arg(&another_box);
     run(&mut third).expect_code(1).expect_words(&["no socket"]);
     assert_eq!(fs::read(&precious).unwrap(), b"precious");
@@ -69,7 +69,7 @@ fn a_socket_that_is_taken() {
 fn a_server_without_a_port() {
     let world = World::new();
     let socket = world.directory().join("only");
-    let mut command = crate::harness::program("server");
+    let mut command = program("server");
     command.arg("--box").arg(world.directory().join("another")).args(["--socket-mode", "660"]);
     command.arg("--listen").arg(format!("unix:{}", socket.display()));
     let mut server = Process::spawn("only", world.directory(), &mut command);
