@@ -40,6 +40,12 @@ pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest command that may be given to carry connections, in bytes: more than anybody types.
+pub const COMMAND_LINE_BYTES: usize = 16 * 1024;
+/// How much of what such a command says on standard error is kept, in bytes: the last lines, for a message.
+pub const COMMAND_WORDS_BYTES: usize = 1024;
+/// How long such a command may take to end after its output has, before it is killed.
+pub const COMMAND_END: Duration = Duration::from_secs(1);
 /// How long a client waits for an answer once its request is out, if little was sent: as long as a silent server may go unnoticed.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 /// How fast a server may be expected to bring what it was sent onto its disk, in bytes a second: a slow disk that has other work. A client
@@ -145,7 +151,7 @@ pub const RETAINED_FILES: usize = 4096;
 
 /// Most connections at once; further ones get 503.
 pub const CONNECTIONS: usize = 8192;
-/// Most connections at once from one address.
+/// Most connections at once from one address. Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
 pub const CONNECTIONS_PER_PEER: usize = 6144;
 /// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
 pub const CONNECTION_STACK: usize = 256 * 1024;
@@ -164,6 +170,8 @@ pub const HANG_UP_WAIT: Duration = Duration::from_secs(1);
 /// Connections that may wait to be accepted: as many as may be served at once could come back in the moment after a restart. The kernel
 /// has a bound of its own (`net.core.somaxconn`, usually 4096), and takes the lesser.
 pub const LISTEN_BACKLOG: i32 = 8192;
+/// How long a server that starts waits for another to let it in by the socket that it wants, before that counts as busy and thus as there.
+pub const SOCKET_PROBE: Duration = Duration::from_secs(1);
 /// Shortest key, in characters, that may guard a server which others can reach: with random letters and digits, 95 bits.
 pub const KEY_LENGTH_MIN: usize = 16;
 /// Longest key file in bytes: more than any key that fits into a header field of use.

@@ -227,6 +227,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::listener::Origin;
     use crate::testing::Workshop;
 
     fn fragile<'a>(
@@ -251,7 +252,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let transport = Transport::from(stream);
-                let seat = workshop.service.registry.seat(&transport, peer.ip()).unwrap();
+                let seat = workshop.service.registry.seat(&transport, Origin::Address(peer.ip())).unwrap();
                 serve_with(fragile, &workshop.service, &seat, transport)
             });
             for target in targets {

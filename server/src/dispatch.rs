@@ -87,11 +87,12 @@ fn handle<'a>(
 }
 
 /// Against pages that have their own name resolve to this machine (DNS rebinding): a server that only this machine can reach answers to
-/// local names alone. Requests with the key are exempt: such a page does not have it, but a proxy's clients do.
+/// local names alone. Requests with the key are exempt: such a page does not have it, but a proxy's clients do. A Unix socket no page can
+/// reach.
 fn check_name(service: &Service, head: &RequestHead) -> Result<(), Refusal> {
     let host = head.fields.get("host").and_then(parse_authority);
     match host {
-        Some((host, _)) if service.loopback && !is_local_name(host) => {
+        Some((host, _)) if service.checks_names && !is_local_name(host) => {
             Err(Refusal::new(ProblemKind::Http(421), "this server does not go by that name"))
         }
         _ => Ok(()),

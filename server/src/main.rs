@@ -20,6 +20,7 @@ mod dispatch;
 mod download;
 mod hub;
 mod listen;
+mod listener;
 mod original;
 mod outlet;
 mod realm;

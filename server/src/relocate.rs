@@ -201,6 +201,10 @@ mod tests {
     }
 
     impl Content for Body {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
         fn trailers(&self) -> &Fields {
             &self.1
         }

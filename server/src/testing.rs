@@ -63,7 +63,7 @@ impl Workshop {
             auth: Auth::new(Key::new("correct-horse-battery").unwrap(), tokens, log),
             log,
             registry: Arc::new(Registry::default()),
-            loopback: true,
+            checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
             denials: Counter::default(),

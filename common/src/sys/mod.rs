@@ -19,6 +19,7 @@ pub mod fs;
 pub mod heap;
 pub mod inotify;
 pub mod poll;
+pub mod process;
 pub mod rlimit;
 pub mod sendfile;
 #[cfg(target_arch = "x86_64")]

@@ -12,6 +12,8 @@ mod harness;
 mod accounts;
 /// Which module may use which: the arrows of the architecture, read from the sources.
 mod architecture;
+/// Requests that are made to be misread.
+mod attacks;
 /// A file larger than memory should be, and many files.
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
@@ -32,3 +34,5 @@ mod protocol_doc;
 mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;
+/// All ways that lead to a server.
+mod transports;
