@@ -1,0 +1,91 @@
+//! The steps that are measured with a whole tree: to the server, from the server, and once more with nothing to do.
+//!
+//! A step is one run of a client, from its start to its end, against a server that was started for it and is ready. What comes before a step
+//! is done too, if it is not measured: nothing can be pulled before it was pushed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Result;
+use crate::contestant::{Contestant, Ground};
+use crate::process::{Process, Usage};
+use crate::tree::Shape;
+
+/// What a client is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Bring a folder to an empty server.
+    Push,
+    /// Bring what the server has to an empty folder.
+    Pull,
+    /// Find that the folder that was pushed, and the server, are equal.
+    Again,
+}
+
+impl Step {
+    /// As it is called in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+            Self::Again => "again",
+        }
+    }
+}
+
+/// Lets a contestant do the steps, and a push before them if there is none among them. `source` is the tree, and is left as it was.
+pub(crate) fn run(
+    contestant: Contestant,
+    programs: &Path,
+    scratch: &Path,
+    source: &Path,
+    shape: Shape,
+    steps: &[Step],
+) -> Result<Vec<(Step, Usage)>> {
+    let (work, fetched) = (scratch.join("work"), scratch.join("fetched"));
+    let ground = Ground { programs, work: &work };
+    for directory in [ground.held(), fetched.clone()] {
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    }
+    let mut measured = Vec::new();
+    let first = if steps.contains(&Step::Push) { None } else { Some(Step::Push) };
+    for step in first.into_iter().chain(steps.iter().copied()) {
+        let folder = if step == Step::Pull { &fetched } else { source };
+        let usage = once(contestant, ground, step, folder)
+            .and_then(|usage| {
+                [ground.held().as_path(), folder]
+                    .into_iter()
+                    .try_for_each(|held| shape.check(held))
+                    .map(|()| usage)
+            })
+            .map_err(|error| format!("{contestant}, {}: {error}", step.name()))?;
+        if steps.contains(&step) {
+            measured.push((step, usage));
+        }
+    }
+    for directory in [work.clone(), fetched, source.join(".filesync")] {
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        }
+    }
+    Ok(measured)
+}
+
+fn once(contestant: Contestant, ground: Ground<'_>, step: Step, folder: &Path) -> Result<Usage> {
+    let service = contestant.serve(ground)?;
+    // What was written before is on the disk, so that nobody waits for what another has done.
+    Command::new("sync").arg("-f").arg(ground.work).status()?;
+    let before = service.as_ref().map_or(0.0, |service| service.process.cpu());
+    let mut client = contestant.client(ground, service.as_ref(), step, folder)?;
+    let (seconds, client_cpu, client_peak) =
+        Process::start(&mut client, &ground.work.join("client.log"))?.finish()?;
+    let mut usage = Usage { seconds, client_cpu, client_peak, ..Usage::default() };
+    if let Some(service) = service {
+        service.process.wait_for_children();
+        usage.server_cpu = service.process.cpu() - before;
+        usage.server_peak = service.process.peak();
+        service.process.stop()?;
+    }
+    Ok(usage)
+}
