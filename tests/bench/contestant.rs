@@ -96,8 +96,8 @@ impl Contestant {
         let (held, log) = (ground.held(), ground.work.join("server.log"));
         let (process, address) = match self {
             Self::Filesync | Self::FilesyncNoFsync => {
-                let mut server = Command::new(ground.programs.join("server"));
-                server.args(["-q", "--listen", "127.0.0.1:0", "--box"]).arg(&held).env_remove("API_KEY");
+                let mut server = own_program(ground, "server");
+                server.args(["-q", "--listen", "127.0.0.1:0", "--box"]).arg(&held);
                 self.choose_durability(&mut server);
                 let mut process = Process::start(&mut server, &log)?;
                 let address = process.address()?;
@@ -203,7 +203,7 @@ impl Contestant {
     }
 
     fn live_client(self, ground: Ground<'_>, name: &str, address: &str, folder: &Path) -> Command {
-        let mut client = Command::new(ground.programs.join(name));
+        let mut client = own_program(ground, name);
         client
             .args(["-q", "--server", address, "--token-file"])
             .arg(ground.held().join(".filesync/key"))
@@ -226,10 +226,22 @@ impl fmt::Display for Contestant {
             Self::FilesyncNoFsync => "filesync --no-fsync",
             Self::Rsync => "rsync",
             Self::Unison => "unison",
-            Self::Cp => "cp, sync",
+            Self::Cp => "cp and sync",
             Self::Loopback => "bare loopback copy",
         })
     }
+}
+
+/// A program of this project, with none of the variables that it would read.
+fn own_program(ground: Ground<'_>, name: &str) -> Command {
+    let mut command = Command::new(ground.programs.join(name));
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("FILESYNC_") || name == "API_KEY" || name == "SERVER_ADDRESS" {
+            command.env_remove(&variable);
+        }
+    }
+    command
 }
 
 fn is_installed(program: &str) -> bool {

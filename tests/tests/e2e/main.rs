@@ -14,6 +14,8 @@ mod accounts;
 mod architecture;
 /// Requests that are made to be misread.
 mod attacks;
+/// The bench that `scripts/bench` runs.
+mod bench;
 /// A file larger than memory should be, and many files.
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
