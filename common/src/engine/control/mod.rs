@@ -406,8 +406,7 @@ impl Control {
     }
 
     fn phase(&self) -> Phase {
-        if self.inner.folder_gone || self.inner.guard.is_held() && self.pending() <= self.inner.deletes.len()
-        {
+        if self.inner.folder_gone || self.inner.guard.is_held() && self.is_held_up() {
             return Phase::Held;
         }
         match self.inner.link {
@@ -415,6 +414,17 @@ impl Control {
             Link::Live if self.inner.scanned && self.is_settled() && !self.state_is_behind() => Phase::Idle,
             _ => Phase::Syncing,
         }
+    }
+
+    /// Whether nothing can go on before the deletes do: what is not one of them waits for them, and not for a worker, the server or a better
+    /// moment. A single pass does not wait for what failed often enough.
+    fn is_held_up(&self) -> bool {
+        let waits_for_other = |track: &Track| track.busy || track.retry_at.is_some();
+        let is_given_up = |track: &Track| self.options.once && has_failed(track);
+        let all_wait =
+            || self.inner.tracks.iter().all(|(_, track)| !waits_for_other(track) || is_given_up(track));
+        self.pending() <= self.inner.deletes.len()
+            || self.inner.link == Link::Live && self.inner.scanned && self.is_resting() && all_wait()
     }
 
     fn state_is_behind(&self) -> bool {
@@ -425,7 +435,6 @@ impl Control {
 
     /// Whether all that can be done is done. In a single pass, what failed often enough counts as done, and what waits for such.
     fn is_settled(&self) -> bool {
-        let has_failed = |track: &Track| ONCE_FAILURES <= track.failures;
         let waits_in_vain = |path: &Path| {
             let mut above = successors(path.parent(), Path::parent);
             let mut below = self.inner.tracks.range::<[u8], _>(path.descendants());
@@ -503,3 +512,8 @@ impl Control {
 }
 
 const STATE_PROBLEM: &[u8] = b"/state";
+
+/// Whether a single pass gives it up.
+fn has_failed(track: &Track) -> bool {
+    ONCE_FAILURES <= track.failures
+}
