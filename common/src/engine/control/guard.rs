@@ -85,6 +85,12 @@ impl Guard {
         }
     }
 
+    /// As if those that wait had waited as long as ever.
+    #[cfg(test)]
+    pub(super) fn grow_old(&mut self) {
+        self.waiting_since = Instant::now().checked_sub(LONGEST);
+    }
+
     /// Whether deletes are being held.
     pub(super) fn is_held(&self) -> bool {
         self.held

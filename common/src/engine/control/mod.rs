@@ -144,6 +144,8 @@ pub(super) struct Inner {
     moving: Moving,
     /// Moves of directories that the server has made, and not yet told of.
     ahead: Vec<Done>,
+    /// When the server told something last, or made a move that it is yet to tell of.
+    told_at: Instant,
     /// What the server held until a moment ago, by our own doing.
     replaced: Replaced,
     /// Losses of the connection in a row.
@@ -195,6 +197,7 @@ impl Inner {
             renamed: HashMap::new(),
             moving: Moving::new(),
             ahead: Vec::new(),
+            told_at: Instant::now(),
             replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
@@ -227,6 +230,7 @@ impl Control {
             }
             self.look_after_overlooked();
             self.look_after_all();
+            self.doubt_stream();
             self.answer_stream();
             self.keep_state();
             self.show();
