@@ -113,7 +113,7 @@ pub(crate) fn receive(
             Ok(count) => partial.append(&buffer[..count]).map_err(on_disk)?,
             Err(error) => {
                 let (came, length) = (partial.offset(), partial.length());
-                service.log.info(format!("{path}: the upload was cut; {came} of {length} bytes are kept"));
+                service.log.info(format!("{path}: the upload was cut after {came} of {length} bytes"));
                 return Err(Refusal::Body(error));
             }
         }
