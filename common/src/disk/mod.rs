@@ -13,6 +13,7 @@ mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod stage;
+pub mod unflushed;
 mod versions;
 mod watch;
 

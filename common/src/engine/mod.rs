@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::disk::{Found, Mode, Observer, Partials};
+use crate::disk::{Found, Mode, Observer, Partials, unflushed};
 use crate::limits::CONTROL_QUEUE;
 use crate::net::endpoint::Endpoint;
 use control::{Control, Inner};
@@ -179,6 +179,11 @@ impl Engine {
         let private = folder.private.try_clone().map_err(system)?;
         let (state, found, place) = State::open(private, flush, &new_id).map_err(system)?;
         report_found(found, place, reporter.as_mut());
+        match options.durable {
+            true => unflushed::end(&folder.private),
+            false => unflushed::begin(&folder.private),
+        }
+        .map_err(system)?;
         folder.recovered.iter().for_each(|version| reporter.report(&Report::Recovered { version }));
 
         let partials =
@@ -236,8 +241,11 @@ impl Engine {
     pub fn run(self) -> Ended {
         let Engine { control, queue, observer, stopper } = self;
         drop(stopper);
+        let folder = control.folder.clone();
         let ended = control.run(queue);
         drop(observer);
+        // Should it fail, the next start may compare more than it needs to.
+        let _ = unflushed::end(&folder.private);
         ended
     }
 }
@@ -246,6 +254,9 @@ fn report_found(found: Found, place: Place, reporter: &mut dyn Reporter) {
     let error = match found {
         _ if place == Place::Copy => "this folder is a copy of the one that it speaks of, or was restored from a backup; everything is \
                                       compared anew, nothing is deleted"
+            .to_owned(),
+        _ if place == Place::Unflushed => "the power went while nobody waited for the disk here (--no-fsync), so files may be missing or \
+                                           cut; everything is compared anew, nothing is deleted"
             .to_owned(),
         Found::Nothing | Found::Whole => return,
         Found::Torn(bytes) => format!(

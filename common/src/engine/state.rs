@@ -19,7 +19,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::{
-    Fingerprint, Found, Journal, Root, pack_entry, pack_print, unpack_entry, unpack_path, unpack_print,
+    Fingerprint, Found, Journal, Root, pack_entry, pack_print, unflushed, unpack_entry, unpack_path,
+    unpack_print,
 };
 use crate::limits::JOURNAL_COMPACT_BYTES;
 use crate::protocol::{Cursor, Epoch};
@@ -94,6 +95,8 @@ pub(super) enum Place {
     Original,
     /// In another folder, of which this one is a copy.
     Copy,
+    /// Here, but files that it speaks of may have been lost in a power cut, because nobody waited for the disk.
+    Unflushed,
 }
 
 /// Whether to wait for the disk.
@@ -118,7 +121,7 @@ impl State {
     ) -> io::Result<(State, Found, Place)> {
         let (mut client_id, mut bases, mut cursor, mut rules) = (None, Catalog::new(), None, None);
         let mut absent = BTreeSet::new();
-        let here = private.birthmark()?;
+        let (here, is_unflushed) = (private.birthmark()?, unflushed::may_be_lost(&private)?);
         let mut home = None;
         let name = Path::new(b"state").expect("a plain name is a path");
         let (journal, found) = Journal::open(private, name, MAGIC, |record| match Record::decode(record)? {
@@ -153,10 +156,13 @@ impl State {
                 Ok(())
             }
         })?;
-        let place =
-            if home.as_ref().is_some_and(|home| *home != here) { Place::Copy } else { Place::Original };
+        let place = match &home {
+            Some(home) if *home != here => Place::Copy,
+            _ if is_unflushed => Place::Unflushed,
+            _ => Place::Original,
+        };
         // Without its first records a state means nothing, not even the bases in it.
-        if matches!(found, Found::Damaged(_)) || home.as_ref() != Some(&here) {
+        if matches!(found, Found::Damaged(_)) || home.as_ref() != Some(&here) || place != Place::Original {
             (client_id, bases, cursor, rules) = (None, Catalog::new(), None, None);
             absent.clear();
         }
@@ -651,6 +657,23 @@ mod tests {
             assert_eq!((state.bases().len(), state.cursor(), state.rules()), (0, None, None));
             assert!(!state.was_absent(&path("a")));
         }
+    }
+
+    #[test]
+    fn after_a_power_cut_a_state_that_nobody_flushed_is_no_evidence() {
+        let scratch = Scratch::new();
+        let mark = scratch.path().join("unflushed");
+        {
+            let (mut state, _) = open(&scratch);
+            state.remember(&path("a"), base(1));
+            state.flush().unwrap();
+        }
+        unflushed::begin(&Root::open(scratch.path()).unwrap()).unwrap();
+        assert_eq!(open(&scratch).0.bases().len(), 1, "it was only killed");
+        std::fs::write(&mark, "another kernel").unwrap();
+        let (state, _, place) =
+            State::open(Root::open(scratch.path()).unwrap(), Flush::Never, "another").unwrap();
+        assert_eq!((state.client_id(), state.bases().len(), place), ("another", 0, Place::Unflushed));
     }
 
     #[test]

@@ -43,7 +43,7 @@ use std::time::Duration;
 use common::cli::log::Log;
 use common::disk::{
     Fidelity, Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials,
-    RetainedFile, Root, Stage, Staged, Stat,
+    RetainedFile, Root, Stage, Staged, Stat, unflushed,
 };
 use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
 use common::sys::heap;
@@ -141,6 +141,8 @@ impl Store {
             Stage::open(root.clone(), &private, run).map_err(at("cannot open the staging of the box"))?;
         let (book, index) =
             recover::recover(&root, &private, &stage, log).map_err(at("cannot recover the box"))?;
+        let noted = if options.fsync { unflushed::end(&private) } else { unflushed::begin(&private) };
+        noted.map_err(at("cannot note whether the disk is waited for in"))?;
         let partials = Partials::open(&private, stage.clone(), options.fsync)
             .map_err(at("cannot open what is kept of uploads to the box"))?;
         let shared = Arc::new(Shared {
@@ -328,6 +330,8 @@ impl Store {
         if let Some(committer) = threads.committer {
             // A thread that panicked has said so on stderr.
             let _ = committer.join();
+            // Also what was not flushed until now. Should it fail, the next start compares more than it needs to.
+            let _ = unflushed::end(&self.shared.private);
         }
     }
 }

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use common::cli::log::Log;
 use common::disk::{
     Expect, Fingerprint, Found, Journal, Outcome, RenameMode, Root, STAGING, Stage, Staged, Stat, StatKind,
+    unflushed,
 };
 use common::protocol::Epoch;
 use common::tree::{Content, Entry, Kind, Path};
@@ -82,6 +83,13 @@ pub(crate) fn recover(
     };
     if !is_new && !place::is_same(private, index.cursor().epoch)? {
         log.warn("this box was restored or copied; its history starts anew, and every client will compare all it has");
+        index.begin(Epoch(random()?));
+        is_new = true;
+    } else if !is_new && unflushed::may_be_lost(private)? {
+        log.warn(
+            "the last server here ran with --no-fsync until the power went, so files may be missing or cut; the history starts anew, and \
+             every client will compare all it has",
+        );
         index.begin(Epoch(random()?));
         is_new = true;
     }

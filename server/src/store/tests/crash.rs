@@ -482,6 +482,29 @@ fn compaction_changes_nothing() {
     assert_eq!((listing(&store), store.reads()), (before, 0));
 }
 
+/// What is missing or cut then was not removed or edited by anybody: who has it whole is not to be told so.
+#[test]
+fn a_power_cut_where_nobody_flushed_begins_another_history() {
+    for (mark, begins_anew) in [(None, false), (Some(this_kernel()), false), (Some("another".into()), true)] {
+        let crashed = Crashed::new();
+        crashed.scratch.write("old", "");
+        fs::remove_file(crashed.scratch.at("dir/x")).unwrap();
+        if let Some(mark) = &mark {
+            fs::write(crashed.scratch.at(".filesync/unflushed"), mark).unwrap();
+        }
+        let store = crashed.scratch.open();
+        assert_eq!(live(&store), ["dir", "old"]);
+        let epoch = store.index().cursor().epoch.to_string();
+        assert_eq!(epoch != crashed.epoch, begins_anew, "{mark:?}");
+        drop(store);
+        assert_eq!(crashed.scratch.open().index().cursor().epoch.to_string(), epoch, "once is enough");
+    }
+}
+
+fn this_kernel() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap()
+}
+
 #[test]
 fn killed_at_any_moment_nothing_acknowledged_is_missing() {
     let scratch = Scratch::new();

@@ -1,11 +1,12 @@
 //! Folders and boxes that are not what they were: emptied, unmounted, moved away, replaced, copied. Nothing that is missing because of
 //! that is taken for deleted.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Client, Request, Server, World, agreement, eventually, run, snapshot};
+use crate::harness::{Client, Node, Request, Server, Tree, World, agreement, eventually, run, snapshot};
 
 /// Few enough that no guard minds if all of them go, so that what keeps them is that they are not taken for deleted.
 const FEW: usize = 15;
@@ -217,6 +218,44 @@ fn wait_for_version(folder: &Path, content: &str) {
 }
 
 #[track_caller]
+/// What is cut or missing then was never edited or deleted: nobody else loses anything by it.
+#[test]
+fn a_power_cut_where_nobody_waited_for_the_disk() {
+    let mut world = World::new();
+    world.server.stop();
+    world.server.options = &["--no-fsync"];
+    world.a.options = &["--no-fsync"];
+    world.server.start();
+    files(FEW)(&world.a.folder);
+    world.start_clients();
+    let whole = world.settle();
+    world.b.stop();
+    world.a.kill();
+    world.server.kill();
+    // As they would be: some of it on the disk, some not, and the kernel another one.
+    for folder in [&world.a.folder, &world.server.folder] {
+        fs::write(folder.join(".filesync/unflushed"), "another kernel").unwrap();
+    }
+    fs::write(world.server.folder.join("0"), "").unwrap();
+    fs::remove_file(world.server.folder.join("1")).unwrap();
+    fs::write(world.a.at("2"), "").unwrap();
+    fs::remove_file(world.a.at("3")).unwrap();
+    world.server.start();
+    world.start_clients();
+    let tree = world.settle();
+    let contents = |tree: &Tree| -> BTreeSet<u64> {
+        let content = |node: &Node| if let Node::File { content, .. } = node { Some(*content) } else { None };
+        tree.values().filter_map(content).collect()
+    };
+    assert!(contents(&tree).is_superset(&contents(&whole)), "something is lost of {whole:?}: {tree:?}");
+    // Whoever stops in good order leaves nothing to be asked about.
+    world.stop_clients();
+    world.server.stop();
+    for folder in [&world.a.folder, &world.server.folder] {
+        assert!(!folder.join(".filesync/unflushed").exists(), "{}", folder.display());
+    }
+}
+
 fn copy_tree(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
     assert!(status.is_ok_and(|status| status.success()), "cp -a");
