@@ -253,6 +253,8 @@ pub const CONTROL_QUEUE: usize = 32;
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.
 pub const STREAM_STALL: Duration = Duration::from_secs(45);
+/// Word of what the server has just done comes at once. Where nothing at all is told for so long, it was lost on the way.
+pub const NEWS_PATIENCE: Duration = Duration::from_secs(15);
 /// First pause after something went wrong, be it with a path or with the server; it doubles with each failure in a row.
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause before a path is tried again.

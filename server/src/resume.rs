@@ -112,7 +112,7 @@ pub(crate) fn receive(
             Ok(count) => partial.append(&buffer[..count]).map_err(on_disk)?,
             Err(error) => {
                 let (came, length) = (partial.offset(), partial.length());
-                view.log(path, &format!("the upload was cut; {came} of {length} bytes are kept"));
+                view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
                 return Err(Refusal::Body(error));
             }
         }

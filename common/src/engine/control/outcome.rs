@@ -23,7 +23,7 @@ impl Control {
         self.inner.heard += 1;
         self.inner.transfers -= usize::from(done.job.task.is_transfer());
         match self.is_ahead_of_news(&done) {
-            true => self.inner.ahead.push(done),
+            true => self.wait_for_news(done),
             false => self.enter_outcome(done),
         }
     }

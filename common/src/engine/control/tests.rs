@@ -9,7 +9,7 @@ use crate::disk::Observation;
 use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::message::Message;
 use crate::engine::state::Base;
-use crate::limits::PROBLEMS_SHOWN;
+use crate::limits::{NEWS_PATIENCE, PROBLEMS_SHOWN};
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use crate::tree::{Mtime, Tag};
 
@@ -317,6 +317,51 @@ fn both_ends_of_a_move_are_let_go_if_it_came_to_nothing() {
     bench.done(moving, Outcome::NoSource);
     let next = bench.job("new").task;
     assert!(matches!(next, Task::Upload { replacing: None, .. }), "{next:?}");
+    let next = bench.job("old/a").task;
+    assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
+}
+
+/// What the server made and does not tell of keeps nothing waiting for ever: the stream is opened again.
+#[test]
+fn a_stream_that_does_not_tell_of_a_move_is_opened_again() {
+    let mut bench = Bench::new();
+    let moving = renamed_directory(&mut bench);
+    let long_ago = || Instant::now().checked_sub(2 * NEWS_PATIENCE).unwrap();
+    bench.control.inner.told_at = long_ago();
+    bench.control.doubt_stream();
+    let outcome = relocated(&moving, 5);
+    bench.done(moving, outcome);
+    bench.turn();
+    bench.control.doubt_stream();
+    assert!(bench.control.stream.is_connected(), "what is told next may be it");
+    bench.control.inner.told_at = long_ago();
+    bench.tell("other", None);
+    bench.control.doubt_stream();
+    assert!(bench.control.stream.is_connected(), "something is told");
+    bench.control.inner.told_at = long_ago();
+    bench.control.doubt_stream();
+    assert!(!bench.control.stream.is_connected());
+    bench.disconnect();
+    assert!(bench.control.inner.moving.is_empty() && bench.control.inner.ahead.is_empty());
+}
+
+/// Deletes wait for moves, but not for ever; and what is being moved is not deleted.
+#[test]
+fn deletes_do_not_wait_for_moves_without_end() {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    let moving = renamed_directory(&mut bench);
+    bench.see("old/a");
+    bench.remove("file");
+    bench.turn();
+    let waiting = |bench: &Bench| bench.control.inner.deletes.len();
+    let before = waiting(&bench);
+    bench.control.inner.guard.grow_old();
+    bench.turn();
+    assert_eq!(waiting(&bench), before - 1);
+    assert!(matches!(bench.job("file").task, Task::DeleteRemote { .. }));
+    bench.done(moving, Outcome::NoSource);
     let next = bench.job("old/a").task;
     assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
 }
