@@ -81,9 +81,9 @@ impl Contestant {
         }
     }
 
-    /// Whether it can do these steps at all: a copy has nothing to compare.
-    pub(crate) fn takes(self, steps: &[Step]) -> bool {
-        !matches!(self, Self::Cp | Self::Loopback) || !steps.contains(&Step::Again)
+    /// Whether it looks for differences. The limits copy everything.
+    pub(crate) fn compares(self) -> bool {
+        !matches!(self, Self::Cp | Self::Loopback)
     }
 
     /// Whether it follows two folders by itself.

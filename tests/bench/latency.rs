@@ -28,13 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Makes so many changes: the median and the 99th percentile of their times. CPU and memory are those of the whole run.
 pub(crate) fn run(
     contestant: Contestant,
-    programs: &Path,
-    scratch: &Path,
+    ground: Ground<'_>,
     count: usize,
-) -> Result<[(&'static str, Usage); 2]> {
-    let work = scratch.join("work");
-    let ground = Ground { programs, work: &work };
-    let (from, to) = (work.join("a"), work.join("b"));
+) -> Result<Vec<(&'static str, Usage)>> {
+    let (from, to) = (ground.work.join("a"), ground.work.join("b"));
     for directory in [&from, &to, &ground.held()] {
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
@@ -42,8 +39,8 @@ pub(crate) fn run(
     let mut clients = Vec::new();
     for (name, folder) in [("client_a", &from), ("client_b", &to)] {
         let mut client = contestant.follower(ground, &service, name, folder);
-        clients.push(Process::start(&mut client, &work.join(name).with_extension("log"))?);
-        wait_until_idle(programs, folder)?;
+        clients.push(Process::start(&mut client, &ground.work.join(name).with_extension("log"))?);
+        wait_until_idle(ground, folder)?;
     }
     let mut seconds = Vec::with_capacity(count);
     for number in 0..count {
@@ -61,9 +58,9 @@ pub(crate) fn run(
     for process in clients.into_iter().chain([service.process]) {
         process.stop()?;
     }
-    fs::remove_dir_all(&work)?;
-    Ok([("p50", 0.50), ("p99", 0.99)]
-        .map(|(name, part)| (name, Usage { seconds: quantile(&seconds, part), ..usage })))
+    fs::remove_dir_all(ground.work)?;
+    let quantiles = [("p50", 0.50), ("p99", 0.99)];
+    Ok(quantiles.map(|(name, part)| (name, Usage { seconds: quantile(&seconds, part), ..usage })).into())
 }
 
 /// One change: seconds from its `close` to its arrival.
@@ -85,11 +82,11 @@ fn change(from: &Path, to: &Path, number: usize) -> Result<f64> {
     Ok(closed.elapsed().as_secs_f64())
 }
 
-fn wait_until_idle(programs: &Path, folder: &Path) -> Result<()> {
+fn wait_until_idle(ground: Ground<'_>, folder: &Path) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         let status =
-            Command::new(programs.join("client_b")).args(["status", "--json"]).arg(folder).output()?;
+            Command::new(ground.programs.join("client_b")).args(["status", "--json"]).arg(folder).output()?;
         if String::from_utf8_lossy(&status.stdout).contains("\"state\":\"idle\"") {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use contestant::Contestant;
+use contestant::{Contestant, Ground};
 use options::{Options, Request, Workload};
 use report::Report;
 
@@ -69,34 +69,28 @@ fn bench(options: &Options) -> Result<()> {
 /// All workloads in one directory.
 fn run_in(scratch: &Path, options: &Options, contestants: &[Contestant], report: &mut Report) -> Result<()> {
     let place = machine::file_system(scratch)?;
+    let ground = Ground { programs: &options.programs, work: &scratch.join("work") };
+    let source = scratch.join("source");
     for workload in &options.workloads {
-        match workload {
-            Workload::Tree(name, steps, shape) => {
-                let source = scratch.join("source");
-                shape.make(&source)?;
-                for round in 1..=options.rounds {
-                    for &contestant in contestants.iter().filter(|contestant| contestant.takes(steps)) {
-                        eprintln!("{place}: {name} ({shape}), round {round}, {contestant}");
-                        for (step, usage) in
-                            transfer::run(contestant, &options.programs, scratch, &source, *shape, steps)?
-                        {
-                            report.add(&place, name, step.name(), contestant, round, &usage)?;
-                        }
+        if let Workload::Tree { shape, .. } = workload {
+            shape.make(&source)?;
+        }
+        for round in 1..=options.rounds {
+            for &contestant in contestants.iter().filter(|contestant| workload.is_for(**contestant)) {
+                eprintln!("{place}: {workload}, round {round}, {contestant}");
+                let measured = match workload {
+                    Workload::Tree { steps, shape, .. } => {
+                        transfer::run(contestant, ground, &source, *shape, steps)?
                     }
-                }
-                fs::remove_dir_all(&source)?;
-            }
-            Workload::Latency(count) => {
-                for round in 1..=options.rounds {
-                    for &contestant in contestants.iter().filter(|contestant| contestant.is_live()) {
-                        eprintln!("{place}: latency ({count} files), round {round}, {contestant}");
-                        for (quantile, usage) in latency::run(contestant, &options.programs, scratch, *count)?
-                        {
-                            report.add(&place, "latency", quantile, contestant, round, &usage)?;
-                        }
-                    }
+                    Workload::Latency(count) => latency::run(contestant, ground, *count)?,
+                };
+                for (step, usage) in measured {
+                    report.add(&place, workload.name(), step, contestant, round, &usage)?;
                 }
             }
+        }
+        if source.exists() {
+            fs::remove_dir_all(&source).map_err(|error| format!("{}: {error}", source.display()))?;
         }
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! The command line: how large the workloads are, which of them to run, how often and where.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::Result;
+use crate::contestant::Contestant;
 use crate::loopback::Role;
 use crate::transfer::Step;
 use crate::tree::Shape;
@@ -28,10 +30,37 @@ It takes room for three times the largest workload below each of the directories
 /// A workload, with its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Workload {
-    /// Its name, the steps that are measured, and the tree that they are about.
-    Tree(&'static str, &'static [Step], Shape),
+    /// Steps with a whole tree, all of which are measured.
+    Tree { name: &'static str, steps: &'static [Step], shape: Shape },
     /// So many changes, one after the other, between two live folders.
     Latency(usize),
+}
+
+impl Workload {
+    /// As it is called on the command line and in tables.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Tree { name, .. } => name,
+            Self::Latency(_) => "latency",
+        }
+    }
+
+    /// Whether the contestant can do it.
+    pub(crate) fn is_for(&self, contestant: Contestant) -> bool {
+        match self {
+            Self::Tree { steps, .. } => contestant.compares() || !steps.contains(&Step::Again),
+            Self::Latency(_) => contestant.is_live(),
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tree { name, shape, .. } => write!(formatter, "{name} ({shape})"),
+            Self::Latency(count) => write!(formatter, "latency ({count} files)"),
+        }
+    }
 }
 
 /// What a whole bench is to do.
@@ -93,17 +122,12 @@ impl Request {
         if places.is_empty() {
             places = default_places();
         }
+        let tree = |name, steps, shape| Workload::Tree { name, steps, shape };
         let workload = |name: &str| {
             Ok(match name {
-                "small" => {
-                    Workload::Tree("small", &[Step::Push, Step::Pull], Shape { files: small, bytes: 4 << 10 })
-                }
-                "large" => {
-                    Workload::Tree("large", &[Step::Push, Step::Pull], Shape { files: 1, bytes: large << 20 })
-                }
-                "unchanged" => {
-                    Workload::Tree("unchanged", &[Step::Again], Shape { files: unchanged, bytes: 1 << 10 })
-                }
+                "small" => tree("small", &[Step::Push, Step::Pull], Shape { files: small, bytes: 4 << 10 }),
+                "large" => tree("large", &[Step::Push, Step::Pull], Shape { files: 1, bytes: large << 20 }),
+                "unchanged" => tree("unchanged", &[Step::Again], Shape { files: unchanged, bytes: 1 << 10 }),
                 "latency" => Workload::Latency(latency),
                 _ => return Err(format!("unknown workload {name}: see --help").into()),
             })
@@ -149,7 +173,10 @@ mod tests {
         assert_eq!(options.places, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert!(matches!(
             options.workloads[..],
-            [Workload::Tree("large", _, Shape { files: 1, bytes: 3_145_728 }), Workload::Latency(7)]
+            [
+                Workload::Tree { name: "large", shape: Shape { files: 1, bytes: 3_145_728 }, .. },
+                Workload::Latency(7)
+            ]
         ));
     }
 

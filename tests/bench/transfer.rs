@@ -37,14 +37,12 @@ impl Step {
 /// Lets a contestant do the steps, and a push before them if there is none among them. `source` is the tree, and is left as it was.
 pub(crate) fn run(
     contestant: Contestant,
-    programs: &Path,
-    scratch: &Path,
+    ground: Ground<'_>,
     source: &Path,
     shape: Shape,
     steps: &[Step],
-) -> Result<Vec<(Step, Usage)>> {
-    let (work, fetched) = (scratch.join("work"), scratch.join("fetched"));
-    let ground = Ground { programs, work: &work };
+) -> Result<Vec<(&'static str, Usage)>> {
+    let fetched = ground.work.join("fetched");
     for directory in [ground.held(), fetched.clone()] {
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
@@ -52,19 +50,17 @@ pub(crate) fn run(
     let first = if steps.contains(&Step::Push) { None } else { Some(Step::Push) };
     for step in first.into_iter().chain(steps.iter().copied()) {
         let folder = if step == Step::Pull { &fetched } else { source };
-        let usage = once(contestant, ground, step, folder)
-            .and_then(|usage| {
-                [ground.held().as_path(), folder]
-                    .into_iter()
-                    .try_for_each(|held| shape.check(held))
-                    .map(|()| usage)
-            })
-            .map_err(|error| format!("{contestant}, {}: {error}", step.name()))?;
+        let checked = once(contestant, ground, step, folder).and_then(|usage| {
+            shape.check(&ground.held())?;
+            shape.check(folder)?;
+            Ok(usage)
+        });
+        let usage = checked.map_err(|error| format!("{contestant}, {}: {error}", step.name()))?;
         if steps.contains(&step) {
-            measured.push((step, usage));
+            measured.push((step.name(), usage));
         }
     }
-    for directory in [work.clone(), fetched, source.join(".filesync")] {
+    for directory in [ground.work.to_owned(), source.join(".filesync")] {
         if directory.exists() {
             fs::remove_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         }
