@@ -3,7 +3,7 @@
 //!
 //! Each workload is done by each contestant in turn, then all of them again, round after round, so that a machine that is slower for a while
 //! is slower for everybody. The results are medians. Content is in the page cache when a run begins, and nothing waits to be written.
-//! Interrupted, it leaves directories `filesync-bench-*` behind.
+//! Ended by a signal it leaves its directory `filesync-bench-*` behind and, unless the signal came from the terminal, a server.
 
 mod contestant;
 mod latency;
