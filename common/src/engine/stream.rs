@@ -24,9 +24,9 @@ use crate::limits::{
     CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
 };
 use crate::net::body::{Body, Pace};
-use crate::net::client::open;
 use crate::net::conn::Conn;
 use crate::net::deadline::Deadline;
+use crate::net::dial::open;
 use crate::net::endpoint::Endpoint;
 use crate::net::error::NetError;
 use crate::net::transport::Transport;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::{
-    Client, Content, DEADLINE, Relay, Request, Response, Way, World, eventually, is_full, repr_digest,
-    write_file,
+    Client, Connection, Content, DEADLINE, Relay, Request, Response, Way, World, eventually, is_full,
+    repr_digest, write_file,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -350,9 +350,9 @@ fn head(world: &World, request: &Request) -> Response {
     connection.head()
 }
 
-/// A `PUT` of `content` of which the server gets the first `sent`.
+/// A `PUT` of `content` of which the server gets the first `sent`, over a connection that is still there.
 #[track_caller]
-fn begin_by_hand(world: &World, path: &str, content: &[u8], sent: usize) {
+fn send_by_hand(world: &World, path: &str, content: &[u8], sent: usize) -> Connection {
     let mut connection = world.server.connect();
     let request = world
         .server
@@ -362,6 +362,13 @@ fn begin_by_hand(world: &World, path: &str, content: &[u8], sent: usize) {
         .field("Content-Length", &content.len().to_string());
     connection.send(request.encode());
     connection.send(&content[..sent]);
+    connection
+}
+
+/// The same over one that is cut then.
+#[track_caller]
+fn begin_by_hand(world: &World, path: &str, content: &[u8], sent: usize) {
+    let mut connection = send_by_hand(world, path, content, sent);
     connection.finish_sending();
     let mut answer = Vec::new();
     let _ = connection.read_to_end(&mut answer);
@@ -460,6 +467,23 @@ fn nothing_is_spliced_by_hand() {
     // Small ones are not kept.
     begin_by_hand(&world, "small", &content[..1000], 500);
     assert_eq!(kept(&world.server.folder).len(), 2);
+}
+
+/// As when a client goes on with another version over a new connection before the server can know that the old one is dead.
+#[test]
+fn what_another_upload_has_overtaken_is_not_kept() {
+    let world = World::new();
+    let (content, other) = (content_by_hand(1), content_by_hand(2));
+    let dead = send_by_hand(&world, "a", &content, content.len() / 2);
+    eventually("the server to be at the upload", || match kept(&world.server.folder).len() {
+        2 => Ok(()),
+        count => Err(format!("{count} files")),
+    });
+    let upload = world.server.request("PUT", "/upload/a").field("If-None-Match", "*");
+    world.server.ask(&upload.field("Repr-Digest", &repr_digest(&other)).body(&*other)).expect(201);
+    assert_eq!(kept(&world.server.folder).len(), 2, "it is still at the first");
+    drop(dead);
+    wait_until_nothing_is_kept(&world.server.folder);
 }
 
 // ---- Large ------------------------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! So a partial file is only ever continued with more of the same content, and before it is published all of it has to have the hash that
-//! was announced. One owner has one content at a time: what it begins takes the place of what it has left. Content that was received while
-//! this process runs is known by its look; anything else is read again and compared with its marks before it is continued.
+//! was announced. One owner has one content at a time: what it begins takes the place of what it has left, and of what is being left, be it
+//! by a connection that nobody has found dead yet. Content that was received while this process runs is known by its look; anything else is
+//! read again and compared with its marks before it is continued.
 //!
 //! What is left lying expires, the oldest first: by age, when there are too many or they take too much room, and when room is needed.
 //! Nothing in here is anybody's only copy, so nothing is lost by that but time.
@@ -66,7 +67,10 @@ pub enum Found {
 
 #[derive(Debug)]
 enum Slot {
+    /// Somebody is at work with it.
     Busy,
+    /// Somebody is, but its owner has begun something else since: if it is left as a part, it goes.
+    Overtaken,
     Idle(Idle),
 }
 
@@ -146,10 +150,13 @@ impl Partials {
     pub fn begin(self: &Arc<Partials>, key: Key, length: u64) -> io::Result<Option<Partial>> {
         {
             let mut slots = lock(&self.slots);
-            if matches!(slots.get(&key), Some(Slot::Busy)) {
+            if matches!(slots.get(&key), Some(Slot::Busy | Slot::Overtaken)) {
                 return Ok(None);
             }
             self.forget_if(&mut slots, |other, _| other.owner == key.owner);
+            for (_, busy) in slots.iter_mut().filter(|(other, _)| other.owner == key.owner) {
+                *busy = Slot::Overtaken;
+            }
             self.keep_within_bounds(&mut slots);
             slots.insert(key, Slot::Busy);
         }
@@ -171,8 +178,11 @@ impl Partials {
             let mut slots = lock(&self.slots);
             let Some(slot) = slots.get_mut(&key) else { return Ok(Found::Nothing) };
             match mem::replace(slot, Slot::Busy) {
-                Slot::Busy => return Ok(Found::Busy),
                 Slot::Idle(idle) => idle,
+                busy => {
+                    *slot = busy;
+                    return Ok(Found::Busy);
+                }
             }
         };
         let Idle { bytes, since, known } = idle;
@@ -186,7 +196,7 @@ impl Partials {
                 Ok(Found::Nothing)
             }
             Err(error) => {
-                lock(&self.slots).insert(key, Slot::Idle(Idle { bytes, since, known: None }));
+                self.leave(&key, Idle { bytes, since, known: None });
                 Err(error)
             }
         }
@@ -243,8 +253,18 @@ impl Partials {
 
     /// Lets others have it.
     fn release(&self, key: &Key, known: Known, print: Fingerprint) {
-        let idle = Idle { bytes: known.offset, since: now(), known: Some((known, print)) };
-        lock(&self.slots).insert(*key, Slot::Idle(idle));
+        self.leave(key, Idle { bytes: known.offset, since: now(), known: Some((known, print)) });
+    }
+
+    /// Nobody is at work with it any more.
+    fn leave(&self, key: &Key, idle: Idle) {
+        let mut slots = lock(&self.slots);
+        if let Some(Slot::Overtaken) = slots.get(key) {
+            self.remove_files(key);
+            slots.remove(key);
+        } else {
+            slots.insert(*key, Slot::Idle(idle));
+        }
     }
 
     /// Forgets it, and removes what is left of it. Errors are of no consequence: what stays is found at the next start.
@@ -327,7 +347,7 @@ impl Partials {
 fn idle(slots: &BTreeMap<Key, Slot>) -> impl Iterator<Item = (&Key, &Idle)> {
     slots.iter().filter_map(|(key, slot)| match slot {
         Slot::Idle(idle) => Some((key, idle)),
-        Slot::Busy => None,
+        Slot::Busy | Slot::Overtaken => None,
     })
 }
 
@@ -488,6 +508,31 @@ mod tests {
         assert_eq!(kept(&partials, second), Some(1), "it began anew");
         partials.clear();
         assert_eq!(names(&scratch), 0);
+    }
+
+    /// As when a connection has died, the content was edited and is sent anew, and only then the server notices that the first is dead.
+    #[test]
+    fn what_is_begun_while_the_last_is_at_work_takes_its_place() {
+        let scratch = Scratch::new();
+        let partials = open(&scratch);
+        let (first, second) = (key("a", "x", b"0123"), key("a", "x", b"4567"));
+        let begin = |key, bytes: &[u8]| {
+            let mut partial = partials.begin(key, 4).unwrap().unwrap();
+            partial.append(bytes).unwrap();
+            partial
+        };
+        let (dead, alive) = (begin(first, b"01"), begin(second, b"4567"));
+        assert!(matches!(partials.resume(first).unwrap(), Found::Busy));
+        assert!(partials.begin(first, 4).unwrap().is_none());
+        let Complete::Staged(..) = alive.finish().unwrap() else { panic!() };
+        drop(dead);
+        assert_eq!(kept(&partials, first), None);
+        assert_eq!(names(&scratch), 0);
+        // Whoever was overtaken and is not dead gets to the end of it.
+        let (alive, dead) = (begin(first, b"0123"), begin(second, b"45"));
+        let Complete::Staged(..) = alive.finish().unwrap() else { panic!() };
+        drop(dead);
+        assert_eq!([first, second].map(|key| kept(&partials, key)), [None, Some(2)]);
     }
 
     #[test]

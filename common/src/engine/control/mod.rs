@@ -163,6 +163,8 @@ pub(super) struct Inner {
     done: Counts,
     /// Something failed for want of space.
     no_space: bool,
+    /// The server said that the token only lets read.
+    reads_only: bool,
     ended: Option<Ended>,
 }
 
@@ -209,6 +211,7 @@ impl Inner {
             polling: None,
             done: Counts::default(),
             no_space: false,
+            reads_only: false,
             ended: None,
         }
     }

@@ -323,6 +323,11 @@ impl Control {
                 self.inner.no_space = true;
                 self.folder.stage.retained().forget_all();
             }
+            FailureKind::ReadOnly => {
+                // From here on nothing of the kind is tried; the next step for this path follows from that.
+                self.inner.reads_only = true;
+                return self.queue(path);
+            }
             FailureKind::Path | FailureKind::Moment => {}
         }
         let problem = Problem { operation: failure.operation, error: failure.error };

@@ -50,6 +50,7 @@ impl Control {
                     self.inner.freed.retain(|_, seq| cursor.seq < *seq);
                 }
             }
+            Event::Passed => {}
             Event::Reset => {
                 // The history is the same but too old: everything has to be compared, with the bases as they are.
                 let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });

@@ -103,6 +103,7 @@ impl Control {
         };
         let was_absent = self.state.was_absent(path);
         let step = next_step(track, base.as_ref(), was_absent, self.options.direction, heard);
+        let step = if self.inner.reads_only { step.for_reader() } else { step };
         if let Step::Do(task) = &step
             && task.needs_server()
             && let Some(until) = self.inner.line.rests_until(Instant::now())

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
 use crate::disk::Observation;
-use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
+use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::message::Message;
 use crate::engine::state::Base;
 use crate::limits::{NEWS_PATIENCE, PROBLEMS_SHOWN};
@@ -573,4 +573,35 @@ fn a_listing_that_was_begun_before_something_was_put_there_is_no_evidence() {
     assert!(!bench.control.state.was_absent(&path("file")), "it is looked at");
     bench.control.hear(Message::Local(listing(i64::MAX)));
     assert!(bench.control.state.was_absent(&path("file")));
+}
+
+// ---- A token that only lets read ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_reader_leaves_alone_what_it_could_not_send_and_takes_what_comes() {
+    let mut bench = Bench::new();
+    for name in ["theirs", "gone", "edited"] {
+        bench.write(name, name);
+        bench.agree(name);
+    }
+    bench.write("mine", "mine");
+    let upload = bench.job("mine");
+    let refused = Failure::new("upload", "the token only lets read", FailureKind::ReadOnly);
+    bench.done(upload, Outcome::Failed(refused));
+    bench.write("other", "other");
+    bench.write("edited", "edited here");
+    bench.remove("gone");
+    bench.turn();
+    for name in ["mine", "other", "edited", "gone"] {
+        let track = bench.control.inner.tracks.get(&path(name)).unwrap();
+        assert!(track.left && !track.busy && track.problem.is_some(), "{name}: {track:?}");
+    }
+    assert!(bench.control.is_settled(), "nothing is tried again");
+    // What comes from the box goes on; who meets it with a version of its own keeps that beside it.
+    bench.tell("theirs", Some(file("new", 0o644)));
+    assert!(matches!(bench.job("theirs").task, Task::Download { .. }));
+    bench.tell("edited", Some(file("edited there", 0o644)));
+    assert!(matches!(bench.job("edited").task, Task::SetAside { .. }));
+    bench.tell("gone", Some(file("back", 0o644)));
+    assert!(matches!(bench.job("gone").task, Task::Download { .. }));
 }

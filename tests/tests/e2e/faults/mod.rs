@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!     FILESYNC_FAULTS=all          every point instead of a sample
+//!     FILESYNC_EVERY=5             ... or each fifth of every scenario, the first of them drawn from the seed
 //!     FILESYNC_SCENARIO=rename     only scenarios whose name has this in it
 //!     FILESYNC_POINT=17            only the 17th call of each
 //!     FILESYNC_SEED=N              the sample that this seed gave

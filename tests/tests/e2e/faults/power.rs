@@ -1,9 +1,8 @@
 //! A power cut: takes back what a file system may forget.
 //!
 //! What a program did was recorded (`preload/record.rs`). Of content, only what was flushed is kept: a file becomes as short as it was before
-//! the first write that no flush followed. Names and metadata are kept as the journals of Linux's file systems do it: in order, so that a
-//! flush of anything makes all that was done to names before it durable as well, and what was done after it may be forgotten, the last
-//! first. A flush that failed makes nothing durable, and no later one does it for the same data.
+//! the first write that no flush followed. Names and metadata are kept as the journals of ext4 and XFS do it: in order, so that a flush of
+//! anything makes all that was done to names before it durable as well, and what was done after it may be forgotten, the last first. A flush that failed makes nothing durable, and no later one does it for the same data.
 //!
 //! Everything is taken back in place, so that files keep their inodes. Times of change can't be set; the library shows the old ones to the
 //! program when it starts again (`preload/forgotten.rs`). The program must have ended.

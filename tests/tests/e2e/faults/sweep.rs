@@ -1,4 +1,4 @@
-//! How a sweep goes through its points: all of them, a sample, or one.
+//! How a sweep goes through its points: all of them, some of each scenario at equal distances, a sample, or one.
 
 use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -108,7 +108,8 @@ fn run(job: &Job, random: &mut Random) -> Run {
     if let Some(point) = number("FILESYNC_POINT") {
         attempt(&mut run, point);
     } else if env::var_os("FILESYNC_FAULTS").is_some() {
-        for call in 1.. {
+        let every = number("FILESYNC_EVERY").map_or(1, |every| every.max(1) as usize);
+        for call in (1 + random.below(every) as u64..).step_by(every) {
             let is_done = attempt(&mut run, call).is_some_and(|tried| !tried.struck);
             if is_done || FAILURES <= run.failures.len() {
                 break;
