@@ -62,7 +62,7 @@ pub(super) struct Track {
     pub(super) displaced: Option<sync::Base>,
     /// A shortcut was tried and led nowhere: content is sent or fetched.
     pub(super) plainly: bool,
-    /// How often it was waited for the other half of a rename.
+    /// How often it was waited for what may make the way shorter.
     pub(super) waits: u8,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,

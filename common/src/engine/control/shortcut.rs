@@ -18,9 +18,9 @@ use crate::sync;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
 use crate::wire::sha256::Hash;
 
-/// How often, and how long each time, the other half of a rename is waited for.
-const OTHER_HALF_WAITS: u8 = 4;
-const OTHER_HALF_PAUSE: Duration = Duration::from_millis(20);
+/// How often, and how long each time, a path waits for what may make its way shorter: the other half of a rename, say.
+const WAITS: u8 = 4;
+const PAUSE: Duration = Duration::from_millis(20);
 /// So many things in a renamed directory are looked at before it is taken for another one.
 const WITNESSES: usize = 16;
 
@@ -76,9 +76,20 @@ impl Control {
     /// Looks after a path again in a moment: something else has to come to its end first.
     pub(super) fn wait_a_moment(&mut self, path: &Path) {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
-        let at = Instant::now() + OTHER_HALF_PAUSE;
+        let at = Instant::now() + PAUSE;
         track.retry_at = Some(at);
         self.inner.retries.insert((at, path.clone()));
+    }
+
+    /// Waits a moment, unless it did so often enough.
+    fn waits_again(&mut self, path: &Path) -> bool {
+        let Some(track) = self.inner.tracks.get_mut(path) else { return false };
+        if WAITS <= track.waits {
+            return false;
+        }
+        track.waits += 1;
+        self.wait_a_moment(path);
+        true
     }
 
     /// Whether a new directory has the inode of one that was not seen to be gone yet: most likely it was renamed, and the half of the news
@@ -93,12 +104,9 @@ impl Control {
             return false;
         };
         let is_thought_there = self.inner.tracks.get(&old).is_none_or(|track| track.local == Local::AsBase);
-        let Some(track) = self.inner.tracks.get_mut(path) else { return false };
-        if !is_thought_there || OTHER_HALF_WAITS <= track.waits {
+        if !is_thought_there || !self.waits_again(path) {
             return false;
         }
-        track.waits += 1;
-        self.wait_a_moment(path);
         self.looker.look(old, Duration::ZERO);
         true
     }
@@ -216,7 +224,11 @@ impl Control {
                 self.is_being_moved(&from.path) || !from.moves && self.base(&from.path) != Some(&from.base);
             // What the server does not retain any more, after a restart say, is not asked for again.
             self.inner.replaced.forget(from);
-            self.track(path).plainly = !is_elsewhere;
+            // A worker may only be setting its metadata; when that is known it looks as its base says again.
+            let is_in_work = || self.inner.tracks.get(&from.path).is_some_and(|track| track.busy);
+            let is_here = matches!(task, Task::TakeHere { .. });
+            let is_soon_back = !is_elsewhere && is_here && is_in_work() && self.waits_again(path);
+            self.track(path).plainly = !is_elsewhere && !is_soon_back;
         }
         self.queue(path);
     }

@@ -11,7 +11,7 @@ use crate::engine::message::Message;
 use crate::engine::state::Base;
 use crate::limits::{NEWS_PATIENCE, PROBLEMS_SHOWN};
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
-use crate::tree::{Mtime, Tag};
+use crate::tree::{Entry, Meta, Mtime, Tag};
 
 // ---- What the server says, and when it said it -------------------------------------------------------------------------------------------
 
@@ -528,6 +528,32 @@ fn what_is_not_retained_any_more_is_sent() {
     bench.done(copy, Outcome::NoSource);
     let next = bench.job("new").task;
     assert!(matches!(next, Task::Upload { .. }), "{next:?}");
+}
+
+/// Where content is taken from, permission bits are just being set: it does not look as it did, and will be to be had in a moment.
+#[test]
+fn content_is_not_fetched_because_its_source_is_just_being_labelled() {
+    let mut bench = Bench::new();
+    bench.write("old", "content");
+    let base = bench.agree("old");
+    let labelled = file("content", 0o600);
+    let seq = bench.tell("old", Some(Entry { meta: Meta { mode: 0o600, ..base.entry.meta }, ..labelled }));
+    let label = bench.job("old");
+    let Task::PullMeta { remote, .. } = label.task else { panic!("{label:?}") };
+    bench.tell("new", Some(labelled));
+    let copy = bench.job("new");
+    assert!(matches!(&copy.task, Task::TakeHere { from, .. } if !from.moves), "{copy:?}");
+    fs::set_permissions(bench.at("old"), fs::Permissions::from_mode(0o600)).unwrap();
+    bench.done(copy, Outcome::NoSource);
+    bench.turn();
+    let base = Base { entry: remote.entry, print: bench.print("old"), seq };
+    bench.done(label, Outcome::MetaAgrees(base));
+    let next = bench.job("new");
+    assert!(matches!(&next.task, Task::TakeHere { from, .. } if from.base == base), "{next:?}");
+    // It was not that: then it is fetched.
+    bench.done(next, Outcome::NoSource);
+    let next = bench.job("new").task;
+    assert!(matches!(next, Task::Download { .. }), "{next:?}");
 }
 
 // ---- A listing that is late --------------------------------------------------------------------------------------------------------------

@@ -114,6 +114,9 @@ pub fn agreement<'a>(
 }
 
 /// The same for these clients, any of which may end, as the server may.
+///
+/// What is new in the box may have no number yet: the server makes a change first and counts it then. So it is asked where it is once more
+/// when all that was begun before is counted.
 pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String> {
     let cursor = server.try_cursor()?;
     for client in running {
@@ -133,6 +136,7 @@ pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String
         }
         first.get_or_insert((client.name, tree));
     }
+    server.let_it_count()?;
     match server.try_cursor()? {
         now if now == cursor => Ok(box_tree),
         now => Err(format!("the server has moved on from {cursor} to {now}")),
@@ -298,6 +302,19 @@ impl Server {
     #[track_caller]
     pub fn cursor(&self) -> String {
         self.try_cursor().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Waits until every change that the box shows has its number: a request for another one, which comes to nothing, waits for them.
+    fn let_it_count(&self) -> Result<(), String> {
+        let request = self
+            .request("MOVE", "/upload/what-no-test-makes")
+            .field("Destination", "/upload/what-is-nowhere")
+            .field("If-Match", "\"dir\"");
+        let answer = Connection::try_ask(&self.address, &request);
+        match answer.map_err(|error| format!("the server does not answer: {error}"))?.status {
+            404 => Ok(()),
+            status => Err(format!("the server answers {status} to a move of nothing")),
+        }
     }
 
     /// The same of a server that may be gone.
