@@ -40,6 +40,12 @@ pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest command that may be given to carry connections, in bytes: more than anybody types.
+pub const COMMAND_LINE_BYTES: usize = 16 * 1024;
+/// How much of what such a command says on standard error is kept, in bytes: the last lines, for a message.
+pub const COMMAND_WORDS_BYTES: usize = 1024;
+/// How long such a command may take to end after its output has, before it is killed.
+pub const COMMAND_END: Duration = Duration::from_secs(1);
 /// How long a client waits for an answer once its request is out, if little was sent: as long as a silent server may go unnoticed.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 /// How fast a server may be expected to bring what it was sent onto its disk, in bytes a second: a slow disk that has other work. A client
@@ -145,7 +151,7 @@ pub const RETAINED_FILES: usize = 4096;
 
 /// Most connections at once; further ones get 503.
 pub const CONNECTIONS: usize = 8192;
-/// Most connections at once from one address.
+/// Most connections at once from one address. Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
 pub const CONNECTIONS_PER_PEER: usize = 6144;
 /// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
 pub const CONNECTION_STACK: usize = 256 * 1024;
@@ -164,10 +170,30 @@ pub const HANG_UP_WAIT: Duration = Duration::from_secs(1);
 /// Connections that may wait to be accepted: as many as may be served at once could come back in the moment after a restart. The kernel
 /// has a bound of its own (`net.core.somaxconn`, usually 4096), and takes the lesser.
 pub const LISTEN_BACKLOG: i32 = 8192;
+/// How long a server that starts waits for another to let it in by the socket that it wants, before that counts as busy and thus as there.
+pub const SOCKET_PROBE: Duration = Duration::from_secs(1);
 /// Shortest key, in characters, that may guard a server which others can reach: with random letters and digits, 95 bits.
 pub const KEY_LENGTH_MIN: usize = 16;
 /// Longest key file in bytes: more than any key that fits into a header field of use.
 pub const KEY_FILE_BYTES: u64 = 4096;
+/// Longest signed token in bytes: names of a folder deeper than anybody makes them, and far from the longest head.
+pub const TOKEN_BYTES: usize = 4096;
+/// How far the clock of whoever issued a token may be from that of whoever reads it.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// Longest life of a token: a year, and a month to think of a new one. What was revoked need not be remembered for longer.
+pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Most tokens and clients that are remembered as revoked: more people than a server is made for lose a machine in a year.
+pub const REVOCATIONS: usize = 10_000;
+/// Longest file of what was revoked, in bytes: so many lines, each with a name of [`CLIENT_ID_BYTES`].
+pub const REVOKED_FILE_BYTES: u64 = REVOCATIONS as u64 * (CLIENT_ID_BYTES as u64 + 32);
+/// How often an open stream looks whether its token is still valid.
+pub const TOKEN_LOOK: Duration = Duration::from_secs(1);
+/// Wrong keys that one address may show in a row before it is throttled: more than a person types, or a script has lying about.
+pub const FAILURES: u32 = 10;
+/// How long it takes until an address may show one more.
+pub const FAILURE_PAUSE: Duration = Duration::from_secs(6);
+/// Addresses that are remembered because of wrong keys, some eighty bytes each.
+pub const THROTTLED_ADDRESSES: usize = 4096;
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.
@@ -227,6 +253,8 @@ pub const CONTROL_QUEUE: usize = 32;
 pub const LIST_PIECE_BYTES: usize = 64 * 1024;
 /// A server that says nothing for this long, not even a heartbeat, is gone.
 pub const STREAM_STALL: Duration = Duration::from_secs(45);
+/// Word of what the server has just done comes at once. Where nothing at all is told for so long, it was lost on the way.
+pub const NEWS_PATIENCE: Duration = Duration::from_secs(15);
 /// First pause after something went wrong, be it with a path or with the server; it doubles with each failure in a row.
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause before a path is tried again.

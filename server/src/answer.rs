@@ -24,11 +24,18 @@ use crate::outlet::Outlet;
 
 /// The body of a request as a handler sees it.
 pub(crate) trait Content: Read {
+    /// How many bytes are still to come, if that was said.
+    fn announced(&self) -> Option<u64>;
+
     /// Fields that came after the body; known once it is read to its end.
     fn trailers(&self) -> &Fields;
 }
 
 impl Content for Body<'_> {
+    fn announced(&self) -> Option<u64> {
+        Body::announced(self)
+    }
+
     fn trailers(&self) -> &Fields {
         Body::trailers(self)
     }

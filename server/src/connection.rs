@@ -11,6 +11,7 @@
 //! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,8 +47,13 @@ enum After {
 }
 
 /// What answers requests: [`dispatch`], but in tests.
-type Handler =
-    for<'a> fn(&'a Arc<Service>, &'a RequestHead, Framing, &'a mut dyn Content) -> Result<Reply<'a>, Refusal>;
+type Handler = for<'a> fn(
+    &'a Arc<Service>,
+    IpAddr,
+    &'a RequestHead,
+    Framing,
+    &'a mut dyn Content,
+) -> Result<Reply<'a>, Refusal>;
 
 /// One connection and what it is served with.
 struct Connection<'a> {
@@ -129,8 +135,8 @@ impl Connection<'_> {
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
             body = body.with_continue();
         }
-        let handler = self.handler;
-        let (answer, keep) = match guarded(self.service, || handler(self.service, head, framing, &mut body)) {
+        let (handler, service, from) = (self.handler, self.service, self.seat.peer());
+        let (answer, keep) = match guarded(service, || handler(service, from, head, framing, &mut body)) {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
@@ -221,10 +227,12 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::listener::Origin;
     use crate::testing::Workshop;
 
     fn fragile<'a>(
         _: &'a Arc<Service>,
+        _: IpAddr,
         head: &'a RequestHead,
         _: Framing,
         _: &'a mut dyn Content,
@@ -244,7 +252,7 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let transport = Transport::from(stream);
-                let seat = workshop.service.registry.seat(&transport, peer.ip()).unwrap();
+                let seat = workshop.service.registry.seat(&transport, Origin::Address(peer.ip())).unwrap();
                 serve_with(fragile, &workshop.service, &seat, transport)
             });
             for target in targets {

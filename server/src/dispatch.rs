@@ -1,5 +1,6 @@
 //! From a request to its handler: what every request has to pass, and who then deals with it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use common::protocol::ProblemKind;
@@ -12,60 +13,86 @@ use crate::auth::{Denied, Dialect};
 use crate::request::Request;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
+use crate::view::View;
 use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
-/// Answers a request, or says why not.
+/// Answers a request that comes from this address, or says why not.
 pub(crate) fn dispatch<'a>(
     service: &'a Arc<Service>,
+    peer: IpAddr,
     head: &'a RequestHead,
     framing: Framing,
     body: &'a mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let route = route(head.method, &head.target);
+    if let Ok(Route::Public(page)) = route {
+        check_name(service, head)?;
+        check_expectation(head)?;
+        return Ok(Reply::Whole(status::public(page)));
+    }
     // Whoever has no key learns nothing else, not even whether the target makes sense.
-    let dialect = match &route {
-        Ok(route) if route.is_public() => check_name(service, head).map(|()| Dialect::Filesync)?,
-        _ => service.auth.check(&head.fields).map_err(Denied::answer)?,
-    };
-    let route = route?;
+    let grant = service.auth.check(&head.fields, peer).map_err(|denied| {
+        service.denials.count();
+        denied.answer()
+    })?;
+    let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
+    let view = View::new(service, grant);
+    check_grant(&route, &view)?;
     check_expectation(head)?;
-    handle(service, &Request::new(head, framing)?, route, dialect, body)
+    handle(service, &view, &Request::new(head, framing)?, route, dialect, body)
+}
+
+/// Whether what the client may do includes this, and there is a place to do it.
+fn check_grant(route: &Route, view: &View<'_>) -> Result<(), Refusal> {
+    match route {
+        Route::List | Route::Follow { .. } => view.found_root(),
+        Route::Download(_) => view.require_root(),
+        Route::Put(_)
+        | Route::Progress(_)
+        | Route::Delete(_)
+        | Route::Patch(_)
+        | Route::Relocate(_)
+        | Route::OriginalUpload => view.require_write().and_then(|()| view.require_root()),
+        Route::Metrics => view.require_whole(),
+        Route::Status | Route::Public(_) | Route::Options(_) => Ok(()),
+    }
 }
 
 fn handle<'a>(
-    service: &'a Arc<Service>,
+    service: &Service,
+    view: &View<'a>,
     request: &Request<'a>,
     route: Route,
     dialect: Dialect,
     body: &'a mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let answer = match route {
-        Route::List if dialect == Dialect::Original => return original::list(service, body),
-        Route::List => return sync::list(service, body),
-        Route::Follow { cursor } => return stream::follow(service, request, cursor.as_deref()),
-        Route::Download(path) => download::get(service, request, &path)?,
-        Route::Put(path) => upload::put(service, request, &path, body)?,
-        Route::Progress(path) => resume::progress(service, request, &path)?,
-        Route::Delete(path) => upload::delete(service, request, &path)?,
-        Route::Patch(path) => upload::patch(service, request, &path, body)?,
-        Route::Relocate(path) => relocate::relocate(service, request, &path)?,
-        Route::OriginalUpload => original::upload(service, request, body)?,
-        Route::Status => status::status(service),
-        Route::Metrics => status::metrics(service),
-        Route::Health => status::health(),
-        Route::Page => status::page(),
+        Route::List if dialect == Dialect::Original => return original::list(view, body),
+        Route::List => return sync::list(view, body),
+        Route::Follow { cursor } => return stream::follow(view, request, cursor.as_deref()),
+        Route::Download(path) => download::get(view, request, &path)?,
+        Route::Put(path) => upload::put(view, request, &path, body)?,
+        Route::Progress(path) => resume::progress(view, request, &path)?,
+        Route::Delete(path) => upload::delete(view, request, &path)?,
+        Route::Patch(path) => upload::patch(view, request, &path, body)?,
+        Route::Relocate(path) => relocate::relocate(view, request, &path)?,
+        Route::OriginalUpload => original::upload(view, request, body)?,
+        Route::Status => status::status(service, view),
+        Route::Metrics => status::metrics(service, view),
+        Route::Public(page) => status::public(page),
         Route::Options(allowed) => Answer::empty(204).with("allow", allowed),
     };
     Ok(Reply::Whole(answer))
 }
 
 /// Against pages that have their own name resolve to this machine (DNS rebinding): a server that only this machine can reach answers to
-/// local names alone. Requests with the key are exempt: such a page does not have it, but a proxy's clients do.
+/// local names alone. Requests with the key are exempt: such a page does not have it, but a proxy's clients do. A Unix socket no page can
+/// reach.
 fn check_name(service: &Service, head: &RequestHead) -> Result<(), Refusal> {
     let host = head.fields.get("host").and_then(parse_authority);
     match host {
-        Some((host, _)) if service.loopback && !is_local_name(host) => {
+        Some((host, _)) if service.checks_names && !is_local_name(host) => {
             Err(Refusal::new(ProblemKind::Http(421), "this server does not go by that name"))
         }
         _ => Ok(()),

@@ -17,16 +17,16 @@ use common::wire::sha256::sha256;
 
 use crate::answer::{Answer, AnswerBody, Refusal};
 use crate::request::Request;
-use crate::service::Service;
+use crate::view::View;
 
 /// Answers the request.
-pub(crate) fn get(service: &Service, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
-    let Some(entry) = service.store.index().live_entry(path).copied() else { return Err(not_found(path)) };
+pub(crate) fn get(view: &View<'_>, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
+    let Some(entry) = view.index().live_entry(path).copied() else { return Err(not_found(path)) };
     let (entry, body) = match entry.content {
         Content::Directory => (entry, AnswerBody::Empty),
-        Content::Symlink { .. } => (entry, AnswerBody::Bytes(link_target(service, path, &entry)?)),
+        Content::Symlink { .. } => (entry, AnswerBody::Bytes(link_target(view, path, &entry)?)),
         Content::File { .. } => {
-            let opened = service.store.open_file(path).map_err(|error| unreadable(path, &error))?;
+            let opened = view.open_file(path).map_err(|error| unreadable(path, &error))?;
             let opened = opened.ok_or_else(|| not_found(path))?;
             let length = opened.entry.content.size();
             (opened.entry, AnswerBody::File { file: opened.file, start: 0, length })
@@ -106,8 +106,8 @@ fn content_fields(entry: &Entry) -> Fields {
 }
 
 /// Links have no descriptor to hold on to, so the target is compared with what the index says of it.
-pub(crate) fn link_target(service: &Service, path: &Path, entry: &Entry) -> Result<Vec<u8>, Refusal> {
-    let target = service.store.root().read_link(path).map_err(|error| unreadable(path, &error))?;
+pub(crate) fn link_target(view: &View<'_>, path: &Path, entry: &Entry) -> Result<Vec<u8>, Refusal> {
+    let target = view.read_link(path).map_err(|error| unreadable(path, &error))?;
     match entry.content.hash() == Some(sha256(&target)) {
         true => Ok(target),
         false => Err(changing(path)),

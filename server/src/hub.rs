@@ -15,6 +15,8 @@ use common::limits::SUBSCRIBER_QUEUE;
 use common::protocol::{Cursor, Event, RemoteEntry};
 use common::threads::lock;
 
+use crate::realm::Realm;
+
 /// Word of one change.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -71,6 +73,8 @@ impl Encoded {
 pub(crate) struct Listener {
     pub(crate) client: String,
     pub(crate) name: String,
+    /// What it sees.
+    pub(crate) realm: Realm,
     pub(crate) seq: u64,
 }
 
@@ -84,6 +88,7 @@ struct Subscriber {
 struct SubscriberState {
     client: String,
     name: String,
+    realm: Realm,
     lagging: AtomicBool,
     seq: AtomicU64,
 }
@@ -124,11 +129,18 @@ impl Hub {
     }
 
     /// Adds a subscriber. Call it under the index lock, so that no change falls between what was read there and what is heard here.
-    pub(crate) fn subscribe(self: &Arc<Hub>, client: &str, name: &str, seq: u64) -> Subscription {
+    pub(crate) fn subscribe(
+        self: &Arc<Hub>,
+        client: &str,
+        name: &str,
+        realm: &Realm,
+        seq: u64,
+    ) -> Subscription {
         let (sender, queue) = sync_channel(SUBSCRIBER_QUEUE);
         let state = Arc::new(SubscriberState {
             client: client.to_owned(),
             name: name.to_owned(),
+            realm: realm.clone(),
             lagging: AtomicBool::new(false),
             seq: AtomicU64::new(seq),
         });
@@ -160,6 +172,7 @@ impl Hub {
         let listener = |subscriber: &Subscriber| Listener {
             client: subscriber.state.client.clone(),
             name: subscriber.state.name.clone(),
+            realm: subscriber.state.realm.clone(),
             seq: subscriber.state.seq.load(Ordering::Relaxed),
         };
         lock(&self.subscribers).iter().flat_map(HashMap::values).map(listener).collect()
@@ -231,7 +244,7 @@ mod tests {
     #[test]
     fn a_full_queue_makes_it_lag_after_what_is_queued() {
         let hub = Hub::new();
-        let subscription = hub.subscribe("a", "laptop", 0);
+        let subscription = hub.subscribe("a", "laptop", &Realm::default(), 0);
         for seq in 1..=SUBSCRIBER_QUEUE as u64 + 5 {
             hub.publish(frame(seq));
         }
@@ -251,7 +264,7 @@ mod tests {
     fn nobody_waits_for_what_is_left_out() {
         for round in 0..200 {
             let hub = Hub::new();
-            let subscription = hub.subscribe("a", "laptop", 0);
+            let subscription = hub.subscribe("a", "laptop", &Realm::default(), 0);
             let waiting = AtomicBool::new(false);
             let (next, _) = std::thread::scope(|scope| {
                 let waiter = scope.spawn({
@@ -288,10 +301,13 @@ mod tests {
     #[test]
     fn stopping_ends_all() {
         let hub = Hub::new();
-        let before = hub.subscribe("a", "laptop", 7);
+        let before = hub.subscribe("a", "laptop", &Realm::default(), 7);
         assert_eq!(hub.listeners().len(), 1);
         hub.stop();
         assert!(matches!(before.next(Duration::from_secs(9)), Next::Stopped));
-        assert!(matches!(hub.subscribe("b", "", 0).next(Duration::from_secs(9)), Next::Stopped));
+        assert!(matches!(
+            hub.subscribe("b", "", &Realm::default(), 0).next(Duration::from_secs(9)),
+            Next::Stopped
+        ));
     }
 }

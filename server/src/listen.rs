@@ -3,8 +3,8 @@
 //! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. What
 //! is beyond the cap hears 503 at once, which costs no thread.
 
-use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use common::sys::poll::{self, PollFd};
 use common::sys::wake::Wake;
 
 use crate::connection::serve;
+use crate::listener::{Listener, Origin};
 use crate::registry::{NoSeat, Seat};
 use crate::service::Service;
 
@@ -27,25 +28,40 @@ const UNDISTURBED: Duration = Duration::from_secs(3600);
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Accepts until the bell rings.
-pub(crate) fn accept_all(service: &Arc<Service>, listener: &TcpListener, stop: &Wake) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
+/// Accepts on all listeners until the bell rings.
+pub(crate) fn accept_all(service: &Arc<Service>, listeners: &[Listener], stop: &Wake) -> io::Result<()> {
     let mut troubles = Troubles { service, ongoing: false };
     loop {
-        let mut fds = [PollFd::readable(stop.as_fd()), PollFd::readable(listener.as_fd())];
+        let mut fds = vec![PollFd::readable(stop.as_fd())];
+        fds.extend(listeners.iter().map(|listener| PollFd::readable(listener.as_fd())));
         poll::wait(&mut fds, UNDISTURBED)?;
         if fds[0].is_ready() {
             return Ok(());
         }
-        match listener.accept() {
-            Ok((stream, peer)) => match admit(service, stream, peer) {
-                Ok(()) => troubles.over(),
-                Err(error) => troubles.happen("serve a connection", &error, stop)?,
-            },
-            Err(error) if is_nothing(&error) => {}
-            Err(error) => troubles.happen("accept a connection", &error, stop)?,
+        // One from each, so that none keeps the others waiting.
+        for (listener, fd) in listeners.iter().zip(&fds[1..]) {
+            if fd.is_ready() {
+                accept_one(service, listener, &mut troubles, stop)?;
+            }
         }
     }
+}
+
+fn accept_one(
+    service: &Arc<Service>,
+    listener: &Listener,
+    troubles: &mut Troubles<'_>,
+    stop: &Wake,
+) -> io::Result<()> {
+    match listener.accept() {
+        Ok((transport, origin)) => match admit(service, transport, origin) {
+            Ok(()) => troubles.over(),
+            Err(error) => troubles.happen("serve a connection", &error, stop)?,
+        },
+        Err(error) if is_nothing(&error) => {}
+        Err(error) => troubles.happen("accept a connection", &error, stop)?,
+    }
+    Ok(())
 }
 
 /// Nobody is waiting any more, or somebody gave up waiting.
@@ -53,9 +69,8 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
 }
 
-fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-    let transport = Transport::from(stream);
-    match service.registry.seat(&transport, address(peer)) {
+fn admit(service: &Arc<Service>, transport: Transport, origin: Origin) -> io::Result<()> {
+    match service.registry.seat(&transport, origin) {
         Ok(seat) => start(service.clone(), seat, transport),
         Err(NoSeat::Full) => {
             turn_away(&transport);
@@ -64,11 +79,6 @@ fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) -> io::Res
         Err(NoSeat::Stopping) => Ok(()),
         Err(NoSeat::Io(error)) => Err(error),
     }
-}
-
-/// An IPv4 peer has one address, also where it comes in as IPv6.
-fn address(peer: SocketAddr) -> IpAddr {
-    peer.ip().to_canonical()
 }
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
@@ -90,12 +100,8 @@ fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
 
 /// Tells the peer to come back later. Whether that arrives is not waited for.
 fn turn_away(transport: &Transport) {
-    match transport {
-        Transport::Tcp(stream) => {
-            // The socket is new: its buffer takes these few bytes without waiting.
-            let _ = (&mut &*stream).write(BUSY);
-        }
-    }
+    // The socket is new: its buffer takes these few bytes without waiting.
+    let _ = transport.write_vectored(&[IoSlice::new(BUSY)]);
     let _ = transport.shutdown(Shutdown::Write);
 }
 

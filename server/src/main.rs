@@ -3,13 +3,15 @@
 //! ```text
 //!     main -> config -> server        the command line, and one run from start to stop
 //!                    -> verify        or a look at the box while no server runs
-//!     listen -> connection -> dispatch -> (sync | download | upload | relocate | status | original) -> store
+//!                    -> account       or tokens, for clients that are not to have the key
+//!     listen -> connection -> dispatch -> (sync | download | upload | relocate | status | original) -> view -> store
 //!     store -> hub -> stream          what is stored is told to everybody who listens
 //! ```
 //!
 //! A thread a connection, blocking input and output, no shared state but the store, the hub and the registry. Handlers never touch
 //! sockets, the hub never touches the store.
 
+mod account;
 mod answer;
 mod auth;
 mod config;
@@ -18,8 +20,10 @@ mod dispatch;
 mod download;
 mod hub;
 mod listen;
+mod listener;
 mod original;
 mod outlet;
+mod realm;
 mod registry;
 mod relocate;
 mod request;
@@ -36,6 +40,7 @@ mod sync;
 mod testing;
 mod upload;
 mod verify;
+mod view;
 
 use std::env;
 use std::io::{self, Write};
@@ -54,6 +59,9 @@ fn main() -> ExitCode {
         Ok(Command::Help) => print(HELP),
         Ok(Command::Version) => print(&format!("{VERSION_NAME}\n")),
         Ok(Command::Verify(dir)) => verify::run(&dir),
+        Ok(Command::Token(new)) => account::token(&new),
+        Ok(Command::Revoke { box_dir, what }) => account::revoke(&box_dir, &what),
+        Ok(Command::Rotate(dir)) => account::rotate(&dir),
         Ok(Command::Serve(config)) => server::serve(&config, signals),
         Err(error) => {
             let _ = writeln!(io::stderr(), "server: {error}\nTry 'server --help'.");

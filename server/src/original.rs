@@ -21,20 +21,22 @@
 use std::collections::HashSet;
 use std::io;
 
-use common::limits::{HEARTBEAT, INDEX_BATCH, UPLOADS_AT_ONCE};
+use common::limits::{INDEX_BATCH, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
 use common::tree::{Content as Version, Entry, Kind, Path};
 use common::wire::http::fields::Fields;
 use common::wire::json::{Reader, Value, Writer};
 
 use crate::answer::{Answer, Content, Refusal, Reply};
+use crate::auth::Denied;
 use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
-use crate::service::Service;
-use crate::store::{Action, Index, Label, Refused, Replaced, Require, Step, usual_mode};
+use crate::store::{Action, Label, Replaced, Require, Step};
+use crate::stream::Vigil;
 use crate::sync::refuse_json;
-use crate::upload::{check_room, now, receive_file, refused};
+use crate::upload::{check_room, receive_file, refused};
+use crate::view::{IndexView, View};
 
 const PATH_FIELD: &str = "File-Path";
 
@@ -55,17 +57,18 @@ struct Item {
 // ---- The list ------------------------------------------------------------------------------------------------------------------------
 
 /// `POST /sync`. The list is read before it is answered: it comes in no order, so what is missing from it is known at its end only.
-pub(crate) fn list<'a>(service: &'a Service, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
+pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
     let (subscription, begun) = {
-        let index = service.store.index();
+        let index = view.index();
         let seq = index.cursor().seq;
-        (service.hub.subscribe("", "", seq), seq)
+        (view.subscribe("", "", seq), seq)
     };
     let mut listed = Listed::default();
-    read_items(&mut Reader::new(body), |item| listed.take(&service.store.index(), item))?;
+    read_items(&mut Reader::new(body), |item| listed.take(&view.index(), item))?;
+    let view = view.clone();
     let stream = move |out: &mut Outlet| {
-        answer(service, listed, out)?;
-        tell_live(service, &subscription, begun, out)
+        answer(&view, listed, out)?;
+        tell_live(&view, &subscription, begun, out)
     };
     let fields = Fields::new().with("content-type", "application/json").with("cache-control", "no-store");
     Ok(Reply::Stream(fields, Box::new(stream)))
@@ -81,7 +84,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn take(&mut self, index: &Index, item: Item) -> Result<(), Refusal> {
+    fn take(&mut self, index: &IndexView<'_>, item: Item) -> Result<(), Refusal> {
         let file = index.live_entry(&item.path).filter(|entry| is_file(entry));
         if to_do(Some(item.changed), file.map(seconds)) == Some(ToDo::Upload) {
             if UPLOADS_AT_ONCE <= self.upload.len() {
@@ -140,13 +143,13 @@ fn read_item(value: &Value) -> Result<Item, Refusal> {
 
 // ---- The answer ----------------------------------------------------------------------------------------------------------------------
 
-fn answer(service: &Service, listed: Listed, out: &mut Outlet) -> io::Result<()> {
+fn answer(view: &View<'_>, listed: Listed, out: &mut Outlet) -> io::Result<()> {
     for path in &listed.upload {
         say(path, ToDo::Upload, out)?;
     }
     let mut last = None;
     loop {
-        let (missing, next) = missing_batch(&service.store.index(), last.as_ref(), &listed.known);
+        let (missing, next) = missing_batch(&view.index(), last.as_ref(), &listed.known);
         for path in &missing {
             say(path, ToDo::Download, out)?;
         }
@@ -157,15 +160,19 @@ fn answer(service: &Service, listed: Listed, out: &mut Outlet) -> io::Result<()>
     }
 }
 
-fn missing_batch(index: &Index, after: Option<&Path>, known: &HashSet<Path>) -> (Vec<Path>, Option<Path>) {
+fn missing_batch(
+    index: &IndexView<'_>,
+    after: Option<&Path>,
+    known: &HashSet<Path>,
+) -> (Vec<Path>, Option<Path>) {
     let mut missing = Vec::new();
     for (number, (path, record)) in index.after(after).enumerate() {
         let is_there = record.entry().is_some_and(is_file);
-        if is_there && !known.contains(path) {
+        if is_there && !known.contains(&path) {
             missing.push(path.clone());
         }
         if number + 1 == INDEX_BATCH {
-            return (missing, Some(path.clone()));
+            return (missing, Some(path));
         }
     }
     (missing, None)
@@ -173,22 +180,28 @@ fn missing_batch(index: &Index, after: Option<&Path>, known: &HashSet<Path>) -> 
 
 /// Tells what is stored from now on. There is no heartbeat in this dialect, so a client that left is noticed by looking.
 fn tell_live(
-    service: &Service,
+    view: &View<'_>,
     subscription: &Subscription,
     mut told: u64,
     out: &mut Outlet,
 ) -> io::Result<()> {
+    let mut vigil = Vigil::begin();
     loop {
-        match subscription.next(HEARTBEAT) {
+        if vigil.look(view).is_err() {
+            return Ok(());
+        }
+        match subscription.next(Vigil::patience(view)) {
             Next::Frame(frame) => match &frame.news {
                 News::Whole(encoded) => {
                     told = told.max(frame.seq);
                     subscription.told(told);
-                    tell(&encoded.change, out)?;
+                    if let Some(change) = view.see(&encoded.change) {
+                        tell(&change, out)?;
+                    }
                 }
-                News::Many => told = catch_up(service, told, out)?,
+                News::Many => told = catch_up(view, told, out)?,
             },
-            Next::Lagged => told = catch_up(service, told, out)?,
+            Next::Lagged => told = catch_up(view, told, out)?,
             Next::Quiet if out.is_deserted() => return Ok(()),
             Next::Quiet => {}
             Next::Stopped => return Ok(()),
@@ -197,14 +210,14 @@ fn tell_live(
 }
 
 /// Deletions can't be told in this dialect, so it does no harm if those before the horizon are forgotten.
-fn catch_up(service: &Service, told: u64, out: &mut Outlet) -> io::Result<u64> {
+fn catch_up(view: &View<'_>, told: u64, out: &mut Outlet) -> io::Result<u64> {
     let mut after = Step::end_of(told);
     loop {
-        let batch: Vec<(Step, RemoteEntry)> =
-            service.store.index().changes_after(after).take(INDEX_BATCH).collect();
+        let batch: Vec<(Step, Option<RemoteEntry>)> =
+            view.index().changes_after(after).take(INDEX_BATCH).collect();
         let Some((last, _)) = batch.last() else { return Ok(after.seq) };
         after = *last;
-        for (_, change) in &batch {
+        for change in batch.iter().filter_map(|(_, change)| change.as_ref()) {
             tell(change, out)?;
         }
     }
@@ -249,57 +262,45 @@ fn seconds(entry: &Entry) -> i64 {
 
 /// `POST /upload`. Directories above are made as needed, since this dialect has no word for them.
 pub(crate) fn upload(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     body: &mut dyn Content,
 ) -> Result<Answer, Refusal> {
     let name = request.field(PATH_FIELD)?.ok_or_else(|| Refusal::bad("File-Path names the file"))?;
     let path = Path::new(name.as_bytes()).map_err(|error| Refusal::bad(format!("File-Path: {error}")))?;
-    check_room(service, request.length)?;
-    let received = receive_file(service, body)?;
-    if is_in_box(service, &path, received.version) {
+    check_room(view, request.length)?;
+    let received = receive_file(view, body)?;
+    if is_in_box(view, &path, received.version) {
         return Ok(Answer::empty(200));
     }
-    make_directories_above(service, &path)?;
+    make_directories_above(view, &path)?;
+    // Receiving may have taken hours.
+    view.check_again().map_err(Denied::answer)?;
     let action = Action::Put {
         content: received.version,
-        label: Label { mtime: now(), mode: None },
+        label: Label::now(None),
         staged: received.staged,
         file: received.file,
         require: Require::Anything,
         replaced: Replaced::Kept,
     };
-    match service.store.submit(path.clone(), action, None) {
+    match view.submit(&path, action, None) {
         Ok(committed) => Ok(Answer::empty(200).with(CURSOR_FIELD, committed.cursor.to_string())),
         Err(reason) => Err(refused(reason, &path)),
     }
 }
 
 /// Content that is there already is no change: otherwise a client that answers word of a change with an upload would go on for ever.
-fn is_in_box(service: &Service, path: &Path, version: Version) -> bool {
-    service.store.index().live_entry(path).is_some_and(|entry| entry.content == version)
+fn is_in_box(view: &View<'_>, path: &Path, version: Version) -> bool {
+    view.index().live_entry(path).is_some_and(|entry| entry.content == version)
 }
 
-fn make_directories_above(service: &Service, path: &Path) -> Result<(), Refusal> {
+fn make_directories_above(view: &View<'_>, path: &Path) -> Result<(), Refusal> {
     let mut missing: Vec<Path> = std::iter::successors(path.parent(), Path::parent).collect();
-    missing.retain(|directory| !service.store.index().is_directory(directory));
+    missing.retain(|directory| !view.index().is_directory(directory));
     while let Some(directory) = missing.pop() {
-        let mode = usual_mode(Kind::Directory);
-        let staged = service.store.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
-        let action = Action::Put {
-            content: Version::Directory,
-            label: Label { mtime: now(), mode: None },
-            staged,
-            file: None,
-            require: Require::Nothing,
-            replaced: Replaced::Removed,
-        };
-        match service.store.submit(directory.clone(), action, None) {
-            Ok(_) => {}
-            // Somebody else was faster; if that is no directory, what comes next will say so.
-            Err(Refused::Precondition(_)) => {}
-            Err(reason) => return Err(refused(reason, &directory)),
-        }
+        // If what is there is no directory, what comes next will say so.
+        view.make_directory(&directory).map_err(|reason| refused(reason, &directory))?;
     }
     Ok(())
 }

@@ -47,6 +47,11 @@ impl Outlet {
         !self.waiting.is_empty()
     }
 
+    /// Whether nothing was written for so long.
+    pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
+        time <= self.flushed.elapsed()
+    }
+
     /// Writes what is waiting, as one chunk.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
@@ -65,7 +70,7 @@ impl Outlet {
 
     /// Shows that the server is alive if nothing was written for so long.
     pub(crate) fn beat_after(&mut self, quiet: Duration) -> io::Result<()> {
-        if self.flushed.elapsed() < quiet {
+        if !self.is_silent_for(quiet) {
             return Ok(());
         }
         if self.waiting.is_empty() {

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Shutdown};
+use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::limits::{CONNECTIONS, CONNECTIONS_PER_PEER};
 use common::net::transport::Transport;
 use common::threads::lock;
+
+use crate::listener::Origin;
 
 /// All connections.
 #[derive(Debug, Default)]
@@ -32,15 +34,18 @@ struct Table {
 #[derive(Debug)]
 struct Taken {
     transport: Transport,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     idle: bool,
 }
+
+const THIS_MACHINE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A connection's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
     registry: Arc<Registry>,
     number: u64,
+    peer: IpAddr,
 }
 
 /// Why there is no seat.
@@ -56,12 +61,17 @@ pub(crate) enum NoSeat {
 
 impl Registry {
     /// A place for a new connection, unless there are too many.
-    pub(crate) fn seat(self: &Arc<Registry>, transport: &Transport, peer: IpAddr) -> Result<Seat, NoSeat> {
+    pub(crate) fn seat(self: &Arc<Registry>, transport: &Transport, origin: Origin) -> Result<Seat, NoSeat> {
         let mut table = lock(&self.table);
         if table.stopping {
             return Err(NoSeat::Stopping);
         }
-        let same_peer = table.per_peer.get(&peer).copied().unwrap_or(0);
+        let peer = match origin {
+            Origin::Address(peer) => Some(peer),
+            // Whoever may connect to the socket is trusted with all there is.
+            Origin::Local => None,
+        };
+        let same_peer = peer.and_then(|peer| table.per_peer.get(&peer)).copied().unwrap_or(0);
         if CONNECTIONS <= table.taken.len() || CONNECTIONS_PER_PEER <= same_peer {
             return Err(NoSeat::Full);
         }
@@ -69,8 +79,10 @@ impl Registry {
         let number = table.next;
         table.next += 1;
         table.taken.insert(number, Taken { transport, peer, idle: false });
-        *table.per_peer.entry(peer).or_default() += 1;
-        Ok(Seat { registry: self.clone(), number })
+        if let Some(peer) = peer {
+            *table.per_peer.entry(peer).or_default() += 1;
+        }
+        Ok(Seat { registry: self.clone(), number, peer: peer.unwrap_or(THIS_MACHINE) })
     }
 
     /// How many are connected.
@@ -109,6 +121,11 @@ impl Seat {
         self.number
     }
 
+    /// Where the connection comes from. Whoever comes through a Unix socket counts as this machine.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// The connection once more, to write on while somebody reads.
     pub(crate) fn clone_transport(&self) -> io::Result<Transport> {
         match lock(&self.registry.table).taken.get(&self.number) {
@@ -143,11 +160,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = lock(&self.registry.table);
-        if let Some(taken) = table.taken.remove(&self.number) {
-            let same_peer = table.per_peer.get(&taken.peer).copied().unwrap_or(0);
-            match same_peer {
-                0 | 1 => table.per_peer.remove(&taken.peer),
-                more => table.per_peer.insert(taken.peer, more - 1),
+        if let Some(peer) = table.taken.remove(&self.number).and_then(|taken| taken.peer) {
+            match table.per_peer.get(&peer).copied().unwrap_or(0) {
+                0 | 1 => table.per_peer.remove(&peer),
+                more => table.per_peer.insert(peer, more - 1),
             };
         }
         if table.taken.is_empty() {
@@ -161,11 +177,11 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
 
-    fn connection() -> (Transport, TcpStream, IpAddr) {
+    fn connection() -> (Transport, TcpStream, Origin) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, peer) = listener.accept().unwrap();
-        (server.into(), client, peer.ip())
+        (server.into(), client, Origin::Address(peer.ip()))
     }
 
     #[test]
@@ -173,8 +189,9 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let (transport, _client, peer) = connection();
         let first = registry.seat(&transport, peer).unwrap();
-        let second = registry.seat(&transport, peer).unwrap();
+        let second = registry.seat(&transport, Origin::Local).unwrap();
         assert_eq!(registry.count(), 2);
+        assert_eq!(lock(&registry.table).per_peer.len(), 1);
         drop(first);
         assert_eq!(registry.wait_until_empty(Duration::ZERO), 1);
         drop(second);

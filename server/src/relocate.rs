@@ -34,22 +34,22 @@ use crate::answer::{Answer, Refusal};
 use crate::download::{changing, link_target, unreadable};
 use crate::request::Request;
 use crate::route::upload_path;
-use crate::service::Service;
 use crate::store::{Action, Copied, Label, Refused, Replaced, Require};
 use crate::upload::{check_room, committed, held, known_tags, refused, require_existing, stored};
+use crate::view::View;
 
 /// `MOVE` and `COPY`.
-pub(crate) fn relocate(service: &Service, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
+pub(crate) fn relocate(view: &View<'_>, request: &Request<'_>, from: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
     let (to, replacing) = destination(request)?;
     match request.method() {
-        Method::Copy => copy(service, request, &Ends { from, to: &to, require: &require, replacing }),
+        Method::Copy => copy(view, request, &Ends { from, to: &to, require: &require, replacing }),
         _ if replacing != Require::Nothing => Err(Refusal::bad(
             "a move overwrites nothing: delete what is in the way on its own condition, or copy over it",
         )),
         _ => {
             let action = Action::Move { to: to.clone(), require };
-            let done = service.store.submit(from.clone(), action, request.client);
+            let done = view.submit(from, action, request.client);
             done.map(committed).map_err(|reason| refuse(reason, from, &to))
         }
     }
@@ -95,21 +95,21 @@ struct Ends<'a> {
     replacing: Require,
 }
 
-fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answer, Refusal> {
+fn copy(view: &View<'_>, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answer, Refusal> {
     let Ends { from, to, replacing, .. } = ends;
-    let (source, replaced) = match check(service, ends).map_err(|reason| refuse(reason, from, to))? {
+    let (source, replaced) = match check(view, ends).map_err(|reason| refuse(reason, from, to))? {
         Checked::Source { source, replaced } => (source, replaced),
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
-    check_room(service, Some(source.content.size()))?;
+    check_room(view, Some(source.content.size()))?;
     let label = read_label(request, &source, replaced)?;
     let (staged, file) = match source.content {
         Version::Directory => return Err(Refusal::bad("a directory is not copied: PUT makes one")),
         Version::Symlink { .. } => {
-            let target = link_target(service, from, &source)?;
-            (service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
+            let target = link_target(view, from, &source)?;
+            (view.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?, None)
         }
-        Version::File { .. } => match service.store.copy_version(from, &source.content) {
+        Version::File { .. } => match view.copy_version(from, &source.content) {
             Ok(Some(Copied { staged, file })) => (staged, Some(file)),
             Ok(None) => return Err(changing(from)),
             Err(error) => return Err(unreadable(from, &error)),
@@ -117,7 +117,7 @@ fn copy(service: &Service, request: &Request<'_>, ends: &Ends<'_>) -> Result<Ans
     };
     let (content, require, replaced) = (source.content, replacing.clone(), Replaced::Removed);
     let action = Action::Put { content, label, staged, file, require, replaced };
-    let done = service.store.submit((*to).clone(), action, request.client);
+    let done = view.submit(to, action, request.client);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
@@ -132,16 +132,16 @@ enum Checked {
 
 /// What the store would refuse after the content is copied is refused before. A copy that is there already needs none: neither the copying,
 /// nor that the original is still there, for the answer to the same request may have been lost.
-fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
+fn check(view: &View<'_>, ends: &Ends<'_>) -> Result<Checked, Refused> {
     let Ends { from, to, require, replacing } = ends;
-    let index = service.store.index();
+    let index = view.index();
     if to == from {
         return Err(Refused::IntoItself);
     }
     let held = index.live_entry(from);
-    let source = match held.filter(|_| require.is_met(&index, from)) {
+    let source = match held.filter(|_| index.meets(require, from)) {
         Some(entry) => Some(*entry),
-        None => service.store.retained(from, require),
+        None => view.retained(from, require),
     };
     let there = index.live_entry(to);
     let is_wanted = |there: &Entry| match (require, source) {
@@ -157,7 +157,7 @@ fn check(service: &Service, ends: &Ends<'_>) -> Result<Checked, Refused> {
     match (source, held) {
         (None, None) => Err(Refused::NotFound),
         (None, Some(_)) => Err(Refused::Precondition(index.describe(from))),
-        _ if !replacing.is_met(&index, to) => Err(Refused::Precondition(index.describe(to))),
+        _ if !index.meets(replacing, to) => Err(Refused::Precondition(index.describe(to))),
         _ if !index.has_parent(to) => Err(Refused::ParentMissing),
         (Some(source), _) => {
             Ok(Checked::Source { source, replaced: there.map(|there| there.content.kind()) })
@@ -201,6 +201,10 @@ mod tests {
     }
 
     impl Content for Body {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
         fn trailers(&self) -> &Fields {
             &self.1
         }
@@ -214,7 +218,13 @@ mod tests {
         );
         let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
         let mut body = Body(body.as_bytes(), Fields::new());
-        let answer = match dispatch(&workshop.service, &head, request_framing(&head).unwrap(), &mut body) {
+        let answer = match dispatch(
+            &workshop.service,
+            [127, 0, 0, 1].into(),
+            &head,
+            request_framing(&head).unwrap(),
+            &mut body,
+        ) {
             Ok(Reply::Whole(answer)) => answer,
             Ok(Reply::Stream(..)) => panic!("a stream"),
             Err(refusal) => refusal.into_answer().unwrap(),

@@ -19,7 +19,7 @@
 
 use std::io;
 
-use common::disk::{Complete, FoundPartial, Partial, PartialKey};
+use common::disk::{Complete, FoundPartial, Partial};
 use common::limits::{COPY_BUFFER_BYTES, PARTIAL_AGE, RESUMABLE_BYTES};
 use common::protocol::{
     NO, Problem, ProblemKind, UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD, UPLOAD_LIMIT_FIELD,
@@ -32,13 +32,13 @@ use common::wire::sha256::Hash;
 
 use crate::answer::{Answer, Content, Refusal};
 use crate::request::Request;
-use crate::service::Service;
 use crate::upload::{Received, Wanted, already_there, check_index, check_room, mismatch, read_head, store};
+use crate::view::View;
 
 /// `HEAD /upload/{path}`: how much of an upload is here.
-pub(crate) fn progress(service: &Service, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
+pub(crate) fn progress(view: &View<'_>, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
     let digest = repr_digest(request.fields())?.map(Hash);
-    let partial = find(service, path, key(request, path, digest)?)?;
+    let partial = find(view, request, path, digest)?;
     Ok(Answer::empty(204)
         .with(UPLOAD_OFFSET_FIELD, partial.offset().to_string())
         .with(UPLOAD_COMPLETE_FIELD, NO)
@@ -49,7 +49,7 @@ pub(crate) fn progress(service: &Service, request: &Request<'_>, path: &Path) ->
 
 /// `PATCH /upload/{path}` with a partial upload: the rest of it.
 pub(crate) fn append(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
@@ -62,23 +62,23 @@ pub(crate) fn append(
             "a file is continued with all of the rest: {UPLOAD_COMPLETE_FIELD}: {YES}"
         )));
     }
-    if let Some(answer) = already_there(service, request, path, &wanted)? {
+    if let Some(answer) = already_there(view, request, path, &wanted)? {
         return Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES));
     }
-    check_index(service, request, path, &wanted)?;
-    let partial = find(service, path, key(request, path, wanted.digest)?)?;
+    check_index(view, request, path, &wanted)?;
+    let partial = find(view, request, path, wanted.digest)?;
     check_place(request, offset, &partial)?;
-    check_room(service, request.length)?;
+    check_room(view, request.length)?;
     let (from, length) = (partial.offset(), partial.length());
-    service.log.info(format!("{path}: the upload goes on at byte {from} of {length}"));
-    let received = receive(service, path, partial, body)?;
-    let answer = store(service, request, path, &wanted, received, body.trailers())?;
+    view.log(path, &format!("the upload goes on at byte {from} of {length}"));
+    let received = receive(view, path, partial, body)?;
+    let answer = store(view, request, path, &wanted, received, body.trailers())?;
     Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES))
 }
 
 /// A place for what a `PUT` brings, if it is worth continuing should it be cut; what the same client has left for the path is then gone.
 pub(crate) fn begin(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
@@ -87,17 +87,16 @@ pub(crate) fn begin(
         return Err(Refusal::bad("an upload is begun with all of it"));
     }
     match (wanted.kind, wanted.digest, request.length) {
-        (Kind::File, Some(_), Some(length)) if RESUMABLE_BYTES <= length => {
-            let key = key(request, path, wanted.digest)?;
-            service.store.partials().begin(key, length).map_err(|error| Refusal::disk(&error))
-        }
+        (Kind::File, Some(digest), Some(length)) if RESUMABLE_BYTES <= length => view
+            .begin_partial(path, request.client.unwrap_or(""), digest, length)
+            .map_err(|error| Refusal::disk(&error)),
         _ => Ok(None),
     }
 }
 
 /// Receives content into its place. If that is cut short, what came is kept.
 pub(crate) fn receive(
-    service: &Service,
+    view: &View<'_>,
     path: &Path,
     mut partial: Partial,
     body: &mut dyn Content,
@@ -113,7 +112,7 @@ pub(crate) fn receive(
             Ok(count) => partial.append(&buffer[..count]).map_err(on_disk)?,
             Err(error) => {
                 let (came, length) = (partial.offset(), partial.length());
-                service.log.info(format!("{path}: the upload was cut after {came} of {length} bytes"));
+                view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
                 return Err(Refusal::Body(error));
             }
         }
@@ -127,8 +126,15 @@ pub(crate) fn receive(
     }
 }
 
-fn find(service: &Service, path: &Path, key: PartialKey) -> Result<Partial, Refusal> {
-    match service.store.partials().resume(key).map_err(|error| Refusal::disk(&error))? {
+fn find(
+    view: &View<'_>,
+    request: &Request<'_>,
+    path: &Path,
+    digest: Option<Hash>,
+) -> Result<Partial, Refusal> {
+    let digest = digest.ok_or_else(|| Refusal::bad("Repr-Digest tells which content is meant"))?;
+    let found = view.resume_partial(path, request.client.unwrap_or(""), digest);
+    match found.map_err(|error| Refusal::disk(&error))? {
         FoundPartial::Partial(partial) => Ok(*partial),
         FoundPartial::Nothing => {
             let detail = format!("of an upload of this content to {path} nothing is here");
@@ -139,11 +145,6 @@ fn find(service: &Service, path: &Path, key: PartialKey) -> Result<Partial, Refu
             Err(Answer::problem(&Problem::new(ProblemKind::Busy, detail)).with("retry-after", "1").into())
         }
     }
-}
-
-fn key(request: &Request<'_>, path: &Path, digest: Option<Hash>) -> Result<PartialKey, Refusal> {
-    let digest = digest.ok_or_else(|| Refusal::bad("Repr-Digest tells which content is meant"))?;
-    Ok(PartialKey::new(path, request.client.unwrap_or(""), digest))
 }
 
 /// What comes has to begin where what is here ends, and to end where the whole does.

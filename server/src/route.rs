@@ -32,12 +32,19 @@ pub(crate) enum Route {
     Status,
     /// `GET /metrics`.
     Metrics,
+    /// What anybody may ask for.
+    Public(Public),
+    /// `OPTIONS`: what else is allowed.
+    Options(&'static str),
+}
+
+/// What shows nothing of the box, so that no key is asked for: for those who only want to know whether the server is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Public {
     /// `GET /healthz`.
     Health,
     /// `GET /`.
     Page,
-    /// `OPTIONS`: what else is allowed.
-    Options(&'static str),
 }
 
 /// Why there is no route.
@@ -51,13 +58,6 @@ pub(crate) enum RouteError {
     NotFound,
     /// It has, but takes only these methods.
     MethodNotAllowed(&'static str),
-}
-
-impl Route {
-    /// Whether no key is asked for: for those who only want to know whether the server is alive. Nothing of the box shows there.
-    pub(crate) fn is_public(&self) -> bool {
-        matches!(self, Route::Health | Route::Page)
-    }
 }
 
 /// What a target names, before the method is looked at.
@@ -91,8 +91,8 @@ pub(crate) fn route(method: Method, target: &str) -> Result<Route, RouteError> {
         (Resource::OriginalUpload, Method::Post) => Ok(Route::OriginalUpload),
         (Resource::Status, _) if reads => Ok(Route::Status),
         (Resource::Metrics, _) if reads => Ok(Route::Metrics),
-        (Resource::Health, _) if reads => Ok(Route::Health),
-        (Resource::Page, _) if reads => Ok(Route::Page),
+        (Resource::Health, _) if reads => Ok(Route::Public(Public::Health)),
+        (Resource::Page, _) if reads => Ok(Route::Public(Public::Page)),
         _ => Err(RouteError::MethodNotAllowed(allowed)),
     }
 }
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn what_there_is() {
         for (method, target, want) in [
-            (Method::Get, "/", Route::Page),
-            (Method::Head, "/healthz", Route::Health),
+            (Method::Get, "/", Route::Public(Public::Page)),
+            (Method::Head, "/healthz", Route::Public(Public::Health)),
             (Method::Get, "/status", Route::Status),
             (Method::Get, "/metrics?a=b", Route::Metrics),
             (Method::Post, "/sync", Route::List),
@@ -227,15 +227,5 @@ mod tests {
         }
         let long = format!("/download/{}", "a".repeat(256));
         assert_eq!(route(Method::Get, &long), Err(RouteError::Path(PathError::NameTooLong)));
-    }
-
-    #[test]
-    fn only_what_shows_nothing_is_public() {
-        assert!(Route::Health.is_public() && Route::Page.is_public());
-        for route in
-            [Route::Status, Route::Metrics, Route::List, Route::OriginalUpload, Route::Options("GET")]
-        {
-            assert!(!route.is_public(), "{route:?}");
-        }
     }
 }

@@ -12,7 +12,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::limits::COPY_BUFFER_BYTES;
 use common::net::conn::Conn;
-use common::net::transport::Transport;
 use common::protocol::VERSION_NAME;
 use common::sys::errno;
 use common::sys::sendfile::send_file;
@@ -73,7 +72,7 @@ fn head(answer: &Answer, keep: Keep) -> Result<Vec<u8>, HeadError> {
 fn send_large(conn: &mut Conn, file: &File, start: u64, length: u64) -> io::Result<()> {
     let mut sent = 0;
     while sent < length {
-        match send_some(conn.transport(), file, start + sent, length - sent) {
+        match send_file(conn.transport().as_fd(), file.as_fd(), start + sent, length - sent) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => sent += count,
             Err(error) if is_no_sendfile(&error) => return copy(conn, file, start + sent, length - sent),
@@ -81,12 +80,6 @@ fn send_large(conn: &mut Conn, file: &File, start: u64, length: u64) -> io::Resu
         }
     }
     Ok(())
-}
-
-fn send_some(transport: &Transport, file: &File, offset: u64, count: u64) -> io::Result<u64> {
-    match transport {
-        Transport::Tcp(stream) => send_file(stream.as_fd(), file.as_fd(), offset, count),
-    }
 }
 
 /// Whether the file system, or a sandbox, has no sendfile for this file.

@@ -9,25 +9,23 @@
 //! connects meanwhile waits.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
 use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use common::cli::exit::Exit;
 use common::cli::log::Log;
-use common::limits::{HANG_UP_WAIT, LISTEN_BACKLOG, STOP_WAIT};
+use common::limits::{HANG_UP_WAIT, STOP_WAIT};
 use common::sys::rlimit::raise_open_files;
 use common::sys::signals::{Signal, Signals};
-use common::sys::socket::set_backlog;
 use common::sys::wake::Wake;
 use common::threads::spawn;
 
-use crate::auth::{Auth, KeySource};
-use crate::config::Config;
+use crate::auth::{Auth, Key, KeySource, Tokens};
+use crate::config::{Address, Config};
 use crate::hub::Hub;
 use crate::listen::accept_all;
+use crate::listener::Listener;
 use crate::registry::Registry;
 use crate::service::{Counter, Service};
 use crate::store::{OpenError, Options, Store};
@@ -61,12 +59,11 @@ fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, 
         Err(error) => log.debug(format!("the number of open files stays as limited as it is: {error}")),
     }
     let stop = StopBell::hang(signals)?;
-    let listener = listen(&config.listen)?;
-    let address = listener.local_addr().map_err(|error| failed(format!("can't listen: {error}")))?;
-    let service = open(config, address, log)?;
-    say_ready(address, &service);
-    let accepted = accept_all(&service, &listener, &stop.bell);
-    drop(listener);
+    let listeners = listen(config)?;
+    let service = open(config, &listeners, log)?;
+    say_ready(&listeners, &service);
+    let accepted = accept_all(&service, &listeners, &stop.bell);
+    drop(listeners);
     shut_down(&service);
     accepted.map_err(|error| failed(format!("can't wait for connections: {error}")))?;
     Ok(stop.exit())
@@ -74,46 +71,59 @@ fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, 
 
 // ---- Start -----------------------------------------------------------------------------------------------------------------------
 
-fn listen(address: &str) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).map_err(|error| {
-        let advice = match error.kind() {
-            ErrorKind::AddrInUse => {
-                "; another program listens there: stop it, or choose another with --listen"
-            }
-            ErrorKind::PermissionDenied => "; ports below 1024 are for root: choose another with --listen",
-            ErrorKind::AddrNotAvailable => "; this machine does not have that address: see --listen",
-            _ => "",
-        };
-        failed(format!("can't listen on {address}: {error}{advice}"))
-    })?;
-    // std lets 128 connections wait, which a restart of a busy server would overrun.
-    set_backlog(listener.as_fd(), LISTEN_BACKLOG)
-        .map_err(|error| failed(format!("can't listen on {address}: {error}")))?;
-    Ok(listener)
+fn listen(config: &Config) -> Result<Vec<Listener>, Failure> {
+    let bind = |address: &Address| {
+        Listener::bind(address, config.socket_mode).map_err(|error| {
+            failed(format!("can't listen on {address}: {error}{}", advice(address, error.kind())))
+        })
+    };
+    config.listen.iter().map(bind).collect()
 }
 
-fn open(config: &Config, address: SocketAddr, log: Log) -> Result<Arc<Service>, Failure> {
-    let loopback = address.ip().to_canonical().is_loopback();
+fn advice(address: &Address, error: ErrorKind) -> &'static str {
+    match (address, error) {
+        (_, ErrorKind::AddrInUse) => {
+            "; if another program listens there, stop it, or choose another place with --listen"
+        }
+        (Address::Tcp(_), ErrorKind::PermissionDenied) => {
+            "; ports below 1024 are for root: choose another with --listen"
+        }
+        (Address::Tcp(_), ErrorKind::AddrNotAvailable) => {
+            "; this machine does not have that address: see --listen"
+        }
+        (Address::Unix(_), ErrorKind::InvalidInput) => {
+            "; the path of a socket, and what it is made as, has to be short"
+        }
+        _ => "",
+    }
+}
+
+fn open(config: &Config, listeners: &[Listener], log: Log) -> Result<Arc<Service>, Failure> {
+    let private = listeners.iter().all(Listener::is_private);
     let hub = Hub::new();
     let options = Options { fsync: config.fsync, force: config.force };
     let store = Store::open(&config.box_dir, options, log, hub.clone()).map_err(unopened)?;
-    let (auth, source) = Auth::load(config.api_key.as_deref(), store.private(), loopback)
+    let (key, source) = Key::load(config.api_key.as_deref(), store.private(), private)
         .map_err(|error| failed(error.to_string()))?;
+    let directory =
+        store.private().try_clone().map_err(|error| failed(format!("can't open the box: {error}")))?;
+    let tokens = Tokens::open(directory, log).map_err(|error| failed(error.to_string()))?;
     tell_key(config, source, log);
-    if !loopback {
+    for listener in listeners.iter().filter(|listener| !listener.is_private()) {
         log.warn(format!(
-            "listening on {address}, beyond this machine, without TLS: key and content can be read on the way; put a proxy with TLS in front"
+            "listening on {listener}, beyond this machine, without TLS: key and content can be read on the way; put a proxy with TLS in front"
         ));
     }
     Ok(Arc::new(Service {
         store,
         hub,
-        auth,
+        auth: Auth::new(key, tokens, log),
         log,
         registry: Arc::new(Registry::default()),
-        loopback,
+        checks_names: private && listeners.iter().any(Listener::is_open_to_pages),
         started: Instant::now(),
         requests: Counter::default(),
+        denials: Counter::default(),
         panics: Counter::default(),
     }))
 }
@@ -139,11 +149,11 @@ fn tell_key(config: &Config, source: KeySource, log: Log) {
     }
 }
 
-/// The one line on stdout: scripts wait for it.
-fn say_ready(address: SocketAddr, service: &Service) {
+/// A line on stdout for each address: scripts wait for it.
+fn say_ready(listeners: &[Listener], service: &Service) {
+    let lines: String = listeners.iter().map(|listener| format!("listening on {listener}\n")).collect();
     let mut stdout = io::stdout().lock();
-    let said = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
-    if let Err(error) = said {
+    if let Err(error) = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()) {
         service.log.debug(format!("nobody reads stdout: {error}"));
     }
 }

@@ -19,10 +19,12 @@ pub(crate) struct Service {
     pub(crate) auth: Auth,
     pub(crate) log: Log,
     pub(crate) registry: Arc<Registry>,
-    /// Whether nobody but this machine can connect.
-    pub(crate) loopback: bool,
+    /// Whether a request that shows no key has to call the server by a local name.
+    pub(crate) checks_names: bool,
     pub(crate) started: Instant,
     pub(crate) requests: Counter,
+    /// Requests without a valid key or token.
+    pub(crate) denials: Counter,
     pub(crate) panics: Counter,
 }
 

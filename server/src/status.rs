@@ -6,7 +6,9 @@ use common::wire::json::Writer;
 
 use crate::answer::Answer;
 use crate::hub::Listener;
+use crate::route::Public;
 use crate::service::Service;
+use crate::view::{Amount, View};
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -35,23 +37,25 @@ struct Figures {
     connections: usize,
 }
 
-fn figures(service: &Service) -> Figures {
-    let index = service.store.index();
-    let cursor = index.cursor();
+fn figures(service: &Service, view: &View<'_>) -> Figures {
+    let Amount { entries, bytes } = view.amount();
+    let cursor = view.index().cursor();
+    let listeners = view.listeners();
     Figures {
         epoch: cursor.epoch.to_string(),
         seq: cursor.seq,
-        entries: index.live(),
-        bytes: index.bytes(),
-        listeners: service.hub.listeners(),
+        entries,
+        bytes,
         uptime: service.started.elapsed().as_secs(),
-        connections: service.registry.count(),
+        // Whoever sees a part of the box is not to know how many others there are.
+        connections: if view.is_whole() { service.registry.count() } else { listeners.len() },
+        listeners,
     }
 }
 
 /// `GET /status`.
-pub(crate) fn status(service: &Service) -> Answer {
-    let mut figures = figures(service);
+pub(crate) fn status(service: &Service, view: &View<'_>) -> Answer {
+    let mut figures = figures(service, view);
     figures.listeners.sort_by(|a, b| (&a.name, &a.client).cmp(&(&b.name, &b.client)));
     Answer::bytes(200, JSON, status_json(&figures)).with("cache-control", "no-store")
 }
@@ -83,8 +87,8 @@ fn status_json(figures: &Figures) -> Vec<u8> {
 }
 
 /// `GET /metrics`.
-pub(crate) fn metrics(service: &Service) -> Answer {
-    let figures = figures(service);
+pub(crate) fn metrics(service: &Service, view: &View<'_>) -> Answer {
+    let figures = figures(service, view);
     let mut text = String::new();
     for (name, kind, value) in [
         ("entries", "gauge", figures.entries),
@@ -95,6 +99,7 @@ pub(crate) fn metrics(service: &Service) -> Answer {
         ("uptime_seconds", "gauge", figures.uptime),
         ("files_read_again_total", "counter", service.store.reads()),
         ("requests_total", "counter", service.requests.get()),
+        ("denials_total", "counter", service.denials.get()),
         ("panics_total", "counter", service.panics.get()),
     ] {
         // Writing to a String does not fail.
@@ -103,13 +108,19 @@ pub(crate) fn metrics(service: &Service) -> Answer {
     Answer::bytes(200, METRICS, text)
 }
 
-/// `GET /healthz`.
-pub(crate) fn health() -> Answer {
+/// What anybody may ask for.
+pub(crate) fn public(page: Public) -> Answer {
+    match page {
+        Public::Health => health(),
+        Public::Page => start_page(),
+    }
+}
+
+fn health() -> Answer {
     Answer::bytes(200, TEXT, "ok\n").with("cache-control", "no-store")
 }
 
-/// `GET /`.
-pub(crate) fn page() -> Answer {
+fn start_page() -> Answer {
     Answer::bytes(200, "text/html; charset=utf-8", PAGE)
         .with("content-security-policy", "default-src 'none'")
         .with("x-content-type-options", "nosniff")
@@ -118,10 +129,12 @@ pub(crate) fn page() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realm::Realm;
 
     #[test]
     fn status_is_one_line_of_json() {
-        let listener = Listener { client: "9c".into(), name: "the \"laptop\"".into(), seq: 3 };
+        let listener =
+            Listener { client: "9c".into(), name: "the \"laptop\"".into(), realm: Realm::default(), seq: 3 };
         let figures = Figures {
             epoch: "00000000000000ab".into(),
             seq: 5,

@@ -8,28 +8,33 @@
 //! and what is heard here nothing is missing; what comes both ways is recognised by its seq and told once.
 //!
 //! The index is read in batches, and its lock is never held while something is written to a client.
+//!
+//! A client that sees a part of the box is not told what happens elsewhere. So that its cursor does not stay behind for ever, an event
+//! without content (`passed`) takes the place of a heartbeat now and then. A stream that rests on a token ends when the token does.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::limits::{HEARTBEAT, INDEX_BATCH, TOKEN_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
 
 use crate::answer::{Refusal, Reply};
-use crate::hub::{News, Next, Subscription};
+use crate::hub::{Encoded, Frame, News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
-use crate::service::Service;
-use crate::store::{Index, Step};
+use crate::store::Step;
+use crate::view::{NO_ROOT, View};
 
 /// One event to be told: a change, or one part of it.
 #[derive(Debug)]
 struct Part {
     step: Step,
-    change: RemoteEntry,
+    /// `None`: it happened where the client does not see it.
+    change: Option<RemoteEntry>,
     /// Whether its change is told as a whole with it: then its event carries the id.
     is_last: bool,
 }
@@ -37,23 +42,77 @@ struct Part {
 /// Tells one client what happens.
 #[derive(Debug)]
 pub(crate) struct Teller<'a> {
-    service: &'a Service,
-    client: &'a str,
+    view: View<'a>,
+    client: String,
     subscription: Subscription,
+    vigil: Vigil,
     epoch: Epoch,
     /// Everything up to this seq is told, as a whole.
     told: u64,
+    /// The client's cursor, as far as the ids that were sent to it have moved it.
+    announced: u64,
+    /// Whether something was told that no id came after.
+    is_open: bool,
     /// Paths that were answered out of turn, as they stood at this later seq. Not more than there are changes yet to be told.
     answered: HashMap<Path, u64>,
 }
 
-/// Whether a history could be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum History {
-    /// It was.
-    Told,
-    /// It does not reach back that far any more.
+/// Why a stream ends that nobody left.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The connection is broken.
+    Connection(io::Error),
+    /// The history does not reach back to where the client stands: it has to send a complete list.
     Lost,
+    /// For this reason.
+    Reason(String),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Connection(error)
+    }
+}
+
+/// Ends a stream, with the last thing that the client has to know. The status is long sent, so a reason is told as a comment: what
+/// follows from it the client hears when it connects again.
+pub(crate) fn end(told: Result<(), End>, out: &mut Outlet) -> io::Result<()> {
+    match told {
+        Ok(()) => Ok(()),
+        Err(End::Connection(error)) => Err(error),
+        Err(End::Lost) => out.push(&Event::Reset.encode(None)),
+        Err(End::Reason(reason)) => {
+            let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            out.push(format!(": {reason}\n\n").as_bytes())
+        }
+    }
+}
+
+/// Looks now and then whether a client may still be told what happens.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    looked: Instant,
+}
+
+impl Vigil {
+    /// It was just looked at.
+    pub(crate) fn begin() -> Vigil {
+        Vigil { looked: Instant::now() }
+    }
+
+    /// Looks if it is time to.
+    pub(crate) fn look(&mut self, view: &View<'_>) -> Result<(), End> {
+        if view.is_lasting() || self.looked.elapsed() < TOKEN_LOOK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        view.check_again().map_err(|denied| End::Reason(denied.to_string()))
+    }
+
+    /// How long to wait for news at most until the next look.
+    pub(crate) fn patience(view: &View<'_>) -> Duration {
+        if view.is_lasting() { HEARTBEAT } else { TOKEN_LOOK }
+    }
 }
 
 /// The fields of every event stream.
@@ -67,7 +126,7 @@ pub(crate) fn stream_fields() -> Fields {
 
 /// `GET /sync`: the stream alone.
 pub(crate) fn follow<'a>(
-    service: &'a Service,
+    view: &View<'a>,
     request: &Request<'a>,
     cursor: Option<&str>,
 ) -> Result<Reply<'a>, Refusal> {
@@ -77,46 +136,49 @@ pub(crate) fn follow<'a>(
         Some(text) => Some(Cursor::parse(text).map_err(|error| Refusal::bad(format!("cursor: {error}")))?),
         None => None,
     };
-    let client = request.client.unwrap_or("");
-    let stream = move |out: &mut Outlet| {
-        let Some(mut teller) = Teller::begin(service, client, "", since, out)? else { return Ok(()) };
-        if teller.catch_up(out)? == History::Lost {
-            return reset(out);
-        }
-        teller.synced(Synced::default(), out)?;
-        teller.tell_live(out)
-    };
+    let (view, client) = (view.clone(), request.client.unwrap_or(""));
+    let stream = move |out: &mut Outlet| end(tell_since(view, client, since, out), out);
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-/// Asks for a complete list. The stream ends with it.
-pub(crate) fn reset(out: &mut Outlet) -> io::Result<()> {
-    out.push(&Event::Reset.encode(None))
+fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet) -> Result<(), End> {
+    let mut teller = Teller::begin(view, client, "", since, out)?;
+    teller.catch_up(out)?;
+    teller.synced(Synced::default(), out)?;
+    teller.tell_live(out)
 }
 
 impl<'a> Teller<'a> {
-    /// Begins a stream that goes on from a cursor, or from now. `None`: the cursor can't be continued, and the client was told.
+    /// Begins a stream that goes on from a cursor, or from now.
     pub(crate) fn begin(
-        service: &'a Service,
-        client: &'a str,
+        view: View<'a>,
+        client: &str,
         name: &str,
         since: Option<Cursor>,
         out: &mut Outlet,
-    ) -> io::Result<Option<Teller<'a>>> {
-        let begun = {
-            let index = service.store.index();
+    ) -> Result<Teller<'a>, End> {
+        let (now, since, subscription) = {
+            let index = view.index();
             let now = index.cursor();
             let since = since.unwrap_or(now);
-            index.can_continue(since).then(|| (now, since, service.hub.subscribe(client, name, since.seq)))
-        };
-        let Some((now, since, subscription)) = begun else {
-            reset(out)?;
-            return Ok(None);
+            if !index.can_continue(since) {
+                return Err(End::Lost);
+            }
+            (now, since, view.subscribe(client, name, since.seq))
         };
         out.push(&Event::Hello(now).encode(None))?;
         out.flush()?;
-        let answered = HashMap::new();
-        Ok(Some(Teller { service, client, subscription, epoch: now.epoch, told: since.seq, answered }))
+        Ok(Teller {
+            view,
+            client: client.to_owned(),
+            subscription,
+            vigil: Vigil::begin(),
+            epoch: now.epoch,
+            told: since.seq,
+            announced: since.seq,
+            is_open: false,
+            answered: HashMap::new(),
+        })
     }
 
     /// Notes that the client was just told how a path stands at this seq, so that the change which made it so is not told again: after
@@ -127,17 +189,24 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// Looks now and then whether the client may still be told anything.
+    pub(crate) fn look(&mut self) -> Result<(), End> {
+        self.vigil.look(&self.view)
+    }
+
     /// Tells every change from where the client stands up to now.
-    pub(crate) fn catch_up(&mut self, out: &mut Outlet) -> io::Result<History> {
+    pub(crate) fn catch_up(&mut self, out: &mut Outlet) -> Result<(), End> {
         let mut after = Step::end_of(self.told);
         loop {
+            self.look()?;
             let (batch, now) = {
-                let index = self.service.store.index();
+                let index = self.view.index();
                 if !index.can_continue(self.cursor()) {
-                    return Ok(History::Lost);
+                    return Err(End::Lost);
                 }
-                (batch(&index, after), index.cursor().seq)
+                (parts(index.changes_after(after)), index.cursor().seq)
             };
+            self.require_root()?;
             let is_last = batch.len() < INDEX_BATCH;
             after = batch.last().map_or(after, |part| part.step);
             self.tell(batch, out)?;
@@ -145,19 +214,26 @@ impl<'a> Teller<'a> {
                 self.told = now;
                 self.answered.retain(|_, seq| now < *seq);
                 self.subscription.told(now);
-                return out.flush().map(|()| History::Told);
+                if self.is_open {
+                    self.pass(out)?;
+                }
+                return Ok(out.flush()?);
             }
         }
     }
 
     /// A change of many parts may begin in one batch and end in another. Until its end the cursor stays before it, so that a client whose
-    /// connection breaks meanwhile is told all of it again.
+    /// connection breaks meanwhile is told all of it again. The end may also be where the client does not see it.
     fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet) -> io::Result<()> {
         for Part { step: Step { seq, .. }, change, is_last } in batch {
-            let is_answered = self.answered.get(&change.path).is_some_and(|answered| seq <= *answered);
-            if !is_answered {
+            let is_answered = |change: &RemoteEntry| {
+                self.answered.get(&change.path).is_some_and(|answered| seq <= *answered)
+            };
+            if let Some(change) = change.filter(|change| !is_answered(change)) {
                 let id = is_last.then_some(Cursor { epoch: self.epoch, seq });
-                out.push(&event(change, self.client).encode(id))?;
+                out.push(&event(change, &self.client).encode(id))?;
+                self.is_open = !is_last;
+                self.announced = if is_last { seq } else { self.announced };
             }
             if is_last {
                 self.told = seq;
@@ -167,36 +243,77 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells that the answer to the list is complete, which moves the client's cursor to where it has been told.
-    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet) -> io::Result<()> {
-        out.push(&Event::Synced(counts).encode(Some(self.cursor())))?;
-        out.flush()
+    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet) -> Result<(), End> {
+        self.announce(&Event::Synced(counts), out)?;
+        Ok(out.flush()?)
+    }
+
+    /// Tells that what happened since the last event is none of the client's.
+    fn pass(&mut self, out: &mut Outlet) -> io::Result<()> {
+        self.announce(&Event::Passed, out)
+    }
+
+    fn announce(&mut self, event: &Event, out: &mut Outlet) -> io::Result<()> {
+        self.announced = self.told;
+        self.is_open = false;
+        out.push(&event.encode(Some(self.cursor())))
     }
 
     /// Tells what is yet to be told and what happens from now on, until the client leaves or the server stops.
-    pub(crate) fn tell_live(mut self, out: &mut Outlet) -> io::Result<()> {
-        if self.catch_up(out)? == History::Lost {
-            return reset(out);
-        }
+    pub(crate) fn tell_live(mut self, out: &mut Outlet) -> Result<(), End> {
+        self.catch_up(out)?;
         loop {
+            self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { HEARTBEAT };
+            let patience = if out.is_waiting() { Duration::ZERO } else { Vigil::patience(&self.view) };
             match self.subscription.next(patience) {
                 Next::Frame(frame) if frame.seq <= self.told => {}
-                Next::Frame(frame) => match &frame.news {
-                    News::Whole(change) => {
-                        out.push(change.bytes_for(self.client))?;
-                        self.told = frame.seq;
-                        self.subscription.told(frame.seq);
-                    }
-                    News::Many if self.catch_up(out)? == History::Lost => return reset(out),
-                    News::Many => {}
-                },
-                Next::Lagged if self.catch_up(out)? == History::Lost => return reset(out),
-                Next::Lagged => {}
-                Next::Quiet => out.beat_after(Duration::ZERO)?,
+                Next::Frame(frame) => self.hear(&frame, out)?,
+                Next::Lagged => self.catch_up(out)?,
+                Next::Quiet => out.flush()?,
                 Next::Stopped => return Ok(()),
             }
+            self.beat(out)?;
         }
+    }
+
+    fn hear(&mut self, frame: &Frame, out: &mut Outlet) -> Result<(), End> {
+        let News::Whole(change) = &frame.news else { return self.catch_up(out) };
+        self.told = frame.seq;
+        self.subscription.told(frame.seq);
+        if let Some(bytes) = self.bytes(change)? {
+            self.announced = frame.seq;
+            out.push(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// What is written of a change; `None` if the client does not see it. Whoever sees everything gets what was encoded once for all.
+    fn bytes<'c>(&self, change: &'c Encoded) -> Result<Option<Cow<'c, [u8]>>, End> {
+        if self.view.is_whole() {
+            return Ok(Some(Cow::Borrowed(change.bytes_for(&self.client))));
+        }
+        let seen = self.view.see(&change.change);
+        if seen.as_ref().map_or(self.view.rests_on(&change.change.path), |seen| seen.entry.is_none()) {
+            self.require_root()?;
+        }
+        Ok(seen.map(|seen| Cow::Owned(event(seen, &self.client).encode(Some(self.cursor())))))
+    }
+
+    /// Shows that the server is alive, if nothing else has for a while.
+    fn beat(&mut self, out: &mut Outlet) -> io::Result<()> {
+        if out.is_waiting() || !out.is_silent_for(HEARTBEAT) {
+            return Ok(());
+        }
+        if self.announced < self.told {
+            self.pass(out)?;
+        }
+        out.beat_after(Duration::ZERO)
+    }
+
+    /// What is gone from a folder that is gone itself was not deleted one by one, and is not told.
+    pub(crate) fn require_root(&self) -> Result<(), End> {
+        if self.view.has_root() { Ok(()) } else { Err(End::Reason(NO_ROOT.to_owned())) }
     }
 
     fn cursor(&self) -> Cursor {
@@ -204,10 +321,10 @@ impl<'a> Teller<'a> {
     }
 }
 
-/// What is to be told after a step, as much as fits under one hold of the lock.
-fn batch(index: &Index, after: Step) -> Vec<Part> {
+/// Of what is to be told after a step, as much as fits under one hold of the lock.
+fn parts(changes: impl Iterator<Item = (Step, Option<RemoteEntry>)>) -> Vec<Part> {
     let mut batch = Vec::new();
-    let mut changes = index.changes_after(after).peekable();
+    let mut changes = changes.peekable();
     while batch.len() < INDEX_BATCH
         && let Some((step, change)) = changes.next()
     {
@@ -229,7 +346,7 @@ fn event(change: RemoteEntry, client: &str) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Record, State};
+    use crate::store::{Index, Record, State};
 
     fn index(steps: &[(&str, u64, u32)]) -> Index {
         let mut index = Index::new(Epoch(1));
@@ -246,6 +363,9 @@ mod tests {
     fn a_change_of_many_parts_is_whole_with_its_last() {
         let names: Vec<String> = (0..INDEX_BATCH + 10).map(|number| format!("{number:05}")).collect();
         let singles: Vec<_> = names.iter().zip(1..).map(|(name, seq)| (name.as_str(), seq, 0)).collect();
+        let batch = |index: &Index, after| {
+            parts(index.changes_after(after).map(|(step, change)| (step, Some(change))))
+        };
         let whole = |batch: &[Part]| batch.iter().filter(|part| part.is_last).count();
         let first = batch(&index(&singles), Step::end_of(0));
         assert_eq!((first.len(), whole(&first)), (INDEX_BATCH, INDEX_BATCH));

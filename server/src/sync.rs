@@ -12,6 +12,7 @@
 //! A listed deletion that the server agrees with gets no event: the client goes on to send `DELETE` with the base it listed. If the path
 //! changed since the client's cursor and is what it was again, or has other metadata, that is part of the history like any change.
 
+use std::fmt;
 use std::io;
 
 use common::limits::{HEARTBEAT, INDEX_BATCH};
@@ -22,8 +23,8 @@ use common::wire::json::{JsonError, JsonErrorKind, Reader};
 
 use crate::answer::{Content, Refusal, Reply};
 use crate::outlet::Outlet;
-use crate::service::Service;
-use crate::stream::{History, Teller, reset, stream_fields};
+use crate::stream::{End, Teller, end, stream_fields};
+use crate::view::View;
 
 /// The list, from its first item on.
 struct Items<'a> {
@@ -32,24 +33,22 @@ struct Items<'a> {
     any: bool,
 }
 
-/// Why a list was not answered to its end.
-#[derive(Debug)]
-enum Broken {
-    /// The connection is.
-    Connection(io::Error),
-    /// The list is: this is what is wrong with it.
-    List(String),
-}
-
 /// Reads the beginning of the list, which can still be refused with a status; all else happens in the stream.
-pub(crate) fn list<'a>(service: &'a Service, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
+pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
     let mut json = Reader::new(body);
     let (head, any) = ListHead::read(&mut json).map_err(|error| match error {
         ListError::Json(error) => refuse_json(error),
         ListError::Protocol(error) => Refusal::bad(error.to_string()),
     })?;
     let items = Items { json, any };
-    let stream = move |out: &mut Outlet| answer(service, &head, items, out);
+    let view = view.clone();
+    let stream = move |out: &mut Outlet| {
+        let told = answer(&view, &head, items, out);
+        if let Err(End::Reason(reason)) = &told {
+            view.logger().warn(format!("{}: {reason}", who(&head)));
+        }
+        end(told, out)
+    };
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
@@ -61,23 +60,18 @@ pub(crate) fn refuse_json(error: JsonError) -> Refusal {
     }
 }
 
-fn answer(service: &Service, head: &ListHead, items: Items<'_>, out: &mut Outlet) -> io::Result<()> {
+fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet) -> Result<(), End> {
     // Without a cursor there is nothing that "what differs" could refer to.
     let since = head.cursor.filter(|_| !head.complete);
-    let begun = Teller::begin(service, &head.client_id, &head.client_name, since, out)?;
-    let Some(mut teller) = begun else { return Ok(()) };
+    let mut teller = Teller::begin(view.clone(), &head.client_id, &head.client_name, since, out)?;
     let epoch = head.cursor.map(|cursor| cursor.epoch);
-    let mut list = List { service, teller: &mut teller, out, epoch, counts: Synced::default(), last: None };
-    let counts = match list.answer(items, since.is_none()) {
-        Ok(counts) => counts,
-        Err(Broken::Connection(error)) => return Err(error),
-        Err(Broken::List(reason)) => return give_up(service, head, &reason, out),
-    };
-    service.log.info(format!("{}: {}", who(head), summary(&counts)));
+    let mut list = List { view, teller: &mut teller, out, epoch, counts: Synced::default(), last: None };
+    let counts = list.answer(items, since.is_none())?;
+    view.logger().info(format!("{}: {}", who(head), summary(&counts)));
     // With a cursor the history is part of the answer. Without one, what the list was compared with may be newer than where the stream
     // began, but only what was there then is known to be told.
-    if since.is_some() && teller.catch_up(out)? == History::Lost {
-        return reset(out);
+    if since.is_some() {
+        teller.catch_up(out)?;
     }
     teller.synced(counts, out)?;
     teller.tell_live(out)
@@ -97,16 +91,14 @@ fn summary(counts: &Synced) -> String {
     )
 }
 
-/// The status is long sent, and to ask for the list again would bring the same again. So the stream says why, as a comment, and ends.
-fn give_up(service: &Service, head: &ListHead, reason: &str, out: &mut Outlet) -> io::Result<()> {
-    service.log.warn(format!("{}: the list is broken: {reason}", who(head)));
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    out.push(format!(": the list is broken: {reason}\n\n").as_bytes())
+/// To ask for the list again would bring the same again. So the stream says why, and ends.
+fn broken(reason: impl fmt::Display) -> End {
+    End::Reason(format!("the list is broken: {reason}"))
 }
 
 /// A list being answered.
 struct List<'a, 'b> {
-    service: &'a Service,
+    view: &'a View<'b>,
     teller: &'a mut Teller<'b>,
     out: &'a mut Outlet,
     /// The history that the list's bases belong to.
@@ -117,17 +109,18 @@ struct List<'a, 'b> {
 }
 
 impl List<'_, '_> {
-    fn answer(&mut self, mut items: Items<'_>, complete: bool) -> Result<Synced, Broken> {
+    fn answer(&mut self, mut items: Items<'_>, complete: bool) -> Result<Synced, End> {
         while items.any && items.json.next_item()? {
-            let item = read_item(&items.json.value()?).map_err(|error| Broken::List(error.to_string()))?;
+            let item = read_item(&items.json.value()?).map_err(broken)?;
             if complete {
                 self.fill_up_to(&item.path)?;
             }
             self.item(&item)?;
+            self.teller.look()?;
             self.out.beat_after(HEARTBEAT)?;
         }
         if items.any && items.json.next_key()?.is_some() {
-            return Err(Broken::List("something follows files".to_owned()));
+            return Err(broken("something follows files"));
         }
         items.json.end()?;
         if complete {
@@ -137,9 +130,9 @@ impl List<'_, '_> {
     }
 
     /// What the index has between the item before and this one, the client does not have.
-    fn fill_up_to(&mut self, path: &Path) -> Result<(), Broken> {
+    fn fill_up_to(&mut self, path: &Path) -> Result<(), End> {
         if self.last.as_ref().is_some_and(|last| path <= last) {
-            return Err(Broken::List(format!("{path} is not in the order of paths")));
+            return Err(broken(format!("{path} is not in the order of paths")));
         }
         self.fill(Some(path))?;
         self.last = Some(path.clone());
@@ -162,30 +155,30 @@ impl List<'_, '_> {
 
     /// What is there among the next records before `until`, and the last record looked at if there may be more.
     fn missing_batch(&self, until: Option<&Path>) -> (Vec<RemoteEntry>, Option<Path>) {
-        let index = self.service.store.index();
+        let index = self.view.index();
         let is_before = |path: &Path| until.is_none_or(|until| path < until);
         let mut missing = Vec::new();
         for (number, (path, record)) in index.after(self.last.as_ref()).enumerate() {
-            if !is_before(path) {
+            if !is_before(&path) {
                 break;
             }
             if record.entry().is_some() {
-                missing.extend(index.describe(path));
+                missing.extend(index.describe(&path));
             }
             if number + 1 == INDEX_BATCH {
-                return (missing, Some(path.clone()));
+                return (missing, Some(path));
             }
         }
         (missing, None)
     }
 
-    fn item(&mut self, item: &ListItem) -> io::Result<()> {
+    fn item(&mut self, item: &ListItem) -> Result<(), End> {
         let local = match &item.known {
             Known::Present(entry) => Some(entry),
             Known::Deleted => None,
         };
         let (verdict, remote) = {
-            let index = self.service.store.index();
+            let index = self.view.index();
             let tag = local.map(|entry| Tag::from(entry.content));
             // Seqs of another history say nothing.
             let is_of_this_history = self.epoch == Some(index.cursor().epoch);
@@ -201,8 +194,11 @@ impl List<'_, '_> {
                 if tells_all(verdict) {
                     self.teller.answered(&item.path, seq);
                 }
+                if matches!(event, Event::Delete(_)) {
+                    self.teller.require_root()?;
+                }
                 self.count(&event);
-                self.out.push(&event.encode(None))
+                Ok(self.out.push(&event.encode(None))?)
             }
             None => Ok(()),
         }
@@ -214,8 +210,12 @@ impl List<'_, '_> {
             Event::Upload { .. } => self.counts.upload += 1,
             Event::Delete(_) => self.counts.delete += 1,
             Event::Conflict(_) => self.counts.conflict += 1,
-            Event::Hello(_) | Event::Stored(_) | Event::Synced(_) | Event::Reset | Event::Misnamed { .. } => {
-            }
+            Event::Hello(_)
+            | Event::Stored(_)
+            | Event::Synced(_)
+            | Event::Passed
+            | Event::Reset
+            | Event::Misnamed { .. } => {}
         }
     }
 }
@@ -255,17 +255,11 @@ fn tells_all(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Upload { replacing: Some(Base { tag: Tag::Directory, .. }) })
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
-        Broken::Connection(error)
-    }
-}
-
-impl From<JsonError> for Broken {
-    fn from(error: JsonError) -> Broken {
+impl From<JsonError> for End {
+    fn from(error: JsonError) -> End {
         match error.kind {
-            JsonErrorKind::Io(error) => Broken::Connection(error),
-            _ => Broken::List(error.to_string()),
+            JsonErrorKind::Io(error) => End::Connection(error),
+            _ => broken(error),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What several tests need: a whole server on a box of its own, without sockets.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use common::cli::log::{Format, Level, Log};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Key, Tokens};
 use crate::hub::Hub;
 use crate::registry::Registry;
 use crate::service::{Counter, Service};
@@ -22,23 +22,51 @@ pub(crate) struct Workshop {
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// An empty directory, gone when it is dropped.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Scratch {
+        let dir = unused_dir(name);
+        fs::create_dir(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn unused_dir(name: &str) -> PathBuf {
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("filesync-{name}-{}-{number}", std::process::id()));
+    // What an earlier process of the same number left behind.
+    let _ = fs::remove_dir_all(&dir);
+    dir
+}
+
 impl Workshop {
     pub(crate) fn new() -> Workshop {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("filesync-server-{}-{number}", std::process::id()));
-        // What an earlier process of the same number left behind.
-        let _ = fs::remove_dir_all(&dir);
+        let dir = unused_dir("server");
         let (log, hub) = (Log::new(Level::Error, Format::Text), Hub::new());
         let store = Store::open(&dir, Options { fsync: false, force: false }, log, hub.clone()).unwrap();
+        let tokens = Tokens::open(store.private().try_clone().unwrap(), log).unwrap();
         let service = Service {
             store,
             hub,
-            auth: Auth::new("correct-horse-battery").unwrap(),
+            auth: Auth::new(Key::new("correct-horse-battery").unwrap(), tokens, log),
             log,
             registry: Arc::new(Registry::default()),
-            loopback: true,
+            checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
+            denials: Counter::default(),
             panics: Counter::default(),
         };
         Workshop { service: Arc::new(service), dir }

@@ -12,7 +12,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::disk::{NewContent, Staged};
 use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
@@ -29,10 +28,11 @@ use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
 use crate::answer::{Answer, Content, Refusal};
+use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
-use crate::service::Service;
 use crate::store::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
+use crate::view::View;
 
 /// The media type of a change of metadata.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -48,50 +48,52 @@ pub(crate) struct Wanted {
 
 /// `PUT`: stores what the body holds.
 pub(crate) fn put(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
 ) -> Result<Answer, Refusal> {
     let wanted = read_head(request)?;
-    if let Some(answer) = already_there(service, request, path, &wanted)? {
+    if let Some(answer) = already_there(view, request, path, &wanted)? {
         return Ok(answer);
     }
-    check_index(service, request, path, &wanted)?;
-    let partial = resume::begin(service, request, path, &wanted)?;
-    check_room(service, request.length)?;
+    check_index(view, request, path, &wanted)?;
+    let partial = resume::begin(view, request, path, &wanted)?;
+    check_room(view, request.length)?;
     let received = match partial {
-        Some(partial) => resume::receive(service, path, partial, body)?,
-        None => receive(service, wanted.kind, body)?,
+        Some(partial) => resume::receive(view, path, partial, body)?,
+        None => receive(view, wanted.kind, body)?,
     };
-    store(service, request, path, &wanted, received, body.trailers())
+    store(view, request, path, &wanted, received, body.trailers())
 }
 
 /// Stores what was received, if it is what was announced.
 pub(crate) fn store(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
     received: Received,
     trailers: &Fields,
 ) -> Result<Answer, Refusal> {
+    // Receiving may have taken hours.
+    view.check_again().map_err(Denied::answer)?;
     let Received { version, staged, file } = received;
     check_digest(&version, wanted.digest, trailers)?;
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
-    submit(service, request, path, action)
+    submit(view, request, path, action)
 }
 
 /// `DELETE`: leaves a tombstone.
-pub(crate) fn delete(service: &Service, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
+pub(crate) fn delete(view: &View<'_>, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
-    submit(service, request, path, Action::Delete { require })
+    submit(view, request, path, Action::Delete { require })
 }
 
 /// `PATCH`: what its media type says. Metadata alone, or the rest of an upload.
 pub(crate) fn patch(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
@@ -99,10 +101,10 @@ pub(crate) fn patch(
     let media_type = request.field("content-type")?.unwrap_or("");
     let essence = media_type.split(';').next().unwrap_or("").trim_ascii();
     if essence.eq_ignore_ascii_case(MERGE_PATCH) {
-        return set_meta(service, request, path, body);
+        return set_meta(view, request, path, body);
     }
     if essence.eq_ignore_ascii_case(PARTIAL_UPLOAD) {
-        return resume::append(service, request, path, body);
+        return resume::append(view, request, path, body);
     }
     let detail = format!("a change of metadata is {MERGE_PATCH}, the rest of an upload {PARTIAL_UPLOAD}");
     let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
@@ -111,14 +113,14 @@ pub(crate) fn patch(
 
 /// Changes time and permission bits, and nothing else.
 fn set_meta(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
 ) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
     let (mtime, mode) = meta_change(&read_small(body, SMALL_BODY_BYTES as usize)?)?;
-    submit(service, request, path, Action::SetMeta { mtime, mode, require })
+    submit(view, request, path, Action::SetMeta { mtime, mode, require })
 }
 
 // ---- The head --------------------------------------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ fn read_label(request: &Request<'_>) -> Result<Label, Refusal> {
     let broken = |field, error: &dyn std::fmt::Display| Refusal::bad(format!("{field}: {error}"));
     let mtime = match request.field(MTIME_FIELD)? {
         Some(text) => parse_mtime(text).map_err(|error| broken(MTIME_FIELD, &error))?,
-        None => now(),
+        None => Label::now(None).mtime,
     };
     let mode = request.field(MODE_FIELD)?.map(parse_mode).transpose();
     Ok(Label { mtime, mode: mode.map_err(|error| broken(MODE_FIELD, &error))? })
@@ -198,17 +200,17 @@ fn condition_needed() -> Refusal {
 ///
 /// Metadata that differs is changed if the condition holds. If it doesn't, the box keeps its own: such a difference is never a conflict.
 pub(crate) fn already_there(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
 ) -> Result<Option<Answer>, Refusal> {
     let (current, cursor, is_met) = {
-        let index = service.store.index();
+        let index = view.index();
         let Some(record) = index.get(path) else { return Ok(None) };
         let Some(entry) = record.entry() else { return Ok(None) };
         let cursor = Cursor { seq: record.step.seq, ..index.cursor() };
-        (*entry, cursor, wanted.require.is_met(&index, path))
+        (*entry, cursor, index.meets(&wanted.require, path))
     };
     let is_same = current.content.kind() == wanted.kind && current.content.hash() == wanted.digest;
     if !is_same || (wanted.kind == Kind::Directory && request.length != Some(0)) {
@@ -219,7 +221,7 @@ pub(crate) fn already_there(
         && !current.same_meta(&Entry { meta: wanted.label.over(Some(&current), wanted.kind), ..current })
     {
         let action = Action::SetMeta { mtime: Some(mtime), mode, require: wanted.require.clone() };
-        return submit(service, request, path, action).map(Some);
+        return submit(view, request, path, action).map(Some);
     }
     Ok(Some(stored(204, Some(&current), cursor)))
 }
@@ -227,14 +229,14 @@ pub(crate) fn already_there(
 /// What the store would refuse now, it will most likely refuse after the body, too. But a body of the right length that comes without a
 /// digest in front may turn out to be just what the box holds, and then it is no conflict.
 pub(crate) fn check_index(
-    service: &Service,
+    view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
 ) -> Result<(), Refusal> {
-    let index = service.store.index();
+    let index = view.index();
     let current = index.live_entry(path);
-    let holds = wanted.require.is_met(&index, path);
+    let holds = index.meets(&wanted.require, path);
     let may_be_the_same = current.is_some_and(|entry| {
         let same_size = request.length.is_none_or(|length| length == entry.content.size());
         wanted.digest.is_none() && entry.content.kind() == wanted.kind && same_size
@@ -250,14 +252,14 @@ pub(crate) fn check_index(
 
 /// A body that can't fit is not begun; before that, what is retained and what is kept of uploads that were cut give way. One whose length
 /// is not known before its end finds out on the way.
-pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), Refusal> {
+pub(crate) fn check_room(view: &View<'_>, length: Option<u64>) -> Result<(), Refusal> {
     let Some(length) = length else { return Ok(()) };
-    let mut free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+    let mut free = view.free_space().map_err(|error| Refusal::disk(&error))?;
     if free < length {
-        service.store.stage().retained().forget_all();
-        free = service.store.root().free_space().map_err(|error| Refusal::disk(&error))?;
+        view.stage().retained().forget_all();
+        free = view.free_space().map_err(|error| Refusal::disk(&error))?;
     }
-    if free < length && !service.store.partials().give_way(length - free) {
+    if free < length && !view.give_way(length - free) {
         let detail = format!("{length} bytes are to be stored, and there is room for {free}");
         return Err(Refusal::new(ProblemKind::NoSpace, detail));
     }
@@ -265,9 +267,9 @@ pub(crate) fn check_room(service: &Service, length: Option<u64>) -> Result<(), R
 }
 
 /// What the disk said while something was staged. If it is full, what is retained goes, so that the next try may find room.
-fn cannot_stage(service: &Service, error: &io::Error) -> Refusal {
+fn cannot_stage(view: &View<'_>, error: &io::Error) -> Refusal {
     if matches!(error.raw_os_error(), Some(errno::ENOSPC | errno::EDQUOT)) {
-        service.store.stage().retained().forget_all();
+        view.stage().retained().forget_all();
     }
     Refusal::disk(error)
 }
@@ -282,18 +284,18 @@ pub(crate) struct Received {
     pub(crate) file: Option<File>,
 }
 
-fn receive(service: &Service, kind: Kind, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive(view: &View<'_>, kind: Kind, body: &mut dyn Content) -> Result<Received, Refusal> {
     match kind {
-        Kind::File => receive_file(service, body),
-        Kind::Symlink => receive_link(service, body),
-        Kind::Directory => receive_directory(service, body),
+        Kind::File => receive_file(view, body),
+        Kind::Symlink => receive_link(view, body),
+        Kind::Directory => receive_directory(view, body),
     }
 }
 
 /// Stages and hashes a file in one pass, through one buffer, whatever its size.
-pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
-    let on_disk = |error| cannot_stage(service, &error);
-    let (staged, file) = service.store.stage().file().map_err(on_disk)?;
+pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
+    let on_disk = |error| cannot_stage(view, &error);
+    let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     let (mut hasher, mut size) = (Sha256::new(), 0);
@@ -312,33 +314,35 @@ pub(crate) fn receive_file(service: &Service, body: &mut dyn Content) -> Result<
     Ok(Received { version, staged, file: Some(file) })
 }
 
-fn receive_link(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive_link(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
     let target = read_small(body, LINK_BYTES)?;
     if target.is_empty() || target.contains(&0) {
         return Err(Refusal::bad("the target of a symbolic link is at least one byte, and none of them NUL"));
     }
-    let staged = service.store.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?;
+    let staged = view.stage().symlink(&target).map_err(|error| Refusal::disk(&error))?;
     let mut hasher = Sha256::new();
     hasher.update(&target);
     let version = Version::Symlink { size: target.len() as u64, hash: hasher.finish() };
     Ok(Received { version, staged, file: None })
 }
 
-fn receive_directory(service: &Service, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive_directory(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
     read_small(body, 0)?;
     let mode = usual_mode(Kind::Directory);
-    let staged = service.store.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
+    let staged = view.stage().directory(mode).map_err(|error| Refusal::disk(&error))?;
     Ok(Received { version: Version::Directory, staged, file: None })
 }
 
-/// A body of at most so many bytes, read to its end.
+/// A body of at most so many bytes, read to its end. One that says that it is longer is not waited for.
 fn read_small(body: &mut dyn Content, most: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
-    body.take(most as u64 + 1).read_to_end(&mut bytes).map_err(Refusal::Body)?;
-    match bytes.len() <= most {
-        true => Ok(bytes),
-        false => Err(Refusal::new(ProblemKind::TooLarge, format!("the body may have {most} bytes here"))),
+    if body.announced().is_none_or(|announced| announced <= most as u64) {
+        body.take(most as u64 + 1).read_to_end(&mut bytes).map_err(Refusal::Body)?;
+        if bytes.len() <= most {
+            return Ok(bytes);
+        }
     }
+    Err(Refusal::new(ProblemKind::TooLarge, format!("the body may have {most} bytes here")))
 }
 
 /// What was announced, before or after the body, must be what came.
@@ -383,8 +387,8 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 
 // ---- The outcome -----------------------------------------------------------------------------------------------------------------
 
-fn submit(service: &Service, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
-    match service.store.submit(path.clone(), action, request.client) {
+fn submit(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
+    match view.submit(path, action, request.client) {
         Ok(done) => Ok(committed(done)),
         Err(reason) => Err(refused(reason, path)),
     }
@@ -432,12 +436,6 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
         Refused::Disk(error) => Refusal::disk(&error),
         Refused::Stopping => Refusal::new(ProblemKind::Busy, "the server is stopping"),
     }
-}
-
-/// Nobody's clock decides anything; this is only what a file without a time is labelled with.
-pub(crate) fn now() -> Mtime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Mtime::from_parts(i64::try_from(since.as_secs()).unwrap_or_default(), since.subsec_nanos())
 }
 
 #[cfg(test)]

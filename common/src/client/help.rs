@@ -4,7 +4,8 @@ use super::Program;
 
 /// The options that both clients have.
 const OPTIONS: &str = "
-      --server URL         the server [http://127.0.0.1:8080]
+      --server URL         the server, http://HOST:PORT, https://HOST or unix:PATH [http://127.0.0.1:8080]
+      --connect COMMAND    reach it through a command whose input and output are the connection
       --token-file FILE    file with the key or token (else FILESYNC_TOKEN or API_KEY)
       --name NAME          this client's name, for conflict copies [the machine's name]
       --once               one complete pass, then exit

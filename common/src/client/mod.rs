@@ -25,6 +25,7 @@ use crate::engine::{
     Direction, Ended, Engine, FolderError, Options, Reporter, StartError, Stopper, read_status,
 };
 use crate::limits::{SMALL_BODY_BYTES, WORKERS, WORKERS_MAX};
+use crate::net::command::KEY_VARIABLES;
 use crate::net::endpoint::Endpoint;
 use crate::sys::signals::{Signal, Signals};
 use crate::threads::spawn;
@@ -34,8 +35,9 @@ use conflicts::{conflicts, resolve};
 use help::help;
 
 /// The options that both clients have.
-pub const OPTIONS: [Spec; 16] = [
+pub const OPTIONS: [Spec; 17] = [
     Spec::value("server"),
+    Spec::value("connect"),
     Spec::value("token-file"),
     Spec::value("name"),
     Spec::flag("once"),
@@ -164,8 +166,8 @@ impl Program {
             }
             Ended::NotAuthorised(words) => {
                 complain(format!(
-                    "not authorised: {words}; the key is in .filesync/key of the server's box: give it with --token-file, \
-                     FILESYNC_TOKEN or API_KEY"
+                    "not authorised: {words}; the key is in .filesync/key of the server's box, and `server token` makes others: give \
+                     it with --token-file, FILESYNC_TOKEN or API_KEY"
                 ));
                 Exit::NotAuthorised
             }
@@ -186,12 +188,6 @@ fn failed(words: String) -> Refused {
 /// From what was typed to what is meant.
 fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
     let directory = PathBuf::from(parsed.only_argument("DIR")?);
-    let server = match parsed.value("server") {
-        Some(value) => parse_text("server", value)?,
-        None => SERVER,
-    };
-    let endpoint: Endpoint =
-        server.parse().map_err(|error| Refused::Words(Exit::Usage, format!("--server {server}: {error}")))?;
     let has = |name: &str| parsed.flag(name);
     let direction = match (given(parsed, "push"), given(parsed, "pull")) {
         (false, false) => Direction::Both,
@@ -211,7 +207,7 @@ fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
     };
     Ok(Options {
         directory,
-        endpoint,
+        endpoint: endpoint(parsed)?,
         token: Some(token(parsed.value("token-file"))?),
         name: name(parsed)?,
         once: has("once") || has("dry-run"),
@@ -225,6 +221,21 @@ fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
     })
 }
 
+/// Where the server is, and what leads there.
+fn endpoint(parsed: &Parsed) -> Result<Endpoint, Refused> {
+    let refuse = |option: &str, value: &str, error: &dyn std::fmt::Display| {
+        Refused::Words(Exit::Usage, format!("--{option} {value}: {error}"))
+    };
+    let server = parsed.value("server").map_or(Ok(SERVER), |value| parse_text("server", value))?;
+    let endpoint: Endpoint = server.parse().map_err(|error| refuse("server", server, &error))?;
+    let Some(command) = parsed.value("connect") else { return Ok(endpoint) };
+    let command = parse_text("connect", command)?;
+    if server.starts_with("unix:") {
+        return Err(refuse("connect", command, &"a command and a unix: address exclude each other"));
+    }
+    Ok(endpoint.through(command.parse().map_err(|error| refuse("connect", command, &error))?))
+}
+
 /// Whether a flag that not every client has was given.
 fn given(parsed: &Parsed, name: &'static str) -> bool {
     parsed.knows(name) && parsed.flag(name)
@@ -234,16 +245,13 @@ fn given(parsed: &Parsed, name: &'static str) -> bool {
 fn token(file: Option<&OsStr>) -> Result<String, Refused> {
     let (text, place) = match file {
         Some(file) => (read_token(file)?, format!("the token file {}", escape_for_terminal(file.as_bytes()))),
-        None => {
-            match ["FILESYNC_TOKEN", "API_KEY"].into_iter().find_map(|name| Some((env::var_os(name)?, name)))
-            {
-                Some((text, name)) => (text, name.to_owned()),
-                None => {
-                    let words = "no key: give one with --token-file FILE, FILESYNC_TOKEN or API_KEY; the server's is in .filesync/key of its box";
-                    return Err(Refused::Words(Exit::NotAuthorised, words.into()));
-                }
+        None => match KEY_VARIABLES.into_iter().find_map(|name| Some((env::var_os(name)?, name))) {
+            Some((text, name)) => (text, name.to_owned()),
+            None => {
+                let words = "no key: give one with --token-file FILE, FILESYNC_TOKEN or API_KEY; the server's is in .filesync/key of its box";
+                return Err(Refused::Words(Exit::NotAuthorised, words.into()));
             }
-        }
+        },
     };
     let token = text.to_str().map(str::trim).unwrap_or_default().to_owned();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

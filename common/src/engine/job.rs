@@ -197,6 +197,8 @@ pub(super) enum FailureKind {
     NotAuthorised,
     /// No space, here or there.
     NoSpace,
+    /// The token only lets read: nothing that changes the box will be taken.
+    ReadOnly,
 }
 
 /// A job that is done with.
@@ -250,6 +252,23 @@ impl Task {
             | Task::FetchAside { .. }
             | Task::PushMeta { .. } => true,
             Task::Hash { .. }
+            | Task::TakeHere { .. }
+            | Task::DeleteLocal { .. }
+            | Task::SetAside { .. }
+            | Task::PullMeta { .. } => false,
+        }
+    }
+
+    /// Whether it changes what the server holds, or is only of use if something is changed there.
+    pub(super) fn needs_write(&self) -> bool {
+        match self {
+            Task::Upload { .. }
+            | Task::Relocate { .. }
+            | Task::DeleteRemote { .. }
+            | Task::FetchAside { .. }
+            | Task::PushMeta { .. } => true,
+            Task::Hash { .. }
+            | Task::Download { .. }
             | Task::TakeHere { .. }
             | Task::DeleteLocal { .. }
             | Task::SetAside { .. }

@@ -25,6 +25,18 @@ pub(super) enum Step {
     Leave(Option<&'static str>),
 }
 
+impl Step {
+    /// The same for who may not change the box: what would, stays as it is here.
+    pub(super) fn for_reader(self) -> Step {
+        match self {
+            Step::Do(task) if task.needs_write() => Step::Leave(Some(
+                "the token only lets read: what is here differs from the box, and stays here",
+            )),
+            step => step,
+        }
+    }
+}
+
 /// The next step for a track that no worker has, if the server has been heard of. `was_absent`: since the base was agreed on, nothing was
 /// at the path for a while.
 pub(super) fn next_step(

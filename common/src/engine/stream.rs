@@ -24,9 +24,9 @@ use crate::limits::{
     CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
 };
 use crate::net::body::{Body, Pace};
-use crate::net::client::open;
 use crate::net::conn::Conn;
 use crate::net::deadline::Deadline;
+use crate::net::dial::open;
 use crate::net::endpoint::Endpoint;
 use crate::net::error::NetError;
 use crate::net::transport::Transport;
@@ -77,10 +77,20 @@ impl StreamThread {
         Ok(StreamThread { shared, thread: Some(thread) })
     }
 
-    /// No thread, for a test that says itself what is heard.
+    /// No thread, for a test that says itself what is heard, but a connection.
     #[cfg(test)]
     pub(super) fn of_a_test() -> StreamThread {
-        StreamThread { shared: Arc::default(), thread: None }
+        let shared = Arc::new(Shared::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        *lock(&shared.transport) = Some(connection.into());
+        StreamThread { shared, thread: None }
+    }
+
+    /// Whether its connection was not ended.
+    #[cfg(test)]
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.shared.transport).is_some()
     }
 
     /// Ends the connection that there is; a new one follows.

@@ -527,6 +527,10 @@ pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result
         ProblemKind::NoSpace => (FailureKind::NoSpace, "the server has no room"),
         ProblemKind::Busy => (FailureKind::Moment, "the server is busy"),
         ProblemKind::Http(408) => (FailureKind::Network, "the server waited in vain"),
+        ProblemKind::InsufficientScope => (FailureKind::ReadOnly, "not allowed"),
+        ProblemKind::TooManyAttempts | ProblemKind::RootMissing => {
+            (FailureKind::Network, "the server lets nothing be done")
+        }
         _ => return Ok(problem),
     };
     let error = format!("{words}: {}", problem.detail);

@@ -238,6 +238,15 @@ impl<'a> Body<'a> {
         count
     }
 
+    /// How many bytes are still to come, if the message says so.
+    pub fn announced(&self) -> Option<u64> {
+        match self.state {
+            State::Length { left } => Some(left),
+            State::Done => Some(0),
+            State::Chunked { .. } | State::UntilClose => None,
+        }
+    }
+
     /// Refuses what is announced to exceed the limit.
     fn check_limit(&self, announced: u64) -> io::Result<()> {
         if self.limit.saturating_sub(self.received) < announced {

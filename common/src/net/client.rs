@@ -10,8 +10,7 @@
 //! much is in flight: if neither side reads, both wait.
 
 use super::body::{Body, Pace};
-use super::conn::Conn;
-use super::deadline::Deadline;
+use super::dial::open;
 use super::endpoint::Endpoint;
 use super::error::NetError;
 use super::exchange::{Live, RequestBody};
@@ -20,8 +19,6 @@ use crate::limits::{CONNECT_TIMEOUT, READ_STALL};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::Framing;
 use crate::wire::http::head::{Method, ResponseHead, encode_request};
-use std::io::{self, ErrorKind};
-use std::net::TcpStream;
 use std::time::Duration;
 
 /// An answer.
@@ -89,7 +86,7 @@ impl HttpClient {
         let head = self.request_head(method, target, fields, &body)?;
         let reused = self.ensure_connected()?;
         let mut answer = self.exchange(method, &head, fields, &mut body);
-        let lost = matches!(answer, Err(NetError::Closed)) && reused;
+        let lost = answer.as_ref().is_err_and(NetError::is_hanging_up) && reused;
         if lost && method.is_idempotent() && body.is_replayable() {
             self.connect(self.connect_timeout)?;
             answer = self.exchange(method, &head, fields, &mut body);
@@ -187,32 +184,15 @@ fn expects_continue(fields: &Fields) -> bool {
     fields.has_token("expect", "100-continue")
 }
 
-/// Tries every address of the endpoint, within one timeout.
-/// Opens a connection to a server, for those who speak on it themselves.
-///
-/// # Errors
-/// Those of the last address that was tried.
-pub fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Conn> {
-    let deadline = Deadline::after(timeout);
-    let mut last = io::Error::from(ErrorKind::TimedOut);
-    for address in endpoint.resolve()? {
-        let Some(remaining) = deadline.remaining() else { break };
-        match TcpStream::connect_timeout(&address, remaining) {
-            Ok(stream) => return Conn::new(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::conn::Conn;
     use super::super::conn::tests::soon;
     use super::super::exchange::ChunkedSource;
     use super::*;
     use crate::wire::http::framing::request_framing;
-    use crate::wire::http::head::{RequestHead, parse_request};
-    use std::io::{IoSlice, Read};
+    use crate::wire::http::head::{HeadError, RequestHead, parse_request};
+    use std::io::{self, ErrorKind, IoSlice, Read};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
@@ -479,6 +459,79 @@ mod tests {
             check(client.read_response(Method::Put).unwrap(), 200, &format!("/base/ {index}"));
         }
         drop(client);
+        server.join().unwrap();
+    }
+
+    /// Where a server, or somebody who speaks in its place, leaves open where an answer ends, it is no answer.
+    #[test]
+    fn answers_whose_end_is_in_doubt() {
+        const HEADS: [&str; 16] = [
+            "Content-Length: 2\r\nContent-Length: 2\r\n",
+            "Content-Length: 2, 2\r\n",
+            "Content-Length: +2\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 18446744073709551616\r\n",
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: chunked, identity\r\n",
+            "Transfer-Encoding : chunked\r\n",
+            "X: a\r\n b\r\n",
+            "X: a\nY: b\r\n",
+            "X: a\rY: b\r\n",
+            "X: a\0\r\n",
+            "no field\r\n",
+            " X: a\r\n",
+        ];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = HttpClient::new(
+            format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
+            "test/1",
+            None,
+        );
+        let server = std::thread::spawn(move || {
+            for lines in HEADS {
+                let mut conn = Conn::new(listener.accept().unwrap().0).unwrap();
+                request(&mut conn);
+                conn.write_all(format!("HTTP/1.1 200 OK\r\n{lines}\r\nok").as_bytes()).unwrap();
+            }
+        });
+        for lines in HEADS {
+            let error = get(&mut client, "/").unwrap_err();
+            assert!(matches!(error, NetError::Malformed(_)), "{lines:?}: {error}");
+        }
+        server.join().unwrap();
+    }
+
+    /// Bytes that come before they were asked for are of no request.
+    #[test]
+    fn an_answer_that_nobody_asked_for_is_not_the_next_one() {
+        const TWO: &[u8] =
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                request(&mut conn);
+                conn.write_all(TWO).unwrap();
+                assert_eq!(conn.fill(soon()).unwrap(), 0);
+            },
+            echo,
+        ]);
+        check(get(&mut client, "/1").unwrap(), 200, "ok");
+        check(get(&mut client, "/2").unwrap(), 200, "/base/2 ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn heads_without_end_are_not_read_to_it() {
+        let (mut client, server) = serve(&[|mut conn| {
+            request(&mut conn);
+            let mut sent = conn.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+            while sent.is_ok() {
+                sent = conn.write_all(&[b'a'; 100_000]);
+            }
+        }]);
+        assert!(matches!(get(&mut client, "/").unwrap_err(), NetError::Malformed(HeadError::TooLarge)));
         server.join().unwrap();
     }
 

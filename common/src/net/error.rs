@@ -1,5 +1,6 @@
 //! Why there is no answer, in words for people.
 
+use super::command::CommandFailed;
 use super::conn::ConnError;
 use super::transport::is_timeout;
 use crate::wire::http::head::HeadError;
@@ -42,6 +43,17 @@ impl NetError {
             NetError::Truncated => ErrorKind::UnexpectedEof,
             NetError::Malformed(_) => ErrorKind::InvalidData,
             NetError::BadRequest(_) => ErrorKind::InvalidInput,
+        }
+    }
+}
+
+impl NetError {
+    /// Whether the connection was ended instead of an answer, by the server or on the way, which an idle one may be at any time.
+    pub(super) fn is_hanging_up(&self) -> bool {
+        match self {
+            NetError::Closed => true,
+            NetError::Io(error) => CommandFailed::is_cause_of(error),
+            _ => false,
         }
     }
 }

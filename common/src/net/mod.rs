@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!     client       one keep-alive connection to one server
-//!       endpoint   where that server is
 //!       exchange   requests out, the heads of answers in
 //!       error      why there is no answer
+//!       dial       a new connection
+//!         endpoint where that server is, and which way leads there
+//!         command  a connection carried by another program
+//!         tls      which program that is for TLS
 //!     body         the bytes of one message, as an `io::Read`
 //!     conn         a buffered connection: heads in, bytes out
 //!     transport    what carries it, and the one place where reads are given deadlines
@@ -16,9 +19,12 @@
 
 pub mod body;
 pub mod client;
+pub mod command;
 pub mod conn;
 pub mod deadline;
+pub mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
+mod tls;
 pub mod transport;

@@ -1,113 +1,173 @@
 //! What carries a connection.
 //!
-//! A [`Transport`] is a closed list of streams, rather than a trait: the protocol needs a few abilities beyond `Read` and `Write` (half
-//! a shutdown, timeouts, a look without waiting), and what can do them is known. A `Link` is a transport whose reads take a deadline.
+//! ```text
+//!     TCP, to anywhere            Unix, to this machine            a pair of Unix sockets, with a command at the other end
+//! ```
+//!
+//! A [`Transport`] holds one of a closed list of sockets, rather than a trait: the protocol needs a few abilities beyond `Read` and
+//! `Write` (half a shutdown, timeouts, a look without waiting, sendfile), and what can do them is known. Nobody above sees which one it
+//! is. A `Link` is a transport whose reads take a deadline.
 //!
 //! Traps:
 //! - A timeout is set on the socket, for every read from then on, by a system call of its own. `Link` remembers what it set and leaves
 //!   it when it is about right; a read that wakes too early looks at its deadline and waits again.
 //! - A read that times out says `WouldBlock` on Unix and `TimedOut` elsewhere. To callers both are `TimedOut`.
+//! - Where a command carries the connection, its end is the connection's end, whatever the reason. A command that failed must not look
+//!   like a server that has hung up: reads and writes ask how it ended.
 
+use super::command::{CommandFailed, Running};
 use super::deadline::Deadline;
+use crate::sys::poll::{PollFd, wait};
 use crate::sys::socket::set_user_timeout;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]
-pub enum Transport {
-    /// TCP, to anywhere.
+pub struct Transport {
+    socket: Socket,
+    /// What is at the other end of a pair of sockets. It ends with the last clone.
+    command: Option<Arc<Running>>,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 impl Transport {
+    /// A connection that a command carries.
+    pub(super) fn carried_by(stream: UnixStream, command: Running) -> Transport {
+        Transport { socket: Socket::Unix(stream), command: Some(Arc::new(command)) }
+    }
+
     /// Reads once.
     pub fn read(&self, out: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Transport::Tcp(stream) => (&mut &*stream).read(out),
+        let read = match &self.socket {
+            Socket::Tcp(stream) => (&mut &*stream).read(out),
+            Socket::Unix(stream) => (&mut &*stream).read(out),
+        };
+        match read {
+            Ok(0) if !out.is_empty() => self.failure().map_or(Ok(0), Err),
+            Err(error) if is_end(&error) => Err(self.failure().unwrap_or(error)),
+            read => read,
         }
     }
 
     /// Writes once, from several places.
     pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Transport::Tcp(stream) => (&mut &*stream).write_vectored(parts),
-        }
+        let written = match &self.socket {
+            Socket::Tcp(stream) => (&mut &*stream).write_vectored(parts),
+            Socket::Unix(stream) => (&mut &*stream).write_vectored(parts),
+        };
+        written.map_err(|error| if is_end(&error) { self.failure().unwrap_or(error) } else { error })
+    }
+
+    /// Why the connection ended, if that is the fault of a command.
+    fn failure(&self) -> Option<io::Error> {
+        self.command.as_ref()?.failure().map(CommandFailed::into)
     }
 
     /// Ends one direction or both, for every clone. Wakes a thread that waits in a read.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => stream.shutdown(how),
+        if let (Some(command), Shutdown::Both) = (&self.command, how) {
+            command.dismiss();
+        }
+        match &self.socket {
+            Socket::Tcp(stream) => stream.shutdown(how),
+            Socket::Unix(stream) => stream.shutdown(how),
         }
     }
 
     /// How long a read may wait from now on; not zero.
     pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+            Socket::Unix(stream) => stream.set_read_timeout(Some(timeout)),
         }
     }
 
     /// How long a write may wait from now on; not zero.
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+            Socket::Unix(stream) => stream.set_write_timeout(Some(timeout)),
         }
     }
 
-    /// How long what was written may wait for the peer's system to confirm it, before the connection counts as broken.
+    /// How long what was written may wait for the peer's system to confirm it, before the connection counts as broken. On one machine
+    /// nothing is waited for.
     pub fn set_unconfirmed_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => set_user_timeout(stream.as_fd(), timeout),
+        match &self.socket {
+            Socket::Tcp(stream) => set_user_timeout(stream.as_fd(), timeout),
+            Socket::Unix(_) => Ok(()),
         }
     }
 
     /// Sends what is written at once. The writers above put into one write what belongs together, so waiting for more gains nothing.
     pub fn set_prompt(&self) -> io::Result<()> {
-        match self {
-            Transport::Tcp(stream) => stream.set_nodelay(true),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Unix(_) => Ok(()),
         }
     }
 
     /// The same stream once more, for another thread.
     pub fn try_clone(&self) -> io::Result<Transport> {
-        match self {
-            Transport::Tcp(stream) => stream.try_clone().map(Transport::Tcp),
-        }
+        let socket = match &self.socket {
+            Socket::Tcp(stream) => Socket::Tcp(stream.try_clone()?),
+            Socket::Unix(stream) => Socket::Unix(stream.try_clone()?),
+        };
+        Ok(Transport { socket, command: self.command.clone() })
     }
 
     /// The peer's name, for logs.
     pub fn peer(&self) -> String {
-        match self {
-            Transport::Tcp(stream) => match stream.peer_addr() {
+        match &self.socket {
+            Socket::Tcp(stream) => match stream.peer_addr() {
                 Ok(address) => address.to_string(),
                 Err(_) => "unknown peer".to_owned(),
             },
+            Socket::Unix(_) => "unix socket".to_owned(),
         }
     }
 
     /// Whether a read would return at once, be it with bytes, with the end, or with an error.
-    ///
-    /// Clones share the mode that this switches for a moment, so no other thread may be using one.
     pub fn is_readable(&self) -> io::Result<bool> {
-        match self {
-            Transport::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                let peeked = stream.peek(&mut [0]);
-                stream.set_nonblocking(false)?;
-                Ok(!matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock))
-            }
+        wait(&mut [PollFd::readable(self.as_fd())], Duration::ZERO)
+    }
+}
+
+/// For what goes past `Read` and `Write`: sendfile, poll.
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
 impl From<TcpStream> for Transport {
     fn from(stream: TcpStream) -> Transport {
-        Transport::Tcp(stream)
+        Transport { socket: Socket::Tcp(stream), command: None }
     }
+}
+
+impl From<UnixStream> for Transport {
+    fn from(stream: UnixStream) -> Transport {
+        Transport { socket: Socket::Unix(stream), command: None }
+    }
+}
+
+/// Whether the other end is gone.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)
 }
 
 /// A transport whose reads take a deadline.
@@ -148,4 +208,24 @@ impl Link {
 /// Whether a read or a write waited as long as it was allowed to.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeout_is_set_only_when_it_has_to_be() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let timeout = here.try_clone().unwrap();
+        let mut link = Link::new(here.into());
+        let mut read = |seconds| {
+            there.write_all(b"a").unwrap();
+            link.read(&mut [0], Deadline::after(Duration::from_secs(seconds))).unwrap();
+            timeout.read_timeout().unwrap()
+        };
+        let set = read(10);
+        assert_eq!(read(9), set);
+        assert_ne!(read(1), set);
+    }
 }

@@ -71,6 +71,8 @@ pub enum Event {
     Stored(RemoteEntry),
     /// The answer to the list is complete.
     Synced(Synced),
+    /// What happened up to here is none of the client's: its cursor moves, and nothing is to be done.
+    Passed,
     /// The cursor can't be continued: send a complete list.
     Reset,
     /// Something is told of a name that can't be a path here. Whether that is harm or a later version's custom: it can't be done, and
@@ -96,6 +98,7 @@ impl Event {
             Event::Conflict(_) => "conflict",
             Event::Stored(_) => "stored",
             Event::Synced(_) => "synced",
+            Event::Passed => "passed",
             Event::Reset => "reset",
             Event::Misnamed { told, .. } => told,
         }
@@ -136,7 +139,7 @@ impl Event {
             Event::Misnamed { name, .. } => {
                 json.field_str("path", name);
             }
-            Event::Reset => {}
+            Event::Passed | Event::Reset => {}
         }
         json.end_object();
         json.finish()
@@ -168,6 +171,7 @@ impl Event {
             "conflict" => Event::Conflict(remote(&object)?),
             "stored" => Event::Stored(remote(&object)?),
             "synced" => Event::Synced(synced(&object)),
+            "passed" => Event::Passed,
             "reset" => Event::Reset,
             _ => return Ok(None),
         };
@@ -270,6 +274,7 @@ mod tests {
             Event::Stored(live),
             Event::Stored(remote_entry(None)),
             Event::Synced(Synced { listed: 1, download: 2, upload: 3, delete: 4, conflict: 5 }),
+            Event::Passed,
             Event::Reset,
         ];
         for event in events {

@@ -13,6 +13,8 @@ pub enum ProblemKind {
     BadRequest,
     /// No valid key or token.
     Unauthorized,
+    /// The token is valid, and does not allow this.
+    InsufficientScope,
     /// There is nothing at this path.
     NotFound,
     /// The method does not fit the target.
@@ -23,6 +25,8 @@ pub enum ProblemKind {
     NotEmpty,
     /// A directory can't be moved into itself.
     IntoItself,
+    /// The folder that the token is confined to is not there.
+    RootMissing,
     /// An upload is continued at another byte than the server has it up to.
     OffsetMismatch,
     /// The path does not hold what `If-Match` or `If-None-Match` asks for.
@@ -35,6 +39,8 @@ pub enum ProblemKind {
     DigestMismatch,
     /// A change without `If-Match` or `If-None-Match`.
     PreconditionRequired,
+    /// Too many wrong keys came from this address.
+    TooManyAttempts,
     /// Something went wrong inside the server.
     Internal,
     /// The server is at a limit, or about to stop; later it may work.
@@ -56,20 +62,23 @@ pub struct Problem {
     pub current: Option<RemoteEntry>,
 }
 
-const KINDS: [ProblemKind; 16] = [
+const KINDS: [ProblemKind; 19] = [
     ProblemKind::BadRequest,
     ProblemKind::Unauthorized,
+    ProblemKind::InsufficientScope,
     ProblemKind::NotFound,
     ProblemKind::MethodNotAllowed,
     ProblemKind::ParentMissing,
     ProblemKind::NotEmpty,
     ProblemKind::IntoItself,
+    ProblemKind::RootMissing,
     ProblemKind::OffsetMismatch,
     ProblemKind::PreconditionFailed,
     ProblemKind::TooLarge,
     ProblemKind::UnsupportedMediaType,
     ProblemKind::DigestMismatch,
     ProblemKind::PreconditionRequired,
+    ProblemKind::TooManyAttempts,
     ProblemKind::Internal,
     ProblemKind::Busy,
     ProblemKind::NoSpace,
@@ -90,6 +99,7 @@ impl ProblemKind {
         match self {
             ProblemKind::BadRequest => (400, "bad-request", "The request is malformed"),
             ProblemKind::Unauthorized => (401, "unauthorized", "A valid key or token is needed"),
+            ProblemKind::InsufficientScope => (403, "insufficient-scope", "The token does not allow this"),
             ProblemKind::NotFound => (404, "not-found", "There is nothing at this path"),
             ProblemKind::MethodNotAllowed => {
                 (405, "method-not-allowed", "The method does not fit the target")
@@ -98,6 +108,9 @@ impl ProblemKind {
             ProblemKind::NotEmpty => (409, "not-empty", "The directory is not empty"),
             ProblemKind::IntoItself => {
                 (409, "into-itself", "The destination is the thing itself or inside it")
+            }
+            ProblemKind::RootMissing => {
+                (409, "root-missing", "The folder that the token is for is not there")
             }
             ProblemKind::OffsetMismatch => (409, "offset-mismatch", "The upload goes on at another byte"),
             ProblemKind::PreconditionFailed => (412, "precondition-failed", "The box holds another version"),
@@ -111,6 +124,7 @@ impl ProblemKind {
             ProblemKind::PreconditionRequired => {
                 (428, "precondition-required", "If-Match or If-None-Match is needed")
             }
+            ProblemKind::TooManyAttempts => (429, "too-many-attempts", "Too many wrong keys"),
             ProblemKind::Internal => (500, "internal", "Something went wrong inside the server"),
             ProblemKind::Busy => (503, "busy", "The server is at a limit"),
             ProblemKind::NoSpace => (507, "no-space", "No space left in the box"),

@@ -19,6 +19,7 @@ pub mod fs;
 pub mod heap;
 pub mod inotify;
 pub mod poll;
+pub mod process;
 pub mod rlimit;
 pub mod sendfile;
 #[cfg(target_arch = "x86_64")]
@@ -26,6 +27,7 @@ pub mod sha256_x86;
 pub mod signals;
 pub mod socket;
 pub mod terminal;
+pub mod user;
 pub mod wake;
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]

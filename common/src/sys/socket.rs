@@ -1,16 +1,34 @@
 //! What std's sockets leave out.
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_int, c_uint, c_ushort, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use super::cvt;
 
 const IPPROTO_TCP: c_int = 6;
 const TCP_USER_TIMEOUT: c_int = 18;
+const AF_UNIX: c_int = 1;
+const SOCK_STREAM: c_int = 1;
+const SOCK_CLOEXEC: c_int = 0o2_000_000;
+
+/// Longest path of a Unix socket in bytes: the kernel's `sun_path` has 108, one of which is NUL.
+pub const UNIX_PATH_BYTES: usize = 107;
+
+/// `struct sockaddr_un`.
+#[repr(C)]
+struct UnixAddress {
+    family: c_ushort,
+    path: [u8; UNIX_PATH_BYTES + 1],
+}
 
 unsafe extern "C" {
+    fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
+    fn connect(socket: c_int, address: *const UnixAddress, length: c_uint) -> c_int;
     fn listen(socket: c_int, backlog: c_int) -> c_int;
     fn setsockopt(socket: c_int, level: c_int, name: c_int, value: *const c_void, length: c_uint) -> c_int;
 }
@@ -40,13 +58,67 @@ pub fn set_user_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result
     Ok(())
 }
 
+/// Connects to a Unix socket. std's way waits without end for a process that does not accept; this one waits for `timeout`, not zero,
+/// for which writes may wait on the new connection, too.
+///
+/// # Errors
+/// Those of connect(2), `TimedOut` among them; `InvalidInput` for a path that is empty, has a NUL or more than [`UNIX_PATH_BYTES`].
+pub fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.is_empty() || UNIX_PATH_BYTES < bytes.len() || bytes.contains(&0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut address = UnixAddress { family: AF_UNIX as c_ushort, path: [0; UNIX_PATH_BYTES + 1] };
+    address.path[..bytes.len()].copy_from_slice(bytes);
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+    let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    // Linux lets connect(2) wait for as long as a write may.
+    stream.set_write_timeout(Some(timeout))?;
+    let length = size_of::<UnixAddress>() as c_uint;
+    // SAFETY: the call reads `length` bytes, which is the size of `address`, and `address` outlives it.
+    match cvt(unsafe { connect(stream.as_fd().as_raw_fd(), &raw const address, length) }) {
+        Ok(_) => Ok(stream),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
     use super::*;
+    use crate::disk::scratch::Scratch;
+
+    #[test]
+    fn unix_sockets() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("s");
+        let connect = || connect_unix(&path, Duration::from_millis(20));
+        assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let (mut here, mut there) = (connect().unwrap(), listener.accept().unwrap().0);
+        here.write_all(b"hello").unwrap();
+        drop(here);
+        let mut got = String::new();
+        there.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "hello");
+        // Nobody accepts, and nobody more may wait for it.
+        set_backlog(listener.as_fd(), 0).unwrap();
+        let waiting = connect().unwrap();
+        assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop((waiting, listener));
+        assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        for bad in ["", "a\0b", &"x".repeat(108)] {
+            let error = connect_unix(Path::new(bad), Duration::from_secs(1)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad:?}");
+        }
+    }
 
     /// What does not fit into the backlog is left unanswered, so that connecting takes a second at least.
     #[test]

@@ -5,8 +5,10 @@
 
 pub mod base64;
 pub mod crc32;
+pub mod hmac;
 pub mod http;
 pub mod json;
+pub mod jwt;
 pub mod pack;
 pub mod sha256;
 pub mod sse;

@@ -61,7 +61,7 @@ pub fn sha256(bytes: &[u8]) -> Hash {
 }
 
 /// Bytes that are compressed at a time.
-const BLOCK_BYTES: usize = 64;
+pub(super) const BLOCK_BYTES: usize = 64;
 /// Where the length of the message, in bits, stands in its last block.
 const LENGTH_OFFSET: usize = BLOCK_BYTES - size_of::<u64>();
 

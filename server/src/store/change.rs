@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::SyncSender;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::disk::{Fingerprint, Staged};
 use common::protocol::{Cursor, RemoteEntry};
@@ -76,6 +77,13 @@ pub(crate) struct Label {
 }
 
 impl Label {
+    /// For what comes without a time. Nobody's clock decides anything; this is only how such a thing is labelled.
+    pub(crate) fn now(mode: Option<u16>) -> Label {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+        Label { mtime: Mtime::from_parts(seconds, since.subsec_nanos()), mode }
+    }
+
     /// The metadata of something of this kind that takes the place of `replaced`.
     pub(crate) fn over(self, replaced: Option<&Entry>, kind: Kind) -> Meta {
         let of_same_kind = replaced.filter(|replaced| replaced.content.kind() == kind);

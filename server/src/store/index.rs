@@ -7,7 +7,7 @@
 //! two orders, and on the heap the path's bytes with 16 of counters and some 16 of the allocator's. 190, then, beyond the name.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use common::disk::Fingerprint;
 use common::limits::TOMBSTONES;
@@ -272,13 +272,20 @@ impl Index {
         self.by_step.iter().map(|id| self.records.entry(Id::from_number(id)))
     }
 
-    /// All records after `path`, in the order of paths.
-    pub(crate) fn after(&self, path: Option<&Path>) -> impl Iterator<Item = (&Path, &Record)> {
-        let from = match path {
-            Some(path) => Bound::Excluded(path.as_bytes()),
-            None => Bound::Unbounded,
+    /// All records below a directory (in the whole box, if none is given) after a path that is below it, too, in the order of paths. That
+    /// path need not be one: its bytes are all that counts.
+    pub(crate) fn below_after<'s>(
+        &'s self,
+        directory: Option<&Path>,
+        path: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'s Path, &'s Record)> + use<'s> {
+        let below = directory.map(Path::descendants);
+        let (first, last) = match &below {
+            Some(below) => (below.start_bound(), below.end_bound()),
+            None => (Bound::Unbounded, Bound::Unbounded),
         };
-        self.records.range::<[u8], _>((from, Bound::Unbounded))
+        let first = path.map_or(first, Bound::Excluded);
+        self.records.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((first, last))
     }
 
     /// What happened after `step` and still matters, oldest first: of each path only the last change.
@@ -508,6 +515,25 @@ mod tests {
         );
         assert!(!index.can_continue(Cursor { epoch: Epoch(2), seq: 3 }));
         assert_eq!(index.remote(&path("t0")), Remote::Unknown);
+    }
+
+    #[test]
+    fn below_a_directory_comes_nothing_else() {
+        let mut index = Index::new(Epoch(1));
+        for name in ["a", "d", "d!", "d!/x", "d/a", "d/b/c", "d/z", "d0", "e"] {
+            put(&mut index, name, file(1));
+        }
+        let names = |directory: Option<&str>, after: Option<&str>| {
+            let (directory, after) = (directory.map(path), after.map(path));
+            let found = index.below_after(directory.as_ref(), after.as_ref().map(Path::as_bytes));
+            found.map(|(path, _)| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Some("d"), None), ["d/a", "d/b/c", "d/z"]);
+        assert_eq!(names(Some("d"), Some("d/a")), ["d/b/c", "d/z"]);
+        assert_eq!(names(Some("d"), Some("d/z")).len(), 0);
+        assert_eq!(names(None, None).len(), 9);
+        assert_eq!(names(None, Some("d/z")), ["d0", "e"]);
+        assert_eq!(names(Some("x"), None).len(), 0);
     }
 
     #[test]

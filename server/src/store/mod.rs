@@ -57,9 +57,9 @@ use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
 pub(crate) use self::change::{Action, Change, Committed, Label, Refused, Replaced, Require, usual_mode};
-pub(crate) use self::index::{Index, State, Step};
 #[cfg(test)]
-pub(crate) use self::index::{Origin, Record};
+pub(crate) use self::index::Origin;
+pub(crate) use self::index::{Index, Record, State, Step};
 pub(crate) use self::verify::{Difference, Verified, verify};
 
 /// How to run a store.

@@ -172,7 +172,8 @@ fn by_inode(shared: &Shared) -> HashMap<u64, Path> {
     let mut last: Option<Path> = None;
     loop {
         let index = read(&shared.index);
-        let mut records = index.after(last.as_ref()).take(INDEX_BATCH).peekable();
+        let mut records =
+            index.below_after(None, last.as_ref().map(Path::as_bytes)).take(INDEX_BATCH).peekable();
         if records.peek().is_none() {
             return paths;
         }

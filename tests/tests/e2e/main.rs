@@ -8,8 +8,12 @@
 /// What all tests stand on: processes, folders, raw HTTP, and waiting.
 mod harness;
 
+/// Tokens: who may do what, where and how long.
+mod accounts;
 /// Which module may use which: the arrows of the architecture, read from the sources.
 mod architecture;
+/// Requests that are made to be misread.
+mod attacks;
 /// A file larger than memory should be, and many files.
 mod big;
 /// Exit codes, and what is said when something is wrong from the start.
@@ -30,3 +34,5 @@ mod protocol_doc;
 mod resume;
 /// Folders and box, through everything that can happen to them.
 mod sync;
+/// All ways that lead to a server.
+mod transports;

@@ -2,7 +2,7 @@
 //!
 //! ````text
 //!     ```sh run          blocks that are run, in order, by one `bash -eu` in an empty directory;
-//!     ```                SERVER (http://host:port) and KEY are set
+//!     ```                SERVER (http://host:port), KEY and TOKEN are set
 //!     ```text output     what the block in front of it prints; `…` stands for anything within a line
 //!     ```
 //! ````
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{World, run};
+use crate::harness::{World, program, run};
 
 /// One block of the transcript, and what it prints if that is told.
 #[derive(Debug, PartialEq)]
@@ -102,13 +102,17 @@ fn the_transcript_is_true() {
     let world = World::new();
     let directory = world.directory().join("transcript");
     fs::create_dir(&directory).unwrap();
+    let mut minting = program("server");
+    minting.args(["token", "--client", "phone", "--root", "papers", "--read-only", "--box"]);
+    let token = run(minting.arg(&world.server.folder)).expect_code(0).stdout.trim_end().to_owned();
     let script: String =
         steps.iter().map(|step| format!("{}printf '%s\\n' '{MARK}'\n", step.script)).collect();
     let mut bash = Command::new("bash");
     bash.args(["-eu", "-c", &script])
         .current_dir(&directory)
         .env("SERVER", world.server.url())
-        .env("KEY", world.server.key());
+        .env("KEY", world.server.key())
+        .env("TOKEN", token);
     let finished = run(&mut bash);
 
     let outputs: Vec<&str> = finished.stdout.split_terminator(&format!("{MARK}\n")).collect();

@@ -144,6 +144,8 @@ pub(super) struct Inner {
     moving: Moving,
     /// Moves of directories that the server has made, and not yet told of.
     ahead: Vec<Done>,
+    /// When the server told something last, or made a move that it is yet to tell of.
+    told_at: Instant,
     /// What the server held until a moment ago, by our own doing.
     replaced: Replaced,
     /// Losses of the connection in a row.
@@ -161,6 +163,8 @@ pub(super) struct Inner {
     done: Counts,
     /// Something failed for want of space.
     no_space: bool,
+    /// The server said that the token only lets read.
+    reads_only: bool,
     ended: Option<Ended>,
 }
 
@@ -195,6 +199,7 @@ impl Inner {
             renamed: HashMap::new(),
             moving: Moving::new(),
             ahead: Vec::new(),
+            told_at: Instant::now(),
             replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
@@ -206,6 +211,7 @@ impl Inner {
             polling: None,
             done: Counts::default(),
             no_space: false,
+            reads_only: false,
             ended: None,
         }
     }
@@ -227,6 +233,7 @@ impl Control {
             }
             self.look_after_overlooked();
             self.look_after_all();
+            self.doubt_stream();
             self.answer_stream();
             self.keep_state();
             self.show();
@@ -406,8 +413,7 @@ impl Control {
     }
 
     fn phase(&self) -> Phase {
-        if self.inner.folder_gone || self.inner.guard.is_held() && self.pending() <= self.inner.deletes.len()
-        {
+        if self.inner.folder_gone || self.inner.guard.is_held() && self.is_held_up() {
             return Phase::Held;
         }
         match self.inner.link {
@@ -423,13 +429,23 @@ impl Control {
         self.inner.link == Link::Live && self.inner.scanned && self.is_settled() && is_saved
     }
 
+    /// Whether nothing can go on before the deletes do: what is not one of them waits for them, and not for a worker, the server or a better
+    /// moment. A single pass does not wait for what failed often enough.
+    fn is_held_up(&self) -> bool {
+        let waits_for_other = |track: &Track| track.busy || track.retry_at.is_some();
+        let is_given_up = |track: &Track| self.options.once && has_failed(track);
+        let all_wait =
+            || self.inner.tracks.iter().all(|(_, track)| !waits_for_other(track) || is_given_up(track));
+        self.pending() <= self.inner.deletes.len()
+            || self.inner.link == Link::Live && self.inner.scanned && self.is_resting() && all_wait()
+    }
+
     fn state_is_behind(&self) -> bool {
         self.state.is_dirty() && !self.options.dry_run
     }
 
     /// Whether all that can be done is done. In a single pass, what failed often enough counts as done, and what waits for such.
     fn is_settled(&self) -> bool {
-        let has_failed = |track: &Track| ONCE_FAILURES <= track.failures;
         let waits_in_vain = |path: &Path| {
             let mut above = successors(path.parent(), Path::parent);
             let mut below = self.inner.tracks.range::<[u8], _>(path.descendants());
@@ -507,3 +523,8 @@ impl Control {
 }
 
 const STATE_PROBLEM: &[u8] = b"/state";
+
+/// Whether a single pass gives it up.
+fn has_failed(track: &Track) -> bool {
+    ONCE_FAILURES <= track.failures
+}

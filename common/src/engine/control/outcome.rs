@@ -23,7 +23,7 @@ impl Control {
         self.inner.heard += 1;
         self.inner.transfers -= usize::from(done.job.task.is_transfer());
         match self.is_ahead_of_news(&done) {
-            true => self.inner.ahead.push(done),
+            true => self.wait_for_news(done),
             false => self.enter_outcome(done),
         }
     }
@@ -322,6 +322,11 @@ impl Control {
             FailureKind::NoSpace => {
                 self.inner.no_space = true;
                 self.folder.stage.retained().forget_all();
+            }
+            FailureKind::ReadOnly => {
+                // From here on nothing of the kind is tried; the next step for this path follows from that.
+                self.inner.reads_only = true;
+                return self.queue(path);
             }
             FailureKind::Path | FailureKind::Moment => {}
         }

@@ -1,5 +1,7 @@
 //! What is heard of the server.
 
+use std::time::Instant;
+
 use super::{Control, Link};
 use crate::engine::Ended;
 use crate::engine::message::Loss;
@@ -20,6 +22,7 @@ pub(super) const ONCE_LOSSES: u32 = 4;
 
 impl Control {
     pub(super) fn hear_event(&mut self, event: Event, cursor: Option<Cursor>) {
+        self.inner.told_at = Instant::now();
         if self.inner.relisting && !matches!(event, Event::Hello(_)) {
             // It answers a list that is not true any more. Its connection is about to end, and must not count as being in agreement.
             return;
@@ -47,6 +50,7 @@ impl Control {
                     self.inner.freed.retain(|_, seq| cursor.seq < *seq);
                 }
             }
+            Event::Passed => {}
             Event::Reset => {
                 // The history is the same but too old: everything has to be compared, with the bases as they are.
                 let begin = self.state.cursor().map(|cursor| Cursor { seq: 0, ..cursor });

@@ -3,6 +3,7 @@
 //! Two orders have to be kept, and both come from trees: a directory is made before what is in it, and deleted after. So a step that has
 //! to wait for another path is not taken; when that other path is settled, those above and below it are queued again.
 
+use std::collections::BTreeSet;
 use std::iter::successors;
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,7 @@ impl Control {
         };
         let was_absent = self.state.was_absent(path);
         let step = next_step(track, base.as_ref(), was_absent, self.options.direction, heard);
+        let step = if self.inner.reads_only { step.for_reader() } else { step };
         if let Step::Do(task) = &step
             && task.needs_server()
             && let Some(until) = self.inner.line.rests_until(Instant::now())
@@ -226,14 +228,19 @@ impl Control {
         successors(path.parent(), Path::parent).filter_map(mode).collect()
     }
 
-    /// Lets the waiting deletes go, if they are not too many.
+    /// Lets the waiting deletes go, if they are not too many. What is being moved will most likely not be deleted: it is waited for, but not
+    /// for ever, and does not count.
     fn release_deletes(&mut self) {
-        if !self.inner.moving.is_empty() {
-            // What is being moved will not be deleted.
+        let now = Instant::now();
+        if !self.inner.moving.is_empty() && !self.inner.guard.is_late(now) {
             return;
         }
         let was_held = self.inner.guard.is_held();
-        match self.inner.guard.judge(self.inner.deletes.len(), Instant::now()) {
+        let waiting = match self.inner.moving.is_empty() {
+            true => self.inner.deletes.len(),
+            false => self.inner.deletes.iter().filter(|path| !self.is_being_moved(path)).count(),
+        };
+        match self.inner.guard.judge(waiting, self.state.bases().len(), now) {
             Brake::Wait => {}
             Brake::Hold { deletes, entries } => {
                 if !was_held {
@@ -241,7 +248,11 @@ impl Control {
                 }
             }
             Brake::Go => {
-                for path in std::mem::take(&mut self.inner.deletes) {
+                let waiting = std::mem::take(&mut self.inner.deletes);
+                let (moving, going): (BTreeSet<Path>, BTreeSet<Path>) =
+                    waiting.into_iter().partition(|path| self.is_being_moved(path));
+                self.inner.deletes = moving;
+                for path in going {
                     self.inner.going.insert(path.clone());
                     self.queue(&path);
                 }

@@ -12,7 +12,7 @@ use crate::disk::{Expect, Fingerprint, Stat, StatKind};
 use crate::engine::job::{Done, Outcome, Placed, Sent, Source, Task};
 use crate::engine::state::Base;
 use crate::engine::track::{Local, Remote};
-use crate::limits::{RETAINED_FILES, RETAINED_FOR, SOURCES_TRIED};
+use crate::limits::{NEWS_PATIENCE, RETAINED_FILES, RETAINED_FOR, SOURCES_TRIED};
 use crate::protocol::Cursor;
 use crate::sync;
 use crate::tree::{Content, Entry, Kind, Meta, Path};
@@ -310,6 +310,19 @@ impl Control {
             && base.entry.content == Content::Directory
             && self.inner.link == Link::Live
             && !self.inner.received.is_some_and(is_told)
+    }
+
+    pub(super) fn wait_for_news(&mut self, done: Done) {
+        self.inner.ahead.push(done);
+        self.inner.told_at = Instant::now();
+    }
+
+    /// Opens the stream again if it does not tell of a move that the server has made. Its ends stay held until then, and deletes wait.
+    pub(super) fn doubt_stream(&mut self) {
+        if !self.inner.ahead.is_empty() && NEWS_PATIENCE < self.inner.told_at.elapsed() {
+            self.inner.told_at = Instant::now();
+            self.stream.reconnect();
+        }
     }
 
     /// Enters the moves of which all is told by now.

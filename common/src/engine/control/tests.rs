@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
 use crate::disk::Observation;
-use crate::engine::job::{Job, Outcome, Placed, Sent, Task, There};
+use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::message::Message;
 use crate::engine::state::Base;
-use crate::limits::PROBLEMS_SHOWN;
+use crate::limits::{NEWS_PATIENCE, PROBLEMS_SHOWN};
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use crate::tree::{Mtime, Tag};
 
@@ -321,6 +321,51 @@ fn both_ends_of_a_move_are_let_go_if_it_came_to_nothing() {
     assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
 }
 
+/// What the server made and does not tell of keeps nothing waiting for ever: the stream is opened again.
+#[test]
+fn a_stream_that_does_not_tell_of_a_move_is_opened_again() {
+    let mut bench = Bench::new();
+    let moving = renamed_directory(&mut bench);
+    let long_ago = || Instant::now().checked_sub(2 * NEWS_PATIENCE).unwrap();
+    bench.control.inner.told_at = long_ago();
+    bench.control.doubt_stream();
+    let outcome = relocated(&moving, 5);
+    bench.done(moving, outcome);
+    bench.turn();
+    bench.control.doubt_stream();
+    assert!(bench.control.stream.is_connected(), "what is told next may be it");
+    bench.control.inner.told_at = long_ago();
+    bench.tell("other", None);
+    bench.control.doubt_stream();
+    assert!(bench.control.stream.is_connected(), "something is told");
+    bench.control.inner.told_at = long_ago();
+    bench.control.doubt_stream();
+    assert!(!bench.control.stream.is_connected());
+    bench.disconnect();
+    assert!(bench.control.inner.moving.is_empty() && bench.control.inner.ahead.is_empty());
+}
+
+/// Deletes wait for moves, but not for ever; and what is being moved is not deleted.
+#[test]
+fn deletes_do_not_wait_for_moves_without_end() {
+    let mut bench = Bench::new();
+    bench.write("file", "x");
+    bench.agree("file");
+    let moving = renamed_directory(&mut bench);
+    bench.see("old/a");
+    bench.remove("file");
+    bench.turn();
+    let waiting = |bench: &Bench| bench.control.inner.deletes.len();
+    let before = waiting(&bench);
+    bench.control.inner.guard.grow_old();
+    bench.turn();
+    assert_eq!(waiting(&bench), before - 1);
+    assert!(matches!(bench.job("file").task, Task::DeleteRemote { .. }));
+    bench.done(moving, Outcome::NoSource);
+    let next = bench.job("old/a").task;
+    assert!(matches!(next, Task::DeleteRemote { .. }), "{next:?}");
+}
+
 // ---- A history that begins anew, and names without end -----------------------------------------------------------------------------------
 
 const ANEW: Epoch = Epoch(8);
@@ -502,4 +547,35 @@ fn a_listing_that_was_begun_before_something_was_put_there_is_no_evidence() {
     assert!(!bench.control.state.was_absent(&path("file")), "it is looked at");
     bench.control.hear(Message::Local(listing(i64::MAX)));
     assert!(bench.control.state.was_absent(&path("file")));
+}
+
+// ---- A token that only lets read ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_reader_leaves_alone_what_it_could_not_send_and_takes_what_comes() {
+    let mut bench = Bench::new();
+    for name in ["theirs", "gone", "edited"] {
+        bench.write(name, name);
+        bench.agree(name);
+    }
+    bench.write("mine", "mine");
+    let upload = bench.job("mine");
+    let refused = Failure::new("upload", "the token only lets read", FailureKind::ReadOnly);
+    bench.done(upload, Outcome::Failed(refused));
+    bench.write("other", "other");
+    bench.write("edited", "edited here");
+    bench.remove("gone");
+    bench.turn();
+    for name in ["mine", "other", "edited", "gone"] {
+        let track = bench.control.inner.tracks.get(&path(name)).unwrap();
+        assert!(track.left && !track.busy && track.problem.is_some(), "{name}: {track:?}");
+    }
+    assert!(bench.control.is_settled(), "nothing is tried again");
+    // What comes from the box goes on; who meets it with a version of its own keeps that beside it.
+    bench.tell("theirs", Some(file("new", 0o644)));
+    assert!(matches!(bench.job("theirs").task, Task::Download { .. }));
+    bench.tell("edited", Some(file("edited there", 0o644)));
+    assert!(matches!(bench.job("edited").task, Task::SetAside { .. }));
+    bench.tell("gone", Some(file("back", 0o644)));
+    assert!(matches!(bench.job("gone").task, Task::Download { .. }));
 }

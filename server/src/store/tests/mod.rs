@@ -18,6 +18,7 @@ use common::wire::sha256::sha256;
 
 use super::*;
 use crate::hub::{News, Next};
+use crate::realm::Realm;
 
 /// A directory of its own for a test, removed when the test is done with it.
 pub(super) struct Scratch(PathBuf);
@@ -134,7 +135,7 @@ fn delete(store: &Store, name: &str, require: Require) -> Result<Committed, Refu
 pub(super) fn listing(store: &Store) -> Vec<String> {
     let index = store.index();
     let mut lines = vec![index.cursor().to_string()];
-    lines.extend(index.after(None).map(|(path, record)| {
+    lines.extend(index.below_after(None, None).map(|(path, record)| {
         let origin = index.describe(path).and_then(|entry| entry.origin);
         format!("{path} {:?} {:?} {origin:?}", record.step, record.entry())
     }));
@@ -240,7 +241,7 @@ fn metadata_alone() {
 fn everyone_is_told_under_the_lock() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let subscription = store.shared.hub.subscribe("desktop", "", 0);
+    let subscription = store.shared.hub.subscribe("desktop", "", &Realm::default(), 0);
     put(&store, "a", "one", Require::Nothing).unwrap();
     delete(&store, "a", Require::Something).unwrap();
     for seq in 1..=2 {

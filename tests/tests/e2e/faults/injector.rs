@@ -1,14 +1,13 @@
 //! The test's side of the library that lets system calls fail: what is to happen is written into a file that the program under test shares.
 //! `preload/control.rs` is the other side, and says what each number means.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::harness::eventually;
+use crate::harness::{eventually, example};
 
 const HELLO: u64 = 0;
 const ARMED: u64 = 1;
@@ -72,7 +71,8 @@ impl Injector {
     /// What the program's environment must have.
     #[track_caller]
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let control = [("LD_PRELOAD", library().into()), ("FAULT_CONTROL", self.path.clone().into())];
+        let control =
+            [("LD_PRELOAD", example("libfaults.so").into()), ("FAULT_CONTROL", self.path.clone().into())];
         let record = self.record.iter().map(|record| ("FAULT_RECORD", record.clone().into()));
         control.into_iter().chain(record).collect()
     }
@@ -124,20 +124,6 @@ impl Injector {
     fn set(&self, place: u64, number: u64) {
         self.page.write_all_at(&number.to_ne_bytes(), 8 * place).expect("write the file that is shared");
     }
-}
-
-/// `cargo test` has built it beside this test.
-#[track_caller]
-fn library() -> PathBuf {
-    let test = env::current_exe().expect("a process knows its program");
-    let built = test.ancestors().nth(2).expect("tests are built into a directory of their own");
-    let library = built.join("examples/libfaults.so");
-    assert!(
-        library.is_file(),
-        "{} is missing; run `cargo build --manifest-path tests/Cargo.toml --examples`",
-        library.display()
-    );
-    library
 }
 
 /// Functions of the C library that change something on disk and that the library does not stand in front of. A program that begins to use

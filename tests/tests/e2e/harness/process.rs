@@ -37,6 +37,20 @@ pub fn program(name: &str) -> Command {
     command
 }
 
+/// Something that `cargo test` has built beside this test: an example of this package.
+#[track_caller]
+pub fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a process knows its program");
+    let built = test.ancestors().nth(2).expect("tests are built into a directory of their own");
+    let path = built.join("examples").join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing; run `cargo build --manifest-path tests/Cargo.toml --examples`",
+        path.display()
+    );
+    path
+}
+
 /// A process that runs beside the test.
 pub struct Process {
     child: Child,

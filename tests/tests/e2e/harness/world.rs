@@ -188,8 +188,8 @@ impl Server {
                 panic!("the server ended with {code}:\n{}", process.log());
             }
             let output = process.output();
-            let address =
-                output.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+            let line = output.split_once('\n').map(|(line, _)| line);
+            let address = line.and_then(|line| line.strip_prefix("listening on http://"));
             address.map(str::to_owned).ok_or(output.clone())
         });
     }

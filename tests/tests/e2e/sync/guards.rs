@@ -114,6 +114,46 @@ fn a_folder_whose_files_are_gone() {
     assert_eq!(world.settle().len(), MANY);
 }
 
+/// What the deletes are in the way of waits with them, and keeps nobody from saying that they are held.
+#[test]
+fn what_waits_for_held_deletes_is_held_with_them() {
+    let mut world = World::live_with(|folder| {
+        files(MANY)(folder);
+        fs::create_dir(folder.join("name")).unwrap();
+        fs::write(folder.join("name/inside"), "x").unwrap();
+    });
+    world.a.stop();
+    for number in 0..MANY {
+        fs::remove_file(world.a.at(number.to_string())).unwrap();
+    }
+    fs::remove_dir_all(world.a.at("name")).unwrap();
+    fs::write(world.a.at("name"), "a file").unwrap();
+    world.a.once(&[]).expect_code(4).expect_words(&["--force"]);
+    world.a.start();
+    world.a.wait_for_state("held");
+    expect_files(&world.server.folder, MANY + 2);
+    world.stop_clients();
+    world.a.once(&["--force"]).expect_code(0);
+    expect_files(&world.server.folder, 1);
+}
+
+/// A pass of deletes may begin when there is next to nothing: what came since counts as well.
+#[test]
+fn deletes_after_a_first_sync_are_held_against_all_of_it() {
+    let mut world = World::live();
+    fs::write(world.a.at("first"), "x").unwrap();
+    world.settle();
+    fs::remove_file(world.b.at("first")).unwrap();
+    world.settle();
+    files(3 * MANY)(&world.a.folder);
+    world.settle();
+    for number in 0..MANY {
+        fs::remove_file(world.b.at(number.to_string())).unwrap();
+    }
+    assert_eq!(world.settle().len(), 2 * MANY);
+    assert!(!world.b.log().contains("held"), "{}", world.b.log());
+}
+
 /// A file system with the folder on it is unmounted under the client. Where tests may not mount, the same without: see
 /// [`a_folder_that_is_moved_away_and_comes_back`], which always runs.
 #[test]

@@ -1,11 +1,16 @@
 //! The command line of the server, resolved: what is to be done, with every value understood and every default filled in.
 
+mod account;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
 use common::cli::args::{Parsed, Spec, UsageError, parse, parse_choice, parse_text};
 use common::cli::log::{Format, Level};
+use common::net::endpoint::parse_socket_path;
+
+use crate::account::{NewToken, Revocation};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -14,9 +19,16 @@ Keeps a folder, the box, in sync with the folders of any number of clients.
 Usage: server [OPTIONS]
        server verify --box DIR      compare every byte of the box with what the server knows of it, and change nothing; not while
                                     a server runs on it. Prints a line for each difference, and exits with 1 if there is one
+       server token --box DIR --client NAME [--root FOLDER] [--read-only] [--expires 30d]
+                                    print a signed token for a client, which may be kept to one folder of the box, and to reading
+       server revoke --box DIR (--client NAME | --id ID)
+                                    end all tokens that a client was given so far, or one; a server that runs heeds it at once
+       server rotate --box DIR      sign with a new key from now on; tokens of the one before stay valid until the next time
 
 Options:
-  --listen HOST:PORT         where to listen [default: 127.0.0.1:8080]; port 0 takes a free one
+  --listen HOST:PORT         where to listen [default: 127.0.0.1:8080]; port 0 takes a free one; may be given again
+  --listen unix:PATH         the same with a Unix socket
+  --socket-mode 600|660      who may connect to it: its owner, or its group too [default: 600]
   --box DIR                  the folder that is served [default: ./box]
   --no-fsync                 answer before content has reached the disk: faster, but a power failure may take the last changes
   --log-format text|json     how log lines look [default: text]
@@ -39,7 +51,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_BOX: &str = "./box";
 
 const OPTIONS: &[Spec] = &[
-    Spec::value("listen"),
+    Spec::values("listen"),
+    Spec::value("socket-mode"),
     Spec::value("box"),
     Spec::flag("no-fsync"),
     Spec::value("log-format"),
@@ -57,17 +70,43 @@ pub(crate) enum Command {
     Serve(Config),
     /// Compare the box in this folder with its index.
     Verify(PathBuf),
+    /// Sign a token.
+    Token(NewToken),
+    /// End tokens.
+    Revoke { box_dir: PathBuf, what: Revocation },
+    /// Sign with a new key.
+    Rotate(PathBuf),
     /// Print the help.
     Help,
     /// Print the version.
     Version,
 }
 
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// `HOST:PORT`, not looked up yet.
+    Tcp(String),
+    /// A file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => f.write_str(address),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// How to do it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// `HOST:PORT`, not looked up yet.
-    pub(crate) listen: String,
+    /// Where to listen, at least one.
+    pub(crate) listen: Vec<Address>,
+    /// The mode of Unix sockets.
+    pub(crate) socket_mode: u16,
     pub(crate) box_dir: PathBuf,
     pub(crate) api_key: Option<String>,
     pub(crate) fsync: bool,
@@ -93,6 +132,10 @@ pub(crate) fn read(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
+    let mut args = args.into_iter().peekable();
+    if let Some(command) = args.peek().and_then(account::command_of) {
+        return command(&mut args.skip(1), &env);
+    }
     let parsed = parse(OPTIONS, args, &env)?;
     if parsed.flag("help") {
         return Ok(Command::Help);
@@ -109,12 +152,20 @@ pub(crate) fn read(
 
 fn resolve(parsed: &Parsed, env: &impl Fn(&str) -> Option<OsString>) -> Result<Config, UsageError> {
     let from_env = |name| env(name).filter(|value| !value.is_empty());
-    let listen = parsed.value("listen").map(OsStr::to_owned).or_else(|| from_env("SERVER_ADDRESS"));
+    let listen = match parsed.values("listen") {
+        [] => vec![from_env("SERVER_ADDRESS").unwrap_or_else(|| DEFAULT_LISTEN.into())],
+        given => given.to_vec(),
+    };
+    let modes = [("600", 0o600), ("660", 0o660)];
     // Its value must not show up in a message, so bytes that are no text become text that is no key.
     let api_key = from_env("API_KEY").map(|key| key.to_string_lossy().into_owned());
     let formats = [("text", Format::Text), ("json", Format::Json)];
     Ok(Config {
-        listen: listen_address(listen.as_deref().unwrap_or(OsStr::new(DEFAULT_LISTEN)))?,
+        listen: listen.iter().map(|value| listen_address(value)).collect::<Result<_, _>>()?,
+        socket_mode: match parsed.value("socket-mode") {
+            Some(mode) => parse_choice("socket-mode", mode, &modes)?,
+            None => 0o600,
+        },
         box_dir: parsed.value("box").unwrap_or(OsStr::new(DEFAULT_BOX)).into(),
         api_key,
         fsync: !parsed.flag("no-fsync"),
@@ -127,18 +178,22 @@ fn resolve(parsed: &Parsed, env: &impl Fn(&str) -> Option<OsString>) -> Result<C
     })
 }
 
-/// `HOST:PORT` with a port that is a number. Whether the host exists is found out when it is listened on.
-fn listen_address(value: &OsStr) -> Result<String, UsageError> {
+/// A socket's path, or `HOST:PORT` with a port that is a number. Whether the host exists is found out when it is listened on.
+fn listen_address(value: &OsStr) -> Result<Address, UsageError> {
     let text = parse_text("listen", value)?;
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(text.to_owned()),
-        _ => Err(UsageError::BadValue {
-            option: "listen",
-            value: value.to_owned(),
-            wanted: "HOST:PORT, as in 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080".to_owned(),
-        }),
-    }
+    let address = match (text.strip_prefix("unix:"), text.rsplit_once(':')) {
+        (Some(path), _) => parse_socket_path(path).map(|path| Address::Unix(path.to_owned())),
+        (None, Some((host, port))) if !host.is_empty() && is_port(port) => {
+            Some(Address::Tcp(text.to_owned()))
+        }
+        _ => None,
+    };
+    address.ok_or_else(|| UsageError::BadValue {
+        option: "listen",
+        value: value.to_owned(),
+        wanted: "HOST:PORT, as in 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080, or unix:PATH".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +207,10 @@ mod tests {
         read(args.iter().map(OsString::from), lookup)
     }
 
+    fn tcp(address: &str) -> Address {
+        Address::Tcp(address.into())
+    }
+
     fn config(args: &[&str], env: &[(&str, &str)]) -> Config {
         match read_with(args, env) {
             Ok(Command::Serve(config)) => config,
@@ -162,7 +221,8 @@ mod tests {
     #[test]
     fn defaults() {
         let config = config(&[], &[("API_KEY", "")]);
-        assert_eq!(config.listen, "127.0.0.1:8080");
+        assert_eq!(config.listen, [tcp("127.0.0.1:8080")]);
+        assert_eq!(config.socket_mode, 0o600);
         assert_eq!(config.box_dir, PathBuf::from("./box"));
         assert_eq!((config.api_key, config.fsync, config.force), (None, true, false));
         assert_eq!((config.level, config.format), (Level::Info, Format::Text));
@@ -172,12 +232,18 @@ mod tests {
     fn the_command_line_beats_the_environment() {
         let env = [("SERVER_ADDRESS", "0.0.0.0:1"), ("FILESYNC_BOX", "/b"), ("FILESYNC_NO_FSYNC", "1")];
         let from_env = config(&[], &env);
-        assert_eq!((from_env.listen.as_str(), from_env.fsync), ("0.0.0.0:1", false));
+        assert_eq!((from_env.listen, from_env.fsync), (vec![tcp("0.0.0.0:1")], false));
         assert_eq!(from_env.box_dir, PathBuf::from("/b"));
         let both = config(&["--listen=[::1]:0", "--box", "x", "-vv", "--log-format", "json"], &env);
-        assert_eq!((both.listen.as_str(), both.level, both.format), ("[::1]:0", Level::Debug, Format::Json));
+        assert_eq!(
+            (both.listen, both.level, both.format),
+            (vec![tcp("[::1]:0")], Level::Debug, Format::Json)
+        );
         let option = config(&[], &[("FILESYNC_LISTEN", "h:2"), ("SERVER_ADDRESS", "h:1")]);
-        assert_eq!(option.listen, "h:2");
+        assert_eq!(option.listen, [tcp("h:2")]);
+        let several = config(&["--listen", "h:1", "--listen=unix:a b", "--socket-mode=660"], &env);
+        assert_eq!(several.listen, [tcp("h:1"), Address::Unix("a b".into())]);
+        assert_eq!(several.socket_mode, 0o660);
     }
 
     #[test]
@@ -192,9 +258,13 @@ mod tests {
 
     #[test]
     fn addresses_that_are_none() {
-        for address in ["", "8080", ":8080", "localhost", "localhost:", "localhost:+80", "h:65536", "h:80/"] {
+        for address in
+            ["", "8080", ":8080", "localhost", "localhost:", "localhost:+80", "h:65536", "h:80/", "unix:"]
+        {
             assert!(read_with(&[&format!("--listen={address}")], &[]).is_err(), "{address:?}");
         }
+        assert!(read_with(&[&format!("--listen=unix:{}", "x".repeat(200))], &[]).is_err());
+        assert!(read_with(&["--socket-mode=777"], &[]).is_err());
     }
 
     #[test]
