@@ -403,11 +403,11 @@ impl Control {
         }
         if self.options.once && self.inner.ended.is_none() {
             match phase {
-                Phase::Idle if problems.is_empty() => self.end(Ended::Agreed),
-                Phase::Idle if self.inner.no_space => self.end(Ended::NoSpace),
-                Phase::Idle => self.end(Ended::SomeFailed),
                 Phase::Held => self.end(Ended::Held),
-                _ => {}
+                _ if !self.is_through() => {}
+                _ if problems.is_empty() => self.end(Ended::Agreed),
+                _ if self.inner.no_space => self.end(Ended::NoSpace),
+                _ => self.end(Ended::SomeFailed),
             }
         }
     }
@@ -418,9 +418,15 @@ impl Control {
         }
         match self.inner.link {
             Link::Offline => Phase::Offline,
-            Link::Live if self.inner.scanned && self.is_settled() && !self.state_is_behind() => Phase::Idle,
+            _ if self.is_through() && !self.state_is_behind() => Phase::Idle,
             _ => Phase::Syncing,
         }
+    }
+
+    /// Whether a single pass has done what it can: a state that can't be saved is said, and not waited for.
+    fn is_through(&self) -> bool {
+        let is_saved = !self.state_is_behind() || self.inner.folder_problems.contains_key(STATE_PROBLEM);
+        self.inner.link == Link::Live && self.inner.scanned && self.is_settled() && is_saved
     }
 
     /// Whether nothing can go on before the deletes do: what is not one of them waits for them, and not for a worker, the server or a better
@@ -435,9 +441,7 @@ impl Control {
     }
 
     fn state_is_behind(&self) -> bool {
-        self.state.is_dirty()
-            && !self.options.dry_run
-            && !self.inner.folder_problems.contains_key(STATE_PROBLEM)
+        self.state.is_dirty() && !self.options.dry_run
     }
 
     /// Whether all that can be done is done. In a single pass, what failed often enough counts as done, and what waits for such.

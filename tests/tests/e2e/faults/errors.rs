@@ -179,6 +179,42 @@ fn a_folder_in_which_nothing_can_be_written_is_not_idle() {
     scene.settle();
 }
 
+/// What it has done may be lost in a power cut, and `idle` says that it will not be.
+#[test]
+fn a_client_that_cannot_save_its_state_is_not_idle() {
+    let mut scene = Scene::start(None);
+    for name in ["f", "g"] {
+        write(&scene.a.at(name), name);
+    }
+    scene.settle();
+    scene.injector(Subject::B).arm(Fault::Error(28), FLUSH, 1..=u64::MAX);
+    // Nothing has to be flushed for it but the state.
+    fs::remove_file(scene.a.at("f")).expect("remove a file");
+    eventually("only the state to be left to do", || {
+        let status = scene.b.status();
+        let problems = status.get("problems").list();
+        let is_known = problems.iter().any(|problem| problem.get("operation").text() == "save the state");
+        let is_all = status.get("pending").number() == 0 && !scene.b.at("f").exists();
+        assert!(!is_known || status.get("state").text() != "idle", "{status:?}");
+        if is_known && is_all { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+    scene.injector(Subject::B).disarm();
+    scene.settle();
+    // A single pass does not wait for it.
+    scene.stop(Subject::B);
+    fs::remove_file(scene.a.at("g")).expect("remove a file");
+    eventually("the box to follow", || match scene.server.get("/download/g").status {
+        404 => Ok(()),
+        status => Err(format!("{status}")),
+    });
+    scene.injector(Subject::B).arm(Fault::Error(28), FLUSH, 1..=u64::MAX);
+    let pass = scene.b.once(&["--force"]).expect_code(1);
+    pass.expect_words(&["save the state"]);
+    scene.injector(Subject::B).disarm();
+    scene.launch(Subject::B);
+    scene.settle();
+}
+
 #[test]
 fn a_box_that_takes_nothing_still_gives() {
     let mut scene = Scene::start(None);
