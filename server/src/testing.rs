@@ -1,5 +1,8 @@
 //! What several tests need: a whole server on a box of its own, without sockets.
 
+#[path = "../../common/tests/mutations/mutator.rs"]
+pub(crate) mod mutator;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -167,15 +167,17 @@ mod tests {
     use common::tree::{Content, Meta, Mtime};
     use common::wire::sha256::Hash;
 
-    #[test]
-    fn round_trip_whole_cut_and_with_trailing_bytes() {
+    use crate::testing::mutator::{Random, mutate};
+
+    /// One of each kind.
+    fn samples() -> Vec<JournalRecord> {
         let step = Step { seq: 300, part: 7 };
         let path = Path::new(b"a/\xff").unwrap();
         let print = Fingerprint { ino: 1, size: 2, mtime: Mtime(-3), ctime: Mtime(i64::MAX) };
         let entry = |content| Entry { content, meta: Meta { mtime: Mtime(i64::MIN), mode: 0o7777 } };
         let file = entry(Content::File { size: u64::MAX, hash: Hash([1; 32]) });
         let origin = Origin(5);
-        for record in [
+        vec![
             JournalRecord::Snapshot { epoch: Epoch(u64::MAX), seq: 5, horizon: 4 },
             JournalRecord::Origin { number: origin, name: "9c2f".into() },
             JournalRecord::Put {
@@ -205,7 +207,12 @@ mod tests {
             JournalRecord::Seen { step, path: path.clone(), print },
             JournalRecord::Since { step, path, since: 299 },
             JournalRecord::Void { seq: 9 },
-        ] {
+        ]
+    }
+
+    #[test]
+    fn round_trip_whole_cut_and_with_trailing_bytes() {
+        for record in samples() {
             let packed = record.encode();
             let bytes = packed.as_bytes();
             assert_eq!(JournalRecord::decode(bytes), Ok(record.clone()));
@@ -215,5 +222,17 @@ mod tests {
             assert!(JournalRecord::decode(&[bytes, b"\x80"].concat()).is_err());
         }
         assert!(JournalRecord::decode(b"").is_err() && JournalRecord::decode(b"\x63").is_err());
+    }
+
+    /// Each record has one form only, so whatever is read is what would be written.
+    #[test]
+    fn no_bytes_are_read_as_a_record_of_another_form() {
+        let seeds: Vec<Vec<u8>> = samples().iter().map(|record| record.encode().into_bytes()).collect();
+        for round in 0..5000 {
+            let bytes = mutate(&mut Random::new(round), &seeds);
+            if let Ok(record) = JournalRecord::decode(&bytes) {
+                assert_eq!(record.encode().as_bytes(), bytes, "round {round}: {}", bytes.escape_ascii());
+            }
+        }
     }
 }

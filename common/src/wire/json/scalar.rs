@@ -57,11 +57,13 @@ fn take_plain<R: Read>(input: &mut Input<R>, bytes: &mut Vec<u8>) -> Result<(), 
         let window = input.window()?;
         let special = window.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1F));
         let plain = &window[..special.unwrap_or(window.len())];
-        if JSON_STRING_BYTES < bytes.len() + plain.len() {
+        let (length, room) = (plain.len(), JSON_STRING_BYTES - bytes.len());
+        if room < length {
+            // The error is at the first byte too many, wherever the window ends.
+            input.consume(room);
             return Err(input.error(JsonErrorKind::StringTooLong));
         }
         bytes.extend_from_slice(plain);
-        let length = plain.len();
         input.consume(length);
         if special.is_some() || length == 0 {
             return Ok(());

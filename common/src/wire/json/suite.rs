@@ -411,6 +411,13 @@ fn limits() {
     parse(format!("\"{longest}\"").as_bytes()).unwrap();
     over_limit(&format!("\"{longest}a\""), StringTooLong);
     over_limit(&format!("\"{longest}\\n\""), StringTooLong);
+    // The error is at the first byte too many, in whatever pieces the text comes.
+    let long = format!("\"{longest}aaa\"");
+    for first in [1, 2, 1000, JSON_STRING_BYTES, JSON_STRING_BYTES + 2] {
+        let (first, second) = long.as_bytes().split_at(first);
+        let error = Reader::new(first.chain(second)).value().unwrap_err();
+        assert_eq!(error.offset, JSON_STRING_BYTES as u64 + 1);
+    }
     // It is the length after unescaping that counts.
     parse(format!("\"{}\"", "\\u0061".repeat(JSON_STRING_BYTES)).as_bytes()).unwrap();
 
