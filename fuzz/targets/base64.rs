@@ -1,3 +1,4 @@
+//! The target `base64`, with the bytes that libFuzzer makes up.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::check("base64", bytes));
