@@ -167,7 +167,11 @@ fn uploads_on_their_way_count() {
     drop(first);
     eventually("room for another", || {
         let (connection, status) = begin("3");
-        if status == 100 { Ok(complete(connection)) } else { Err(format!("{status}")) }
+        if status != 100 {
+            return Err(format!("{status}"));
+        }
+        complete(connection);
+        Ok(())
     });
     complete(second.0);
     assert_eq!(used(&token, server), [1000, 3]);
@@ -195,11 +199,19 @@ fn a_client_says_what_waits_for_room_and_goes_on_when_there_is_some() {
     assert_eq!((in_box("small"), in_box("waits")), (Some(5), None));
 
     world.a.start();
-    world.a.wait_for_problem("80.0 KiB of 100.0 KiB are used");
-    let status = world.a.status();
-    let waiting: Vec<&str> =
-        status.get("problems").list().iter().map(|problem| problem.get("path").text()).collect();
-    assert_eq!((waiting, status.get("state").text()), (vec!["waits"], "syncing"));
+    eventually("the status to say what waits", || {
+        let status = world.a.status();
+        let problems = status.get("problems").list().iter();
+        let problems: Vec<_> = problems.map(|problem| (problem.get("path"), problem.get("error"))).collect();
+        match problems[..] {
+            [(path, error)] if status.get("state").text() == "syncing" => {
+                assert_eq!(path.text(), "waits");
+                assert!(error.text().contains("80.0 KiB of 100.0 KiB are used"), "{error:?}");
+                Ok(())
+            }
+            _ => Err(format!("{status:?}")),
+        }
+    });
     assert!(world.a.status_in_words().contains("waits"), "{}", world.a.status_in_words());
     // Somebody makes room.
     fs::remove_file(world.a.at("ballast")).unwrap();
