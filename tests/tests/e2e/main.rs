@@ -36,6 +36,8 @@ mod protocol_doc;
 mod quotas;
 /// Transfers that are cut, and go on.
 mod resume;
+/// What many accounts share.
+mod shares;
 /// Folders and box, through everything that can happen to them.
 mod sync;
 /// All ways that lead to a server.
