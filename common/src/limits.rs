@@ -194,6 +194,13 @@ pub const FAILURES: u32 = 10;
 pub const FAILURE_PAUSE: Duration = Duration::from_secs(6);
 /// Addresses that are remembered because of wrong keys, some eighty bytes each.
 pub const THROTTLED_ADDRESSES: usize = 4096;
+/// How much of a list is kept in memory until all of it has come, in bytes: some hundred items, as a client lists that was away for a while.
+/// The rest is kept on disk.
+pub const LIST_MEMORY_BYTES: usize = 32 * 1024;
+/// Longest list in bytes: twenty million items.
+pub const LIST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Most that all lists together may take on the disk while they come and are answered, in bytes: the longest, and as much for others.
+pub const LISTS_BYTES: u64 = 2 * LIST_BYTES;
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.

@@ -3,7 +3,7 @@
 //! ```text
 //!     wait -> head -> framing -> body ---> dispatch -> answer, drained or not ---> wait | close
 //!      |       |         |                    |  \
-//!      | idle  | 4xx     | 4xx                |   stream: reads and writes until it ends ---> close
+//!      | idle  | 4xx     | 4xx                |   stream: writes until it ends ---> close
 //!    close   close     close               panic: 500 ---> close
 //! ```
 //!
@@ -52,7 +52,7 @@ type Handler = for<'a> fn(
     IpAddr,
     &'a RequestHead,
     Framing,
-    &'a mut dyn Content,
+    &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal>;
 
 /// One connection and what it is served with.
@@ -140,7 +140,7 @@ impl Connection<'_> {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
-                return stream_out(self.service, self.seat, head.version, &fields, stream);
+                return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
                 Some(answer) => (answer, Keep::Open),
@@ -179,15 +179,14 @@ fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
     request_framing(head)
 }
 
-/// Writes a stream. The client may go on sending its request meanwhile, so writing has a handle of its own.
+/// Writes a stream.
 fn stream_out(
     service: &Service,
-    seat: &Seat,
+    conn: &mut Conn,
     version: Version,
     fields: &Fields,
     stream: Streaming<'_>,
 ) -> io::Result<After> {
-    let mut conn = Conn::new(seat.clone_transport()?)?;
     let mut fields = common_fields(fields, Keep::Close);
     let delimiter = match version {
         Version::Http11 => {
@@ -238,7 +237,7 @@ mod tests {
         _: IpAddr,
         head: &'a RequestHead,
         _: Framing,
-        _: &'a mut dyn Content,
+        _: &mut dyn Content,
     ) -> Result<Reply<'a>, Refusal> {
         match head.target.as_str() {
             "/defect" => panic!("a defect, for a test"),

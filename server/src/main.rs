@@ -19,6 +19,7 @@ mod connection;
 mod dispatch;
 mod download;
 mod hub;
+mod intake;
 mod listen;
 mod listener;
 mod original;
@@ -41,6 +42,7 @@ mod testing;
 mod upload;
 mod verify;
 mod view;
+mod vigil;
 
 use std::env;
 use std::io::{self, Write};

@@ -13,6 +13,7 @@ use common::cli::log::{Format, Level, Log};
 
 use crate::auth::{Auth, Key, Tokens};
 use crate::hub::Hub;
+use crate::intake::Lists;
 use crate::registry::Registry;
 use crate::service::{Counter, Service};
 use crate::store::{Options, Store};
@@ -66,6 +67,7 @@ impl Workshop {
             auth: Auth::new(Key::new("correct-horse-battery").unwrap(), tokens, log),
             log,
             registry: Arc::new(Registry::default()),
+            lists: Lists::default(),
             checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
