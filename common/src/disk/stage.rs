@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
-use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
+use super::root::{RenameMode, Root};
+use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
 use crate::limits::{NAME_BYTES, VERSIONS_BETWEEN};
 use crate::sys::errno;
