@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Errors are answered here and nowhere else, once. After one that leaves open where the next request begins, the connection is closed,
-//! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
+//! and so that the answer is not overtaken by a reset, what the client still sends is read for a while. Nobody waits for that: a server
+//! that stops hangs up.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::limits::{DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
+use common::limits::{DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
@@ -76,7 +77,7 @@ fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: 
         match connection.serve_one()? {
             After::Another => {}
             After::Close => {
-                connection.conn.lingering_close();
+                connection.conn.lingering_close(if seat.wait() { LINGER_TIME } else { DRAIN_TIME });
                 return Ok(());
             }
             After::Gone => return Ok(()),

@@ -104,7 +104,8 @@ impl Shared {
                     .map_err(|_| error)?
             }
         }
-        server.shutdown(Shutdown::Both)?;
+        // It may have ended by itself.
+        let _ = server.shutdown(Shutdown::Both);
         client.shutdown(Shutdown::Write)?;
         io::copy(&mut reader, &mut io::sink()).map(drop)
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::{Gateway, Manner, World, run};
+use crate::harness::{Connection, Gateway, Manner, Request, World, run};
 
 const MANNERS: [Manner; 2] = [Manner::Whole, Manner::Piecewise];
 
@@ -48,5 +48,34 @@ fn a_client_is_live_through_a_proxy() {
         world.a.wait_for_content("later", b"later");
         fs::write(world.a.at("later"), "edited").unwrap();
         world.settle();
+    }
+}
+
+/// The server answers before it has read the body, and hangs up when it has read a little more. A proxy that is still sending then may see
+/// only that its write fails, and make something of its own of it.
+#[test]
+fn the_refusal_of_a_large_upload_is_heard() {
+    let world = World::new();
+    let gateway = Gateway::before(&world.server.address, Manner::Piecewise);
+    world.server.put_new("there", "there").expect(201);
+    let large = vec![b'x'; 24 << 20];
+    let put = |path: &str| Request::new("PUT", path).body(&large);
+    let key = format!("Bearer {}", world.server.key());
+    let with_key = |path: &str| put(path).field("Authorization", &key);
+    for (request, status) in [
+        (put("/upload/new"), 401),
+        (with_key("/upload/new"), 428),
+        (with_key("/upload/there").field("If-None-Match", "*"), 412),
+        (with_key("/upload/no/such/parent").field("If-None-Match", "*"), 409),
+        (with_key("/upload/new").field("If-None-Match", "*").field("Content-Encoding", "gzip"), 415),
+        (with_key("/elsewhere"), 404),
+    ] {
+        for address in [&world.server.address, &gateway.address] {
+            let mut connection = Connection::open(address);
+            // It is no error of the server's if not all of it is taken.
+            let _ = connection.try_send(request.encode());
+            let answer = connection.response();
+            assert_eq!(answer.status, status, "{address}: {}", String::from_utf8_lossy(&answer.body));
+        }
     }
 }
