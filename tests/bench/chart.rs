@@ -203,13 +203,19 @@ fn guide(svg: &mut String, lines: &[Line], x: Scale, y: Scale) {
         return;
     };
     let lowest = (10f64.powi(x.decades.0)).max(a * 10f64.powi(y.decades.0) / b);
+    let from = (x.at(lowest), y.at(b * lowest / a));
     let _ = writeln!(
         svg,
         "<path class=\"guide\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/>",
-        x.at(lowest),
-        y.at(b * lowest / a),
+        from.0,
+        from.1,
         x.at(a),
         y.at(b)
+    );
+    let (right, bottom) = (x.positions.1 - 8.0, y.positions.0 - 10.0);
+    let _ = writeln!(
+        svg,
+        "<text class=\"dim\" x=\"{right}\" y=\"{bottom}\" text-anchor=\"end\">dashed: in proportion</text>"
     );
 }
 

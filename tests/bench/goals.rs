@@ -87,24 +87,40 @@ impl Verdict {
     }
 }
 
-/// As in `0.65 of rsync's time, at most 0.7: met`.
+impl Verdict {
+    /// What stands beside the value: as in `at most 15.0 ms: met`, and with the value where that is another one.
+    pub(crate) fn beside(&self) -> String {
+        match self.measure {
+            Measure::Seconds | Measure::PerClient => self.judgement(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn judgement(&self) -> String {
+        let most = self.most;
+        let most = match self.measure {
+            Measure::Seconds => time(most),
+            Measure::Processor => format!("{most} %"),
+            _ => format!("{most}"),
+        };
+        format!("at most {most}: {}", if self.is_met() { "met" } else { "not met" })
+    }
+}
+
+/// As in `0.65 of rsync, at most 0.7: met`.
 impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { value, most, .. } = self;
+        let value = self.value;
         match self.measure {
-            Measure::TimeOf(peer) => write!(formatter, "{value:.2} of {peer}, at most {most}")?,
-            Measure::Seconds => write!(formatter, "{}, at most {}", time(*value), time(*most))?,
-            Measure::Growth => write!(formatter, "{value:.1} MiB above the server's start, at most {most}")?,
-            Measure::PerClient => write!(formatter, "{value:.1} KiB a client, at most {most}")?,
-            Measure::PerEntryOfServer => {
-                write!(formatter, "{value:.0} bytes an entry on the server, at most {most}")?;
-            }
-            Measure::PerEntryOfClient => {
-                write!(formatter, "{value:.0} bytes an entry in a client, at most {most}")?;
-            }
-            Measure::Processor => write!(formatter, "{value:.2} % of a processor, at most {most} %")?,
-        }
-        formatter.write_str(if self.is_met() { ": met" } else { ": not met" })
+            Measure::TimeOf(peer) => write!(formatter, "{value:.2} of {peer}"),
+            Measure::Seconds => write!(formatter, "{}", time(value)),
+            Measure::Growth => write!(formatter, "{value:.1} MiB above the server's start"),
+            Measure::PerClient => write!(formatter, "{value:.1} KiB a client"),
+            Measure::PerEntryOfServer => write!(formatter, "{value:.0} bytes an entry on the server"),
+            Measure::PerEntryOfClient => write!(formatter, "{value:.0} bytes an entry in a client"),
+            Measure::Processor => write!(formatter, "{value:.2} % of a processor"),
+        }?;
+        write!(formatter, ", {}", self.judgement())
     }
 }
 
@@ -187,8 +203,8 @@ mod tests {
         check(
             lines,
             &[
-                "250 bytes an entry on the server, at most 250: not met",
-                "4 bytes an entry in a client, at most 250: met",
+                "278 bytes an entry on the server, at most 250: not met",
+                "177 bytes an entry in a client, at most 250: met",
             ],
         );
     }

@@ -21,7 +21,7 @@ impl fmt::Display for Report<'_> {
 
 fn write(formatter: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     let Subject { place, workload, figure } = &row.subject;
-    writeln!(formatter, "\n{place}, {workload}: {}", figure.name())?;
+    writeln!(formatter, "\n{place}, {workload}: {figure}")?;
     writeln!(
         formatter,
         "{:<22}{:>11}{:>9}{:>7}{:>13}{:>11}{:>25}{:>19}",

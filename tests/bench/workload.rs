@@ -137,7 +137,7 @@ impl fmt::Display for Workload {
             Kind::Mixed => {
                 write!(formatter, "{size} files from 4 KiB to {} MiB", Shape::largest(*size) >> 20)
             }
-            Kind::Unchanged => write!(formatter, "{size} files, nothing to do"),
+            Kind::Unchanged => write!(formatter, "{size} files of 1 KiB"),
             Kind::Latency => write!(formatter, "from folder to folder, {size} times"),
             Kind::Idle => write!(formatter, "two live folders at rest for {size} s"),
             Kind::Fanout => write!(formatter, "an upload told to {size} clients"),
@@ -188,5 +188,17 @@ impl Figure {
     /// The figure of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|figure| figure.name() == name)
+    }
+}
+
+/// As people read it.
+impl fmt::Display for Figure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Step(Step::Again) => "a pass with nothing to do",
+            Self::Ready => "start of the server",
+            Self::Rest => "at rest",
+            Self::Step(_) | Self::Median | Self::Percentile99 => self.name(),
+        })
     }
 }
