@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::access::Access;
 
 /// The least pause between two turns.
 const PAUSE: Duration = Duration::from_micros(100);
@@ -34,23 +35,19 @@ struct Member {
 }
 
 impl Crowd {
-    /// Connects so many clients to the server at `address`, as `HOST:PORT`, and waits until each has been told that its list is answered.
-    pub(crate) fn connect(address: &str, key: &str, count: usize) -> Result<Self> {
+    /// Connects so many clients, and waits until each has been told that its list is answered.
+    pub(crate) fn connect(access: &Access, count: usize) -> Result<Self> {
         let begun = Instant::now();
         let mut members = Vec::with_capacity(count);
         for number in 0..count {
-            let mut stream = TcpStream::connect(address)
-                .map_err(|error| format!("client {number} of {count} at {address}: {error}"))?;
             let list =
                 format!(r#"{{"client":{{"id":"bench-{number}"}},"cursor":null,"complete":true,"files":[]}}"#);
-            let length = list.len();
-            stream.write_all(
-                format!(
-                    "POST /sync HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\
-                     Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{list}"
-                )
-                .as_bytes(),
-            )?;
+            let mut stream = access.connect()?;
+            stream.write_all(&access.request(
+                "POST /sync",
+                "Content-Type: application/json\r\n",
+                list.as_bytes(),
+            ))?;
             stream.set_nonblocking(true)?;
             members.push(Member { stream, heard: Vec::new() });
         }

@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::access::Access;
 use crate::contestant::{Contestant, Ground};
 use crate::crowd::Crowd;
 use crate::usage::{Usage, quantile};
@@ -36,19 +36,22 @@ pub(crate) fn run(
     let held = ground.held();
     fs::create_dir_all(&held).map_err(|error| format!("{}: {error}", held.display()))?;
     let service = contestant.serve(ground)?.ok_or("nobody is told anything without a server")?;
-    let key = fs::read_to_string(ground.key())?;
-    let key = key.trim();
-    let address = service.address.trim_start_matches("http://");
+    let access = Access::new(ground, &service)?;
     let server_start = service.process.resident();
-    let mut crowd = Crowd::connect(address, key, clients)?;
+    let mut crowd = Crowd::connect(&access, clients)?;
 
     let before = service.process.cpu();
     let mut seconds = Vec::with_capacity(UPLOADS * clients);
     for number in 0..UPLOADS {
         thread::sleep(PAUSE);
         let name = format!("told-{number}");
-        let mut uploader = TcpStream::connect(address)?;
-        let request = request(address, key, &name);
+        let content: Vec<u8> = name.bytes().cycle().take(SIZE).collect();
+        let request = access.request(
+            &format!("PUT /upload/{name}"),
+            "Connection: close\r\nIf-None-Match: *\r\nSync-Client: uploader\r\n",
+            &content,
+        );
+        let mut uploader = access.connect()?;
         let sent = Instant::now();
         uploader.write_all(&request)?;
         seconds.extend(crowd.wait_for(format!("\"path\":\"{name}\"").as_bytes(), sent)?);
@@ -69,15 +72,6 @@ pub(crate) fn run(
     service.process.stop()?;
     let at = |part| Usage { seconds: quantile(&seconds, part), ..usage };
     Ok(vec![(Figure::Median, at(0.50)), (Figure::Percentile99, at(0.99)), (Figure::Rest, usage)])
-}
-
-/// The upload of a new file.
-fn request(address: &str, key: &str, name: &str) -> Vec<u8> {
-    let head = format!(
-        "PUT /upload/{name} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
-         If-None-Match: *\r\nSync-Client: uploader\r\nContent-Length: {SIZE}\r\n\r\n"
-    );
-    head.bytes().chain(name.bytes().cycle().take(SIZE)).collect()
 }
 
 /// Each client is a descriptor here. The server raises its limit itself; the standard library can't.

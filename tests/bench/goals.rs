@@ -23,6 +23,8 @@ enum Measure {
     PerEntryOfServer,
     /// The same of a client's memory.
     PerEntryOfClient,
+    /// How many files the server has read.
+    FilesRead,
     /// How much of one processor it takes, of a hundred parts.
     Processor,
 }
@@ -51,6 +53,8 @@ const GOALS: &[Goal] = &[
     goal(Kind::Mixed, TRANSFERS, Measure::TimeOf(Contestant::Rsync), 0.5),
     goal(Kind::Mixed, TRANSFERS, Measure::Growth, 8.0),
     goal(Kind::Unchanged, &[Figure::Step(Step::Again)], Measure::TimeOf(Contestant::Rsync), 1.0),
+    goal(Kind::Unchanged, &[Figure::Step(Step::Again)], Measure::FilesRead, 0.0),
+    goal(Kind::Entries, &[Figure::Step(Step::Again)], Measure::FilesRead, 0.0),
     goal(Kind::Latency, &[Figure::Median], Measure::Seconds, 0.015),
     goal(Kind::Latency, &[Figure::Percentile99], Measure::Seconds, 0.100),
     Goal { size: Some(1000), ..goal(Kind::Fanout, &[Figure::Percentile99], Measure::Seconds, 0.030) },
@@ -118,6 +122,7 @@ impl fmt::Display for Verdict {
             Measure::PerClient => write!(formatter, "{value:.1} KiB a client"),
             Measure::PerEntryOfServer => write!(formatter, "{value:.0} bytes an entry on the server"),
             Measure::PerEntryOfClient => write!(formatter, "{value:.0} bytes an entry in a client"),
+            Measure::FilesRead => write!(formatter, "{value:.0} files read by the server"),
             Measure::Processor => write!(formatter, "{value:.2} % of a processor"),
         }?;
         write!(formatter, ", {}", self.judgement())
@@ -158,6 +163,7 @@ fn value(row: &Row, usage: &Usage, measure: Measure) -> Option<f64> {
         Measure::PerClient => Some(per_client(row, usage)),
         Measure::PerEntryOfServer => per_entry(row, usage.server_rest),
         Measure::PerEntryOfClient => per_entry(row, usage.client_rest),
+        Measure::FilesRead => Some(usage.files_read as f64),
         Measure::Processor => Some((usage.server_cpu + usage.client_cpu) / usage.seconds * 100.0),
     }
 }
@@ -178,20 +184,20 @@ mod tests {
     #[test]
     fn times_are_held_against_those_of_peers_that_took_part() {
         check(
-            "ext4 | large | 2048 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | large | 2048 | push | rsync | 1 | 8 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | large | 2048 | push | cp and sync | 1 | 4 | 0 | 0 | 0 | 0 | 0 | 0 | 0",
+            "ext4 | large | 2048 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | large | 2048 | push | rsync | 1 | 8 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | large | 2048 | push | cp and sync | 1 | 4 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0",
             &["0.62 of rsync, at most 0.5: not met", "1.25 of cp and sync, at most 1.5: met"],
         );
-        check("ext4 | large | 2048 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0", &[]);
+        check("ext4 | large | 2048 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0", &[]);
     }
 
     #[test]
     fn memory_is_counted_above_the_start_and_for_each_client() {
         check(
-            "ext4 | mixed | 1000 | pull | filesync | 1 | 5 | 0 | 0 | 1024 | 0 | 10240 | 0 | 0
-             ext4 | fanout | 1000 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0
-             ext4 | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0",
+            "ext4 | mixed | 1000 | pull | filesync | 1 | 5 | 0 | 0 | 1024 | 0 | 10240 | 0 | 0 | 0
+             ext4 | fanout | 1000 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0 | 0
+             ext4 | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0 | 0",
             &["9.0 MiB above the server's start, at most 8: not met", "8.0 KiB a client, at most 12: met"],
         );
     }
@@ -199,7 +205,7 @@ mod tests {
     #[test]
     fn memory_of_entries_is_that_beyond_their_names() {
         let lines =
-            "ext4 | entries | 1000000 | rest | filesync | 1 | 9 | 0 | 0 | 0 | 300000 | 0 | 200000 | 0";
+            "ext4 | entries | 1000000 | rest | filesync | 1 | 9 | 0 | 0 | 0 | 300000 | 0 | 200000 | 0 | 0";
         check(
             lines,
             &[
@@ -210,9 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_to_do_is_nothing_to_read() {
+        check(
+            "ext4 | unchanged | 9 | again | filesync | 1 | 2 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 3
+             ext4 | unchanged | 9 | again | rsync | 1 | 4 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0",
+            &["0.50 of rsync, at most 1: met", "3 files read by the server, at most 0: not met"],
+        );
+    }
+
+    #[test]
     fn a_system_at_rest_may_take_a_tick() {
         check(
-            "ext4 | idle | 30 | rest | filesync | 1 | 30 | 0.00 | 0.01 | 0 | 0 | 0 | 0 | 0",
+            "ext4 | idle | 30 | rest | filesync | 1 | 30 | 0.00 | 0.01 | 0 | 0 | 0 | 0 | 0 | 0",
             &["0.03 % of a processor, at most 0.05 %: met"],
         );
     }

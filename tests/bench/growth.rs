@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn lines_are_drawn_of_what_was_measured() {
         let results = results(
-            "ext4 | entries | 1000 | push | filesync | 1 | 0.5 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | entries | 10000 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 0 | 3000 | 0 | 0 | 0
-             tmpfs | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 0 | 9000 | 0 | 0 | 0",
+            "ext4 | entries | 1000 | push | filesync | 1 | 0.5 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | entries | 10000 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 0 | 3000 | 0 | 0 | 0 | 0
+             tmpfs | fanout | 10 | rest | filesync | 1 | 0 | 0 | 0 | 0 | 9000 | 0 | 0 | 0 | 0",
         );
         let picture = draw(&results).unwrap();
         for text in
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn other_workloads_are_not_about_growth() {
-        let results = results("ext4 | small | 9 | push | rsync | 1 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0");
+        let results = results("ext4 | small | 9 | push | rsync | 1 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0");
         assert_eq!(draw(&results), None);
     }
 

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //!     options -> workload -> transfer, latency, idle, fanout, entries -> results -> report, markdown, growth
-//!                              (contestant, process, live, crowd)       (a file)       (goals, chart)
+//!                              (contestant, process, live, crowd)      (a file)       (goals, chart)
 //! ```
 //!
 //! Each workload is done by each contestant in turn, then all of them again, round after round, so that a machine that is slower for a while
 //! is slower for everybody. The results are medians. Content is in the page cache when a run begins, and nothing waits to be written.
 //! Ended by a signal it leaves its directory `filesync-bench-*` behind and, unless the signal came from the terminal, a server.
 
+mod access;
 mod chart;
 mod contestant;
 mod crowd;

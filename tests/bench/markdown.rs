@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn each_figure_has_a_cell_and_its_goals() {
         let results = results(
-            "ext4 | small | 10000 | push | filesync | 1 | 6 | 0.5 | 0.25 | 0 | 0 | 2048 | 0 | 1024
-             ext4 | small | 10000 | push | rsync | 1 | 10 | 1 | 1 | 0 | 0 | 1024 | 0 | 1024
-             ext4 | latency | 500 | p50 | filesync | 1 | 0.0125 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | fanout | 1000 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0",
+            "ext4 | small | 10000 | push | filesync | 1 | 6 | 0.5 | 0.25 | 0 | 0 | 2048 | 0 | 1024 | 0
+             ext4 | small | 10000 | push | rsync | 1 | 10 | 1 | 1 | 0 | 0 | 1024 | 0 | 1024 | 0
+             ext4 | latency | 500 | p50 | filesync | 1 | 0.0125 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | fanout | 1000 | rest | filesync | 1 | 0 | 0 | 0 | 2000 | 10000 | 0 | 0 | 0 | 0",
         );
         let expected = "\
 Measured on 2 x Abacus, once.

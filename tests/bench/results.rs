@@ -10,7 +10,7 @@ use crate::contestant::Contestant;
 use crate::usage::Usage;
 use crate::workload::{Figure, Kind, Workload};
 
-const COLUMNS: &str = "file system\tworkload\tsize\tfigure\tcontestant\tround\tseconds\tserver CPU s\tclient CPU s\tserver start KiB\tserver rest KiB\tserver peak KiB\tclient rest KiB\tclient peak KiB";
+const COLUMNS: &str = "file system\tworkload\tsize\tfigure\tcontestant\tround\tseconds\tserver CPU s\tclient CPU s\tserver start KiB\tserver rest KiB\tserver peak KiB\tclient rest KiB\tclient peak KiB\tfiles read";
 
 /// What is measured: runs of the same subject can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,10 @@ impl Run {
     fn line(&self) -> String {
         let Subject { place, workload: Workload { kind, size }, figure } = &self.subject;
         let Usage { seconds, server_cpu, client_cpu, .. } = self.usage;
-        let Usage { server_start, server_rest, server_peak, client_rest, client_peak, .. } = self.usage;
+        let Usage { server_start, server_rest, server_peak, client_rest, client_peak, files_read, .. } =
+            self.usage;
         format!(
-            "{place}\t{}\t{size}\t{}\t{}\t{}\t{seconds:.6}\t{server_cpu:.2}\t{client_cpu:.2}\t{server_start}\t{server_rest}\t{server_peak}\t{client_rest}\t{client_peak}",
+            "{place}\t{}\t{size}\t{}\t{}\t{}\t{seconds:.6}\t{server_cpu:.2}\t{client_cpu:.2}\t{server_start}\t{server_rest}\t{server_peak}\t{client_rest}\t{client_peak}\t{files_read}",
             kind.name(),
             figure.name(),
             self.contestant,
@@ -69,13 +70,14 @@ impl Run {
 
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [place, kind, size, figure, contestant, round, seconds, server_cpu, client_cpu, ref memory @ ..] =
+        let [place, kind, size, figure, contestant, round, seconds, server_cpu, client_cpu, ref numbers @ ..] =
             fields[..]
         else {
             return None;
         };
-        let memory: Vec<u64> = memory.iter().map(|field| field.parse().ok()).collect::<Option<_>>()?;
-        let [server_start, server_rest, server_peak, client_rest, client_peak] = memory[..] else {
+        let numbers: Vec<u64> = numbers.iter().map(|field| field.parse().ok()).collect::<Option<_>>()?;
+        let [server_start, server_rest, server_peak, client_rest, client_peak, files_read] = numbers[..]
+        else {
             return None;
         };
         let workload = Workload { kind: Kind::named(kind)?, size: size.parse().ok()? };
@@ -92,6 +94,7 @@ impl Run {
                 server_peak,
                 client_rest,
                 client_peak,
+                files_read,
             },
         })
     }
@@ -209,9 +212,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_line_says_all_of_a_run() {
-        let line = "ext4\tsmall\t10000\tpush\tfilesync --no-fsync\t3\t1.234567\t0.50\t0.25\t1\t2\t3\t4\t5";
+        let line = "ext4\tsmall\t10000\tpush\tfilesync --no-fsync\t3\t1.234567\t0.50\t0.25\t1\t2\t3\t4\t5\t6";
         assert_eq!(Run::parse(line).unwrap().line(), line);
-        for broken in [&line[1..20], &line.replace("push", "shove"), &format!("{line}\t6")] {
+        for broken in [&line[1..20], &line.replace("push", "shove"), &format!("{line}\t7")] {
             assert!(Run::parse(broken).is_none(), "{broken}");
         }
     }
@@ -219,11 +222,11 @@ pub(crate) mod tests {
     #[test]
     fn rows_are_medians_in_the_order_of_the_workloads() {
         let results = results(
-            "ext4 | unchanged | 9 | again | rsync | 1 | 7 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | small | 9 | push | rsync | 1 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | small | 9 | push | rsync | 2 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | small | 9 | push | rsync | 3 | 2 | 0 | 0 | 0 | 0 | 0 | 0 | 0
-             ext4 | small | 9 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0",
+            "ext4 | unchanged | 9 | again | rsync | 1 | 7 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | small | 9 | push | rsync | 1 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | small | 9 | push | rsync | 2 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | small | 9 | push | rsync | 3 | 2 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+             ext4 | small | 9 | push | filesync | 1 | 5 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0",
         );
         let rows = results.rows();
         assert_eq!(rows[0].subject.workload.kind, Kind::Small);

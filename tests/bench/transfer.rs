@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
+use crate::access::Access;
 use crate::contestant::{Contestant, Ground};
 use crate::process::Process;
 use crate::tree::Shape;
@@ -74,6 +75,9 @@ fn once(contestant: Contestant, ground: Ground<'_>, step: Step, folder: &Path) -
         usage.server_cpu = service.process.cpu() - before;
         usage.server_rest = service.process.resident();
         usage.server_peak = service.process.peak();
+        if contestant.is_live() {
+            usage.files_read = Access::new(ground, &service)?.files_read()?;
+        }
         service.process.stop()?;
     }
     Ok(usage)

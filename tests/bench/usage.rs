@@ -19,6 +19,8 @@ pub(crate) struct Usage {
     pub(crate) client_rest: u64,
     /// Peak memory of the clients, in KiB.
     pub(crate) client_peak: u64,
+    /// How many files a server of this project has read that were not sent to it.
+    pub(crate) files_read: u64,
 }
 
 impl Usage {
@@ -43,6 +45,7 @@ impl Usage {
             server_peak: of_sizes(|run| run.server_peak),
             client_rest: of_sizes(|run| run.client_rest),
             client_peak: of_sizes(|run| run.client_peak),
+            files_read: of_sizes(|run| run.files_read),
         }
     }
 }
