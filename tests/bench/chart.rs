@@ -15,7 +15,7 @@ use std::fmt::Write;
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     /// Above the frame.
-    pub(crate) title: String,
+    pub(crate) title: &'static str,
     /// What goes from left to right.
     pub(crate) x: Axis,
     /// What goes from bottom to top.
@@ -113,121 +113,104 @@ pub(crate) fn svg(caption: &str, charts: &[Chart]) -> String {
     let columns = charts.len().clamp(1, COLUMNS);
     let width = CELL.0 * columns as f64;
     let height = CAPTION + CELL.1 * charts.len().div_ceil(COLUMNS) as f64;
-    let caption = escape(caption);
-    let mut svg = format!(
+    let mut picture = Picture(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
-         <title>{caption}</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n\
-         <text class=\"dim\" x=\"16\" y=\"28\">{caption}</text>\n"
-    );
+         <title>{}</title>\n<style>{STYLE}</style>\n",
+        escape(caption)
+    ));
+    picture.path("paper", &format!("M0 0H{width}V{height}H0z"));
+    picture.text("dim", "start", (16.0, 28.0), caption);
     for (number, chart) in charts.iter().enumerate() {
         let left = CELL.0 * (number % COLUMNS) as f64;
         let top = CAPTION + CELL.1 * (number / COLUMNS) as f64;
-        let _ = writeln!(svg, "<g transform=\"translate({left} {top})\">");
-        draw(&mut svg, chart);
-        svg.push_str("</g>\n");
+        picture.element(&format!("g transform=\"translate({left} {top})\""), |picture| picture.chart(chart));
     }
-    svg.push_str("</svg>\n");
-    svg
+    picture.0 + "</svg>\n"
 }
+
+/// What is drawn so far.
+struct Picture(String);
 
 // Writing into a String can't fail.
-fn draw(svg: &mut String, chart: &Chart) {
-    let (left, top, right, bottom) = (MARGIN.0, MARGIN.1, CELL.0 - MARGIN.2, CELL.1 - MARGIN.3);
-    let points = || chart.lines.iter().flat_map(|line| line.points.iter());
-    let x = Scale::around(points().map(|point| point.0), (left, right));
-    let y = Scale::around(points().map(|point| point.1), (bottom, top));
+impl Picture {
+    fn chart(&mut self, chart: &Chart) {
+        let (left, top, right, bottom) = (MARGIN.0, MARGIN.1, CELL.0 - MARGIN.2, CELL.1 - MARGIN.3);
+        let points = || chart.lines.iter().flat_map(|line| line.points.iter());
+        let x = Scale::around(points().map(|point| point.0), (left, right));
+        let y = Scale::around(points().map(|point| point.1), (bottom, top));
 
-    let middle = (left + right) / 2.0;
-    let _ = writeln!(
-        svg,
-        "<text class=\"title\" x=\"{left}\" y=\"{}\">{}</text>",
-        top - 14.0,
-        escape(&chart.title)
-    );
-    for power in x.powers() {
-        let (at, tick) = (x.at(power), escape(&(chart.x.tick)(power)));
-        let _ = writeln!(svg, "<path class=\"grid\" d=\"M{at:.1} {top}V{bottom}\"/>");
-        let _ = writeln!(
-            svg,
-            "<text class=\"dim\" x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{tick}</text>",
-            bottom + 18.0
-        );
-    }
-    for power in y.powers() {
-        let (at, tick) = (y.at(power), escape(&(chart.y.tick)(power)));
-        let _ = writeln!(svg, "<path class=\"grid\" d=\"M{left} {at:.1}H{right}\"/>");
-        let _ = writeln!(
-            svg,
-            "<text class=\"dim\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{tick}</text>",
-            left - 8.0,
-            at + 4.0
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-        bottom + 40.0,
-        escape(chart.x.label)
-    );
-    let _ = writeln!(
-        svg,
-        "<text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-        (top + bottom) / 2.0,
-        escape(chart.y.label)
-    );
-    guide(svg, &chart.lines, x, y);
-    for (style, line) in chart.lines.iter().enumerate() {
-        let path: Vec<String> =
-            line.points.iter().map(|&(a, b)| format!("{:.1} {:.1}", x.at(a), y.at(b))).collect();
-        let _ = writeln!(svg, "<path class=\"line c{style}\" d=\"M{}\"/>", path.join("L"));
-        for &(a, b) in &line.points {
-            mark(svg, style, x.at(a), y.at(b));
+        self.text("title", "start", (left, top - 14.0), chart.title);
+        for power in x.powers() {
+            let at = x.at(power);
+            self.path("grid", &format!("M{at:.1} {top}V{bottom}"));
+            self.text("dim", "middle", (at, bottom + 18.0), &(chart.x.tick)(power));
         }
-        let at = top + 16.0 + LEGEND * style as f64;
-        mark(svg, style, left + 14.0, at - 4.0);
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{at}\">{}</text>", left + 26.0, escape(line.name));
+        for power in y.powers() {
+            let at = y.at(power);
+            self.path("grid", &format!("M{left} {at:.1}H{right}"));
+            self.text("dim", "end", (left - 8.0, at + 4.0), &(chart.y.tick)(power));
+        }
+        self.text("label", "middle", ((left + right) / 2.0, bottom + 40.0), chart.x.label);
+        let upwards = format!("g transform=\"translate(16 {}) rotate(-90)\"", (top + bottom) / 2.0);
+        self.element(&upwards, |picture| picture.text("label", "middle", (0.0, 0.0), chart.y.label));
+
+        self.guide(&chart.lines, x, y);
+        for (style, line) in chart.lines.iter().enumerate() {
+            let path = line.points.iter().map(|&(a, b)| format!("{:.1} {:.1}", x.at(a), y.at(b)));
+            self.path(&format!("line c{style}"), &format!("M{}", path.collect::<Vec<_>>().join("L")));
+            for &(a, b) in &line.points {
+                self.mark(style, (x.at(a), y.at(b)));
+            }
+            let at = top + 16.0 + LEGEND * style as f64;
+            self.mark(style, (left + 14.0, at - 4.0));
+            self.text("label", "start", (left + 26.0, at), line.name);
+        }
+        self.path("frame", &format!("M{left} {top}H{right}V{bottom}H{left}z"));
     }
-    let _ = writeln!(
-        svg,
-        "<rect class=\"frame\" x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\"/>",
-        right - left,
-        bottom - top
-    );
-}
 
-/// What would grow in proportion, downwards from the highest point of all, as far as the frame goes.
-fn guide(svg: &mut String, lines: &[Line], x: Scale, y: Scale) {
-    let ends = lines.iter().filter_map(|line| line.points.last());
-    let Some(&(a, b)) = ends.max_by(|one, other| one.1.total_cmp(&other.1)) else {
-        return;
-    };
-    let lowest = (10f64.powi(x.decades.0)).max(a * 10f64.powi(y.decades.0) / b);
-    let from = (x.at(lowest), y.at(b * lowest / a));
-    let _ = writeln!(
-        svg,
-        "<path class=\"guide\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/>",
-        from.0,
-        from.1,
-        x.at(a),
-        y.at(b)
-    );
-    let (right, bottom) = (x.positions.1 - 8.0, y.positions.0 - 10.0);
-    let _ = writeln!(
-        svg,
-        "<text class=\"dim\" x=\"{right}\" y=\"{bottom}\" text-anchor=\"end\">dashed: in proportion</text>"
-    );
-}
+    /// What would grow in proportion, downwards from the highest end of a line, as far as the frame goes.
+    fn guide(&mut self, lines: &[Line], x: Scale, y: Scale) {
+        let ends = lines.iter().filter_map(|line| line.points.last());
+        let Some(&(a, b)) = ends.max_by(|one, other| one.1.total_cmp(&other.1)) else {
+            return;
+        };
+        let lowest = 10f64.powi(x.decades.0).max(a * 10f64.powi(y.decades.0) / b);
+        let (from, to) = ((x.at(lowest), y.at(b * lowest / a)), (x.at(a), y.at(b)));
+        self.path("guide", &format!("M{:.1} {:.1}L{:.1} {:.1}", from.0, from.1, to.0, to.1));
+        let corner = (x.positions.1 - 8.0, y.positions.0 - 10.0);
+        self.text("dim", "end", corner, "dashed: in proportion");
+    }
 
-/// A circle, square, triangle or diamond.
-fn mark(svg: &mut String, style: usize, x: f64, y: f64) {
-    let shape = match style {
-        0 => "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
-        1 => "m-3.5 -3.5h7v7h-7z",
-        2 => "m0 -4.5l4.5 8h-9z",
-        _ => "m0 -5l5 5l-5 5l-5 -5z",
-    };
-    let _ = writeln!(svg, "<path class=\"m{style}\" d=\"M{x:.1} {y:.1}{shape}\"/>");
+    /// A circle, square, triangle or diamond.
+    fn mark(&mut self, style: usize, (x, y): (f64, f64)) {
+        let shape = match style {
+            0 => "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+            1 => "m-3.5 -3.5h7v7h-7z",
+            2 => "m0 -4.5l4.5 8h-9z",
+            _ => "m0 -5l5 5l-5 5l-5 -5z",
+        };
+        self.path(&format!("m{style}"), &format!("M{x:.1} {y:.1}{shape}"));
+    }
+
+    fn path(&mut self, class: &str, data: &str) {
+        let _ = writeln!(self.0, "<path class=\"{class}\" d=\"{data}\"/>");
+    }
+
+    fn text(&mut self, class: &str, anchor: &str, (x, y): (f64, f64), text: &str) {
+        let text = escape(text);
+        let _ = writeln!(
+            self.0,
+            "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
+        );
+    }
+
+    /// An element of this tag, and what is in it.
+    fn element(&mut self, tag: &str, fill: impl FnOnce(&mut Self)) {
+        let _ = writeln!(self.0, "<{tag}>");
+        fill(self);
+        let name = tag.split(' ').next().unwrap_or(tag);
+        let _ = writeln!(self.0, "</{name}>");
+    }
 }
 
 fn escape(text: &str) -> String {
@@ -240,7 +223,7 @@ mod tests {
 
     fn chart(lines: Vec<Line>) -> Chart {
         let axis = Axis { label: "files & more", tick: |power| format!("<{power}>") };
-        Chart { title: String::from("a < b"), x: axis, y: axis, lines }
+        Chart { title: "a < b", x: axis, y: axis, lines }
     }
 
     #[test]

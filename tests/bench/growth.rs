@@ -12,67 +12,97 @@ const CLIENTS: Axis = Axis { label: "connected clients", tick: count };
 const TIME: Axis = Axis { label: "time", tick: time };
 const MEMORY: Axis = Axis { label: "resident memory", tick: memory };
 
-/// A picture, if there is anything of several sizes to be drawn. Growth does not depend on the file system, so it is that of the first one.
+/// A chart, before there is anything to draw.
+struct Plan {
+    title: &'static str,
+    x: Axis,
+    y: Axis,
+    kind: Kind,
+    lines: &'static [(&'static str, Figure, fn(&Usage) -> f64)],
+}
+
+const PLANS: &[Plan] = &[
+    Plan {
+        title: "Time against files",
+        x: FILES,
+        y: TIME,
+        kind: Kind::Entries,
+        lines: &[
+            ("first sync, to the server", Figure::Step(Step::Push), seconds),
+            ("first sync, from the server", Figure::Step(Step::Pull), seconds),
+            ("a pass with nothing to do", Figure::Step(Step::Again), seconds),
+            ("start of the server", Figure::Ready, seconds),
+        ],
+    },
+    Plan {
+        title: "Memory against files, at rest",
+        x: FILES,
+        y: MEMORY,
+        kind: Kind::Entries,
+        lines: &[("server", Figure::Rest, server), ("client", Figure::Rest, client)],
+    },
+    Plan {
+        title: "Time until an upload is told, against clients",
+        x: CLIENTS,
+        y: TIME,
+        kind: Kind::Fanout,
+        lines: &[
+            ("half of them have heard", Figure::Median, seconds),
+            ("99 of 100 have heard", Figure::Percentile99, seconds),
+        ],
+    },
+    Plan {
+        title: "Memory of the server against clients",
+        x: CLIENTS,
+        y: MEMORY,
+        kind: Kind::Fanout,
+        lines: &[("server", Figure::Rest, server)],
+    },
+];
+
+/// A picture, if there is anything of several sizes to be drawn. Growth hardly depends on the file system, so it is that on the first one.
 pub(crate) fn draw(results: &Results) -> Option<String> {
     let rows = results.rows();
-    let is_growth = |row: &&Row| matches!(row.subject.workload.kind, Kind::Fanout | Kind::Entries);
-    let place = &rows.iter().find(is_growth)?.subject.place;
-    let line = |name, kind, figure, of: fn(&Usage) -> f64| {
-        let rows = rows.iter().filter(|row| {
-            row.subject.place == *place && row.subject.workload.kind == kind && row.subject.figure == figure
-        });
-        let points = rows.filter_map(|row| {
-            let value = of(row.medians.get(&Contestant::Filesync)?);
-            (value > 0.0).then_some((row.subject.workload.size as f64, value))
-        });
-        Line { name, points: points.collect() }
-    };
-    let seconds = |usage: &Usage| usage.seconds;
-    let server = |usage: &Usage| (usage.server_rest << 10) as f64;
-    let client = |usage: &Usage| (usage.client_rest << 10) as f64;
-    let chart = |title: &str, x, y, lines: Vec<Line>| {
-        let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
-        (!lines.is_empty()).then(|| Chart { title: title.to_owned(), x, y, lines })
-    };
-    let charts = [
-        chart(
-            "Time against files",
-            FILES,
-            TIME,
-            vec![
-                line("first sync, to the server", Kind::Entries, Figure::Step(Step::Push), seconds),
-                line("first sync, from the server", Kind::Entries, Figure::Step(Step::Pull), seconds),
-                line("nothing to do", Kind::Entries, Figure::Step(Step::Again), seconds),
-                line("start of the server", Kind::Entries, Figure::Ready, seconds),
-            ],
-        ),
-        chart(
-            "Memory against files, with nothing to do",
-            FILES,
-            MEMORY,
-            vec![
-                line("server", Kind::Entries, Figure::Rest, server),
-                line("client", Kind::Entries, Figure::Rest, client),
-            ],
-        ),
-        chart(
-            "Time until an upload is told, against clients",
-            CLIENTS,
-            TIME,
-            vec![
-                line("half of them have heard", Kind::Fanout, Figure::Median, seconds),
-                line("99 of 100 have heard", Kind::Fanout, Figure::Percentile99, seconds),
-            ],
-        ),
-        chart(
-            "Memory of the server against clients",
-            CLIENTS,
-            MEMORY,
-            vec![line("server", Kind::Fanout, Figure::Rest, server)],
-        ),
-    ];
-    let charts: Vec<Chart> = charts.into_iter().flatten().collect();
+    let place = rows.iter().find(|row| PLANS.iter().any(|plan| plan.kind == row.subject.workload.kind))?;
+    let place = &place.subject.place;
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.subject.place == *place).collect();
+    let charts: Vec<Chart> = PLANS.iter().filter_map(|plan| plan.chart(&rows)).collect();
     Some(svg(&format!("filesync on {place}; {}", results.machine), &charts))
+}
+
+impl Plan {
+    /// Lines without a point are left out, and so is a chart without a line.
+    fn chart(&self, rows: &[&Row]) -> Option<Chart> {
+        let mut lines = Vec::new();
+        for &(name, figure, of) in self.lines {
+            let of_line =
+                |row: &&&Row| row.subject.workload.kind == self.kind && row.subject.figure == figure;
+            let point = |row: &&Row| {
+                let value = of(row.medians.get(&Contestant::Filesync)?);
+                (value > 0.0).then_some((row.subject.workload.size as f64, value))
+            };
+            let points: Vec<(f64, f64)> = rows.iter().filter(of_line).filter_map(point).collect();
+            if !points.is_empty() {
+                lines.push(Line { name, points });
+            }
+        }
+        let Self { title, x, y, .. } = *self;
+        if lines.is_empty() { None } else { Some(Chart { title, x, y, lines }) }
+    }
+}
+
+fn seconds(usage: &Usage) -> f64 {
+    usage.seconds
+}
+
+/// In bytes.
+fn server(usage: &Usage) -> f64 {
+    (usage.server_rest << 10) as f64
+}
+
+/// In bytes.
+fn client(usage: &Usage) -> f64 {
+    (usage.client_rest << 10) as f64
 }
 
 fn count(power: f64) -> String {
@@ -121,7 +151,7 @@ mod tests {
             assert!(picture.contains(text), "{text}: {picture}");
         }
         assert_eq!(picture.matches("class=\"frame\"").count(), 2, "charts without lines are left out");
-        assert!(!picture.contains("nothing to do<"), "and so are lines without points");
+        assert!(!picture.contains("start of the server"), "and so are lines without points");
     }
 
     #[test]

@@ -91,26 +91,28 @@ fn bench(options: &Options) -> Result<()> {
         println!("note: {line}");
     }
     let mut recorder = Recorder::new(&options.results, machine, options.add)?;
+    let mut failures = Vec::new();
     for place in &options.places {
         // In a directory of its own, by process: two benches at a time disturb, but don't destroy, each other.
         let scratch = place.join(format!("filesync-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
         let done = run_in(&scratch, options, &contestants, &mut recorder);
         remove(&scratch)?;
-        done?;
+        failures.extend(done?);
     }
     print!("{}", Report(&recorder.finish()));
     println!("\neach run, for programs: {}", options.results.display());
-    Ok(())
+    if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join("\nfailed: ")).into()) }
 }
 
-/// All workloads in one directory.
+/// All workloads in one directory. Returns what failed: hours of other runs should not be lost by that.
 fn run_in(
     scratch: &Path,
     options: &Options,
     contestants: &[Contestant],
     recorder: &mut Recorder,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut failures = Vec::new();
     let place = machine::file_system(scratch)?;
     let ground = Ground { programs: &options.programs, work: &scratch.join("work") };
     let source = scratch.join("source");
@@ -124,10 +126,19 @@ fn run_in(
         }
         for round in 1..=workload.kind.rounds(options.rounds) {
             for &contestant in contestants.iter().filter(|who| workload.kind.is_for(**who)) {
-                eprintln!("{place}: {workload}, round {round}, {contestant}");
-                for (figure, usage) in measure(workload, contestant, ground, &source)? {
-                    let subject = Subject { place: place.clone(), workload, figure };
-                    recorder.add(Run { subject, contestant, round, usage })?;
+                let run = format!("{place}: {workload}, round {round}, {contestant}");
+                eprintln!("{run}");
+                match measure(workload, contestant, ground, &source) {
+                    Ok(measured) => {
+                        for (figure, usage) in measured {
+                            let subject = Subject { place: place.clone(), workload, figure };
+                            recorder.add(Run { subject, contestant, round, usage })?;
+                        }
+                    }
+                    Err(error) => {
+                        eprintln!("failed: {error}");
+                        failures.push(format!("{run}: {error}"));
+                    }
                 }
                 remove(ground.work)?;
                 // What a client has left in its folder.
@@ -136,7 +147,7 @@ fn run_in(
         }
         remove(&source)?;
     }
-    Ok(())
+    Ok(failures)
 }
 
 /// One contestant, once.

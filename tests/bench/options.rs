@@ -93,6 +93,10 @@ impl Request {
         let mut sizes = Kind::ALL.map(|kind| kind.sizes().to_vec());
         let (mut view, mut picture) = (None, PathBuf::from("growth.svg"));
         while let Some(option) = arguments.next() {
+            let mut value = || {
+                let lacking = || format!("{option} lacks its value, or is unknown: see --help");
+                arguments.next().ok_or_else(lacking)
+            };
             match option.as_str() {
                 "-h" | "--help" => return Ok(Self::Help),
                 "loopback" => return Role::parse(arguments).map(Self::Loopback),
@@ -100,24 +104,17 @@ impl Request {
                 "--tables" => view = Some(View::Tables),
                 "--markdown" => view = Some(View::Markdown),
                 "--plot" => view = Some(View::Plot(PathBuf::new())),
+                "--rounds" => options.rounds = number(&option, &value()?)?,
+                "--only" => kinds = value()?.split(',').map(kind).collect::<Result<_>>()?,
+                "--on" => options.places.push(value()?.into()),
+                "--results" => options.results = value()?.into(),
+                "--programs" => options.programs = value()?.into(),
+                "--picture" => picture = value()?.into(),
                 _ => {
-                    let value = arguments
-                        .next()
-                        .ok_or_else(|| format!("{option} lacks its value, or is unknown: see --help"))?;
-                    match option.as_str() {
-                        "--rounds" => options.rounds = number(&option, &value)?,
-                        "--only" => kinds = value.split(',').map(kind).collect::<Result<_>>()?,
-                        "--on" => options.places.push(value.into()),
-                        "--results" => options.results = value.into(),
-                        "--programs" => options.programs = value.into(),
-                        "--picture" => picture = value.into(),
-                        _ => {
-                            let kind =
-                                option.strip_prefix("--").ok_or("an option begins with --").map(kind)??;
-                            let given = value.split(',').map(|size| number(&option, size));
-                            sizes[kind as usize] = given.collect::<Result<_>>()?;
-                        }
-                    }
+                    let kind = kind(option.trim_start_matches("--"))?;
+                    let given = value()?;
+                    let given = given.split(',').map(|size| number(&option, size));
+                    sizes[kind as usize] = given.collect::<Result<_>>()?;
                 }
             }
         }
