@@ -18,8 +18,11 @@ struct Plan {
     x: Axis,
     y: Axis,
     kind: Kind,
-    lines: &'static [(&'static str, Figure, fn(&Usage) -> f64)],
+    lines: &'static [Curve],
 }
+
+/// A line, before it has points.
+struct Curve(&'static str, Figure, fn(&Usage) -> f64);
 
 const PLANS: &[Plan] = &[
     Plan {
@@ -28,10 +31,10 @@ const PLANS: &[Plan] = &[
         y: TIME,
         kind: Kind::Entries,
         lines: &[
-            ("first sync, to the server", Figure::Step(Step::Push), seconds),
-            ("first sync, from the server", Figure::Step(Step::Pull), seconds),
-            ("a pass with nothing to do", Figure::Step(Step::Again), seconds),
-            ("start of the server", Figure::Ready, seconds),
+            Curve("first sync, to the server", Figure::Step(Step::Push), seconds),
+            Curve("first sync, from the server", Figure::Step(Step::Pull), seconds),
+            Curve("a pass with nothing to do", Figure::Step(Step::Again), seconds),
+            Curve("start of the server", Figure::Ready, seconds),
         ],
     },
     Plan {
@@ -39,7 +42,7 @@ const PLANS: &[Plan] = &[
         x: FILES,
         y: MEMORY,
         kind: Kind::Entries,
-        lines: &[("server", Figure::Rest, server), ("client", Figure::Rest, client)],
+        lines: &[Curve("server", Figure::Rest, server), Curve("client", Figure::Rest, client)],
     },
     Plan {
         title: "Time until an upload is told, against clients",
@@ -47,8 +50,8 @@ const PLANS: &[Plan] = &[
         y: TIME,
         kind: Kind::Fanout,
         lines: &[
-            ("half of them have heard", Figure::Median, seconds),
-            ("99 of 100 have heard", Figure::Percentile99, seconds),
+            Curve("half of them have heard", Figure::Median, seconds),
+            Curve("99 of 100 have heard", Figure::Percentile99, seconds),
         ],
     },
     Plan {
@@ -56,7 +59,7 @@ const PLANS: &[Plan] = &[
         x: CLIENTS,
         y: MEMORY,
         kind: Kind::Fanout,
-        lines: &[("server", Figure::Rest, server)],
+        lines: &[Curve("server", Figure::Rest, server)],
     },
 ];
 
@@ -74,7 +77,7 @@ impl Plan {
     /// Lines without a point are left out, and so is a chart without a line.
     fn chart(&self, rows: &[&Row]) -> Option<Chart> {
         let mut lines = Vec::new();
-        for &(name, figure, of) in self.lines {
+        for &Curve(name, figure, of) in self.lines {
             let of_line =
                 |row: &&&Row| row.subject.workload.kind == self.kind && row.subject.figure == figure;
             let point = |row: &&Row| {
