@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
-//!     Reply::Stream   the head is written, then the closure writes and reads at the same time; the connection ends with it
+//!     Reply::Stream   the head is written, then the closure writes; all of the body was read, and the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
 
@@ -62,8 +62,8 @@ pub(crate) enum AnswerBody {
     File { file: File, start: u64, length: u64 },
 }
 
-/// Writes a stream. It may go on reading the request's body meanwhile.
-pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet) -> io::Result<()> + 'a>;
+/// Writes a stream.
+pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<()> + 'a>;
 
 /// What a handler comes to.
 pub(crate) enum Reply<'a> {

@@ -29,6 +29,7 @@ use common::wire::sha256::Hash;
 use crate::answer::Refusal;
 use crate::auth::{Denied, Grant, insufficient_scope};
 use crate::hub::{Listener, Subscription};
+use crate::intake::Room;
 use crate::realm::{Account, Realm};
 use crate::service::Service;
 use crate::store::{
@@ -304,7 +305,7 @@ fn see(realm: &Realm, change: RemoteEntry) -> Option<RemoteEntry> {
 
 // ---- Changing ------------------------------------------------------------------------------------------------------------------------
 
-impl View<'_> {
+impl<'a> View<'a> {
     fn account(&self) -> Account {
         self.grant.realm.account()
     }
@@ -354,6 +355,11 @@ impl View<'_> {
     /// How many bytes there is room for.
     pub(crate) fn free_space(&self) -> io::Result<u64> {
         self.service.store.root().free_space()
+    }
+
+    /// Where a list is kept while it comes.
+    pub(crate) fn list_room(&self) -> Room<'a> {
+        self.service.lists.room(self.grant.realm.root())
     }
 
     /// Gives up what is kept of cut uploads, until so many bytes are free. Whether that was enough.

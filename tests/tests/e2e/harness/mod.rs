@@ -3,6 +3,7 @@
 mod confine;
 mod content;
 mod digest;
+mod gateway;
 mod http;
 mod json;
 mod process;
@@ -19,6 +20,7 @@ mod world;
 pub use confine::Inotify;
 pub use content::{Content, write_file};
 pub use digest::{repr_digest, sha256, signed_token};
+pub use gateway::{Gateway, Manner};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, example, is_root, program, run, shell};
