@@ -113,18 +113,18 @@ impl Committer {
         true
     }
 
-    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough. `None`: nobody
-    /// is left who could send a message.
+    /// There is nothing to do: time to give back what many changes left free, and to tidy up. `None`: nobody is left who could send a
+    /// message.
     fn rest(&mut self) -> Option<Message> {
         if GIVE_BACK_PATHS <= self.made {
             self.made = 0;
             heap::give_back();
         }
-        let retained = self.shared.stage.retained();
-        while let Some(due) = retained.due() {
+        let stage = &self.shared.stage;
+        while let Some(due) = stage.due() {
             match self.messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout) => retained.forget_old(),
+                Err(RecvTimeoutError::Timeout) => stage.tidy(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -145,7 +145,7 @@ impl Committer {
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
         self.shared.making.end();
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
         self.keep_short();
     }
 
