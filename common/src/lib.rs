@@ -26,3 +26,7 @@ pub mod sys;
 pub mod threads;
 pub mod tree;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/mutations/mutator.rs"]
+mod mutator;

@@ -222,15 +222,12 @@ fn panicked() -> Answer {
 
 #[cfg(test)]
 mod mutations;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod probe;
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
-    use std::thread;
-
     use super::*;
-    use crate::listener::Origin;
     use crate::testing::Workshop;
 
     fn fragile<'a>(
@@ -249,23 +246,9 @@ mod tests {
 
     /// Asks for these targets on one connection, and gives all that comes back before it is closed.
     fn ask(workshop: &Workshop, targets: &[&str]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, peer) = listener.accept().unwrap();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let transport = Transport::from(stream);
-                let seat = workshop.service.registry.seat(&transport, Origin::Address(peer.ip())).unwrap();
-                serve_with(fragile, &workshop.service, &seat, transport)
-            });
-            for target in targets {
-                write!(client, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
-            }
-            client.shutdown(std::net::Shutdown::Write).unwrap();
-            let mut answers = String::new();
-            client.read_to_string(&mut answers).unwrap();
-            answers
-        })
+        let request = |target| format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let requests: String = targets.iter().map(request).collect();
+        String::from_utf8(probe::exchange(fragile, workshop, requests.as_bytes())).unwrap()
     }
 
     #[test]

@@ -11,7 +11,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::panic;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use common::cli::exit::Exit;
 use common::cli::log::Log;
@@ -29,9 +30,6 @@ use crate::listener::Listener;
 use crate::registry::Registry;
 use crate::service::{Counter, Service};
 use crate::store::{OpenError, Options, Store};
-
-/// How often the thread for signals looks up. A signal wakes it whenever it comes.
-const UNDISTURBED: Duration = Duration::from_secs(3600);
 
 /// Why the server did not start, or did not go on.
 struct Failure {
@@ -164,45 +162,45 @@ fn say_ready(listeners: &[Listener], service: &Service) {
 struct StopBell {
     bell: Arc<Wake>,
     signal: Arc<OnceLock<Signal>>,
+    over: Arc<Wake>,
+    thread: JoinHandle<()>,
 }
 
 impl StopBell {
-    /// Starts the thread that waits for signals. It is not joined: it waits as long as the process lives.
+    /// Starts the thread that waits for signals.
     fn hang(signals: Signals) -> Result<StopBell, Failure> {
         let no_thread = |error| failed(format!("can't wait for signals: {error}"));
         let bell = Arc::new(Wake::new().map_err(no_thread)?);
-        let stop = StopBell { bell, signal: Arc::new(OnceLock::new()) };
-        let (bell, signal) = (stop.bell.clone(), stop.signal.clone());
-        spawn("signals", move || wait_for_signals(&signals, &bell, &signal)).map_err(no_thread)?;
-        Ok(stop)
+        let over = Arc::new(Wake::new().map_err(no_thread)?);
+        let signal = Arc::new(OnceLock::new());
+        let thread = {
+            let (bell, signal, over) = (bell.clone(), signal.clone(), over.clone());
+            spawn("signals", move || wait_for_signals(&signals, &bell, &signal, &over)).map_err(no_thread)?
+        };
+        Ok(StopBell { bell, signal, over, thread })
     }
 
-    fn exit(&self) -> Exit {
-        self.signal.get().map_or(Exit::Failed, |signal| Exit::Signal(number(*signal)))
+    /// Ends the thread, when all else has ended: until then a second signal has to be heard.
+    fn exit(self) -> Exit {
+        self.over.ring();
+        let _ = self.thread.join();
+        self.signal.get().map_or(Exit::Failed, |signal| Exit::Signal(signal.number()))
     }
 }
 
-fn wait_for_signals(signals: &Signals, bell: &Wake, first: &OnceLock<Signal>) {
+fn wait_for_signals(signals: &Signals, bell: &Wake, first: &OnceLock<Signal>, over: &Wake) {
     loop {
-        match signals.wait(UNDISTURBED) {
-            Ok(None) => {}
+        match signals.wait(over) {
+            Ok(None) => return,
             Ok(Some(signal)) => {
                 if first.set(signal).is_err() {
-                    std::process::exit(i32::from(Exit::Signal(number(signal)).code()));
+                    std::process::exit(i32::from(Exit::Signal(signal.number()).code()));
                 }
                 bell.ring();
             }
             // Without signals the server could not be stopped in good order; so it stops.
             Err(_) => return bell.ring(),
         }
-    }
-}
-
-fn number(signal: Signal) -> u8 {
-    match signal {
-        Signal::HangUp => 1,
-        Signal::Interrupt => 2,
-        Signal::Terminate => 15,
     }
 }
 

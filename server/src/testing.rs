@@ -1,10 +1,13 @@
 //! What several tests need: a whole server on a box of its own, without sockets.
 
+#[cfg(test)]
 #[path = "../../common/tests/mutations/mutator.rs"]
 pub(crate) mod mutator;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -26,12 +29,14 @@ pub(crate) struct Workshop {
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// An empty directory, gone when it is dropped.
+#[cfg(test)]
 pub(crate) struct Scratch(PathBuf);
 
+#[cfg(test)]
 impl Scratch {
     pub(crate) fn new(name: &str) -> Scratch {
         let dir = unused_dir(name);
-        fs::create_dir(&dir).unwrap();
+        fs::create_dir(&dir).expect("a directory can be made");
         Scratch(dir)
     }
 
@@ -40,6 +45,7 @@ impl Scratch {
     }
 }
 
+#[cfg(test)]
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -58,12 +64,14 @@ impl Workshop {
     pub(crate) fn new() -> Workshop {
         let dir = unused_dir("server");
         let (log, hub) = (Log::new(Level::Error, Format::Text), Hub::new());
-        let store = Store::open(&dir, Options { fsync: false, force: false }, log, hub.clone()).unwrap();
-        let tokens = Tokens::open(store.private().try_clone().unwrap(), log).unwrap();
+        let store = Store::open(&dir, Options { fsync: false, force: false }, log, hub.clone())
+            .expect("an empty box opens");
+        let private = store.private().try_clone().expect("a descriptor is free");
+        let tokens = Tokens::open(private, log).expect("nobody was given a token");
         let service = Service {
             store,
             hub,
-            auth: Auth::new(Key::new("correct-horse-battery").unwrap(), tokens, log),
+            auth: Auth::new(Key::new("correct-horse-battery").expect("it is long enough"), tokens, log),
             log,
             registry: Arc::new(Registry::default()),
             checks_names: true,

@@ -12,7 +12,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -27,7 +26,8 @@ use crate::engine::{
 use crate::limits::{SMALL_BODY_BYTES, WORKERS, WORKERS_MAX};
 use crate::net::command::KEY_VARIABLES;
 use crate::net::endpoint::Endpoint;
-use crate::sys::signals::{Signal, Signals};
+use crate::sys::signals::Signals;
+use crate::sys::wake::Wake;
 use crate::threads::spawn;
 use crate::wire::json::{Number, Value, Writer};
 use check_ignore::check_ignore;
@@ -144,12 +144,11 @@ impl Program {
             };
             Refused::Words(exit, error.to_string())
         })?;
-        let over = Arc::new(AtomicBool::new(false));
-        let waiter = wait_for_signals(signals, engine.stopper(), over.clone())
-            .map_err(|error| failed(format!("cannot start: {error}")))?;
+        let unstarted = |error| failed(format!("cannot start: {error}"));
+        let over = Arc::new(Wake::new().map_err(unstarted)?);
+        let waiter = wait_for_signals(signals, engine.stopper(), over.clone()).map_err(unstarted)?;
         let ended = engine.run();
-        over.store(true, Ordering::Release);
-        // It looks at `over` several times a second.
+        over.ring();
         let _ = waiter.join();
         Ok(self.exit(ended))
     }
@@ -285,32 +284,30 @@ fn name(parsed: &Parsed) -> Result<String, UsageError> {
     Ok(if name.is_empty() { "client".to_owned() } else { name })
 }
 
-/// The first signal lets the engine end in good order, the second ends the process at once.
+/// The first signal lets the engine end in good order, the second ends the process at once. The thread ends when `over` rings.
 fn wait_for_signals(
     signals: Signals,
     stopper: Stopper,
-    over: Arc<AtomicBool>,
+    over: Arc<Wake>,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     spawn("signals", move || {
         let mut stopping = false;
-        while !over.load(Ordering::Acquire) {
-            let Ok(Some(signal)) = signals.wait(Duration::from_millis(100)) else { continue };
-            let number = number(signal);
-            if stopping {
-                std::process::exit(i32::from(Exit::Signal(number).code()));
+        loop {
+            match signals.wait(&over) {
+                Ok(None) => return,
+                Ok(Some(signal)) => {
+                    let number = signal.number();
+                    if stopping {
+                        std::process::exit(i32::from(Exit::Signal(number).code()));
+                    }
+                    stopping = true;
+                    stopper.stop(Some(number));
+                }
+                // Without signals it could not be stopped in good order; so it stops.
+                Err(_) => return stopper.stop(None),
             }
-            stopping = true;
-            stopper.stop(Some(number));
         }
     })
-}
-
-fn number(signal: Signal) -> u8 {
-    match signal {
-        Signal::HangUp => 1,
-        Signal::Interrupt => 2,
-        Signal::Terminate => 15,
-    }
 }
 
 fn status(arguments: &[OsString], json: bool) -> Result<Exit, Refused> {

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::root::Stat;
 use super::stage::Stage;
+use super::stat::Stat;
 use crate::tree::{Kind, Meta, Mtime};
 
 /// Permission bits that a file system may clear for reasons of its own: set-user-ID and the like.
@@ -51,7 +51,7 @@ impl Fidelity {
 mod tests {
     use super::*;
     use crate::disk::Fingerprint;
-    use crate::disk::root::StatKind;
+    use crate::disk::stat::StatKind;
 
     fn stat(mode: u16, mtime: i64, ctime: i64) -> Stat {
         let (mtime, ctime) = (Mtime(mtime), Mtime(ctime));

@@ -13,6 +13,7 @@ mod root;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod stage;
+mod stat;
 pub mod unflushed;
 mod versions;
 mod watch;
@@ -25,8 +26,9 @@ pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use retained::{Retained, RetainedFile};
-pub use root::{DirEntry, DirEntryKind, Fingerprint, RenameMode, Root, Stat, StatKind};
+pub use root::{DirEntry, DirEntryKind, RenameMode, Root};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};
+pub use stat::{Fingerprint, Stat, StatKind};
 pub use watch::{Added, Event, Watch};
 
 /// Name of the private directory at the root of a box or folder: journal or state, staging, versions, lock, status. Never synced.

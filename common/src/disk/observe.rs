@@ -25,7 +25,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::dirty::{Dirty, Due, SETTLE_BUSY, Work};
-use super::root::{Root, Stat, StatKind};
+use super::root::Root;
+use super::stat::{Stat, StatKind};
 use super::watch::{Added, Event, Watch};
 use crate::limits::{LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};

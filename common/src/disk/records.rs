@@ -1,6 +1,6 @@
 //! The binary forms, in journals, of what both the server's index and a client's state record: entries, fingerprints, paths.
 
-use super::root::Fingerprint;
+use super::stat::Fingerprint;
 use crate::tree::{Content, Entry, Kind, Meta, Mtime, Path};
 use crate::wire::pack::{PackError, Packer, Unpacker};
 

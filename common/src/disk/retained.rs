@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::root::{Fingerprint, RenameMode, Root, Stat};
+use super::root::{RenameMode, Root};
+use super::stat::{Fingerprint, Stat};
 use crate::limits::{RETAINED_FILES, RETAINED_FOR};
 use crate::threads::lock;
 use crate::tree::{Content, Path};

@@ -23,8 +23,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::stat::{Stat, StatKind};
 use crate::limits::LINK_BYTES;
 pub use crate::sys::dir::{DirEntry, DirEntryKind};
 pub use crate::sys::fs::RenameMode;
@@ -37,8 +37,6 @@ const NEW_DIRECTORY_MODE: u16 = 0o777;
 const OPEN_TO_OWNER: u16 = 0o300;
 /// Permissions of private directories.
 const PRIVATE_MODE: u16 = 0o700;
-/// Permission bits, with set-user-id, set-group-id and sticky.
-const MODE_BITS: u32 = 0o7777;
 
 /// An open directory, beneath which paths are resolved.
 #[derive(Debug)]
@@ -53,110 +51,6 @@ enum Resolution {
     Kernel,
     Walk,
 }
-
-/// What is at a path. A symbolic link is a link, not what it points to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Its kind.
-    pub kind: StatKind,
-    /// Length in bytes of a file or of the target of a link; without meaning for others.
-    pub size: u64,
-    /// Time of last modification.
-    pub mtime: Mtime,
-    /// Permission bits, `0o7777` at most.
-    pub mode: u16,
-    /// When it was made, if the file system remembers; no program can set it, and renaming leaves it.
-    pub born: Option<Mtime>,
-    /// What changes when it is written to, or replaced.
-    pub print: Fingerprint,
-}
-
-/// The kinds of things in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatKind {
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Symlink,
-    /// A directory.
-    Directory,
-    /// A FIFO, socket or device: nothing that syncs.
-    Other,
-}
-
-/// Tells, without reading it, whether a file may have changed since it was last looked at. Equal fingerprints mean that it has not, but
-/// for writes so soon after the first look that the clock of the file system had not moved on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Inode number.
-    pub ino: u64,
-    /// Length in bytes.
-    pub size: u64,
-    /// Time of last modification, which programs can set.
-    pub mtime: Mtime,
-    /// Time of last change of anything, which they can't.
-    pub ctime: Mtime,
-}
-
-impl Fingerprint {
-    /// Whether both are likely the same file with the same content although its name, mode or number of links may have changed: all of
-    /// these move the `ctime` on.
-    pub fn is_likely_same_content(&self, other: &Fingerprint) -> bool {
-        Fingerprint { ctime: other.ctime, ..*self } == *other
-    }
-
-    /// The same, but so that no file looks like it now: it will be looked at again.
-    pub fn of_no_file(self) -> Fingerprint {
-        Fingerprint { ctime: Mtime(0), ..self }
-    }
-}
-
-impl Stat {
-    /// What an open file is.
-    ///
-    /// # Errors
-    /// Those of fstat(2).
-    pub fn of_file(file: &File) -> io::Result<Stat> {
-        let found = file.metadata()?;
-        Ok(Stat::from(fs::RawStat {
-            mode: found.mode(),
-            ino: found.ino(),
-            size: found.size(),
-            mtime: (found.mtime(), nanos(found.mtime_nsec())),
-            ctime: (found.ctime(), nanos(found.ctime_nsec())),
-            btime: found.created().ok().and_then(since_1970),
-        }))
-    }
-}
-
-/// std has them signed; the kernel keeps them from 0 to 999,999,999.
-fn nanos(nanos: i64) -> u32 {
-    u32::try_from(nanos).unwrap_or(0)
-}
-
-/// As the kernel has it. No file was made before 1970.
-fn since_1970(time: SystemTime) -> Option<(i64, u32)> {
-    let since = time.duration_since(UNIX_EPOCH).ok()?;
-    Some((i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
-}
-
-impl From<fs::RawStat> for Stat {
-    fn from(raw: fs::RawStat) -> Stat {
-        let kind = match raw.mode & !MODE_BITS {
-            0o100_000 => StatKind::File,
-            0o120_000 => StatKind::Symlink,
-            0o040_000 => StatKind::Directory,
-            _ => StatKind::Other,
-        };
-        let mtime = Mtime::from_parts(raw.mtime.0, raw.mtime.1);
-        let ctime = Mtime::from_parts(raw.ctime.0, raw.ctime.1);
-        let print = Fingerprint { ino: raw.ino, size: raw.size, mtime, ctime };
-        let born = raw.btime.map(|(secs, nanos)| Mtime::from_parts(secs, nanos));
-        Stat { kind, size: raw.size, mtime, mode: (raw.mode & MODE_BITS) as u16, born, print }
-    }
-}
-
-// ---- The root itself -------------------------------------------------------------------------------------------------------------
 
 impl Root {
     /// Opens the directory at `dir`, following links on the way there: the user named it.
@@ -556,6 +450,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::disk::Fingerprint;
     use crate::disk::scratch::Scratch;
 
     fn path(text: &str) -> Path {

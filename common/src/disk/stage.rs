@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
-use super::root::{Fingerprint, RenameMode, Root, Stat, StatKind};
+use super::root::{RenameMode, Root};
+use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
 use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
 use crate::sys::errno;

@@ -5,7 +5,8 @@
 
 use std::io;
 
-use super::root::{Root, StatKind};
+use super::root::Root;
+use super::stat::StatKind;
 use crate::limits::{VERSIONS_AGE, VERSIONS_BYTES};
 use crate::tree::Path;
 use crate::wire::http::date::civil_from_unix;

@@ -19,6 +19,7 @@ mod message;
 mod plan;
 mod progress;
 mod publish;
+mod records;
 mod relocate;
 mod report;
 mod resume;
@@ -268,4 +269,10 @@ fn report_found(found: Found, place: Place, reporter: &mut dyn Reporter) {
     };
     let problem = Problem { operation: "use the state", error };
     reporter.report(&Report::Problem { path: None, problem: &problem });
+}
+
+/// What these bytes say as a record of a folder's state, written anew: the same bytes, or `None` if they are no record. For fuzz targets.
+#[cfg(fuzzing)]
+pub fn repack_state_record(bytes: &[u8]) -> Option<Vec<u8>> {
+    records::repack(bytes)
 }

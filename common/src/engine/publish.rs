@@ -16,7 +16,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::folder::Folder;
@@ -25,7 +24,7 @@ use super::message::Message;
 use super::transfer::{OWNERS, Tried, disk};
 use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{FLUSHED_ONE_BY_ONE, PUBLISH_QUEUE};
-use crate::threads::{join_until, spawn};
+use crate::threads::{Awaited, spawn_awaited};
 use crate::tree::{Content, Entry};
 
 /// What a worker has made of a job.
@@ -63,7 +62,7 @@ pub(super) struct Handed {
 #[derive(Debug)]
 pub(super) struct Publisher {
     queue: SyncSender<Handed>,
-    thread: JoinHandle<()>,
+    thread: Awaited,
 }
 
 impl Publisher {
@@ -74,7 +73,7 @@ impl Publisher {
         control: SyncSender<Message>,
     ) -> io::Result<Publisher> {
         let (queue, waiting) = sync_channel(PUBLISH_QUEUE);
-        let thread = spawn("publish", move || publish_groups(&folder, durable, &waiting, &control))?;
+        let thread = spawn_awaited("publish", move || publish_groups(&folder, durable, &waiting, &control))?;
         Ok(Publisher { queue, thread })
     }
 
@@ -86,7 +85,7 @@ impl Publisher {
     /// Waits for its end, when all workers have ended.
     pub(super) fn join_until(self, deadline: Instant) {
         drop(self.queue);
-        join_until(self.thread, deadline);
+        self.thread.join_until(deadline);
     }
 }
 

@@ -14,7 +14,6 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::backoff::pause;
@@ -31,7 +30,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::error::NetError;
 use crate::net::transport::Transport;
 use crate::protocol::{Cursor, Event, ListHead, Problem, VERSION_NAME, encode_list_head, encode_list_tail};
-use crate::threads::{join_until, lock, spawn};
+use crate::threads::{Awaited, lock, spawn_awaited};
 use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::response_framing;
@@ -43,7 +42,7 @@ use crate::wire::sse;
 #[derive(Debug)]
 pub(super) struct StreamThread {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Awaited>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +72,7 @@ impl StreamThread {
     ) -> io::Result<StreamThread> {
         let shared = Arc::new(Shared::default());
         let caller = Caller { endpoint, token, control, shared: shared.clone() };
-        let thread = spawn("stream", move || caller.run())?;
+        let thread = spawn_awaited("stream", move || caller.run())?;
         Ok(StreamThread { shared, thread: Some(thread) })
     }
 
@@ -109,7 +108,7 @@ impl Drop for StreamThread {
         drop(lock(&self.shared.pausing));
         self.shared.woken.notify_all();
         if let Some(thread) = self.thread.take() {
-            join_until(thread, Instant::now() + THREAD_PATIENCE);
+            thread.join_until(Instant::now() + THREAD_PATIENCE);
         }
     }
 }

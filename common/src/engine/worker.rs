@@ -4,7 +4,6 @@
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Instant;
 use std::{io, panic};
 
@@ -20,7 +19,7 @@ use crate::limits::THREAD_PATIENCE;
 use crate::net::client::HttpClient;
 use crate::net::endpoint::Endpoint;
 use crate::protocol::VERSION_NAME;
-use crate::threads::{join_until, lock, spawn};
+use crate::threads::{Awaited, lock, spawn_awaited};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ pub(super) struct Crew {
 pub(super) struct Pool {
     jobs: Option<SyncSender<Job>>,
     progress: Arc<Progress>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Awaited>,
     publisher: Option<Publisher>,
 }
 
@@ -62,7 +61,7 @@ impl Pool {
             let (crew, queue, control, staged) =
                 (crew.clone(), queue.clone(), control.clone(), staged.clone());
             let body = move || work(&crew, &queue, &control, &staged);
-            pool.threads.push(spawn(&format!("worker-{number}"), body)?);
+            pool.threads.push(spawn_awaited(&format!("worker-{number}"), body)?);
         }
         Ok(pool)
     }
@@ -88,7 +87,7 @@ impl Drop for Pool {
         self.progress.stopping.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + THREAD_PATIENCE;
         for thread in self.threads.drain(..) {
-            join_until(thread, deadline);
+            thread.join_until(deadline);
         }
         if let Some(publisher) = self.publisher.take() {
             publisher.join_until(deadline);

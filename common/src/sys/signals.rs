@@ -1,21 +1,30 @@
-//! The signals that ask a program to end, taken by waiting for them.
+//! The signals that ask a program to end, taken by reading them.
 //!
 //! A handler runs between any two instructions and may call next to nothing. So there is none: the signals are blocked before the first
-//! thread starts (threads inherit that), stay pending, and one thread fetches them with sigtimedwait(2) when it likes.
+//! thread starts (threads inherit that), stay pending, and one thread reads them from a signalfd(2). It waits in [`poll`], so a
+//! [bell](super::wake) can end its waiting: a thread that looked up now and then instead would make every stop wait for its next look.
 
-use std::ffi::{c_int, c_void};
-use std::io;
+use std::ffi::c_int;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cvt;
+use super::poll::{self, PollFd};
+use super::wake::Wake;
 
 const SIGHUP: c_int = 1;
 const SIGINT: c_int = 2;
 const SIGTERM: c_int = 15;
 const SIGXFSZ: c_int = 25;
 const SIG_BLOCK: c_int = 0;
-const EAGAIN: c_int = 11;
+const SFD_CLOEXEC: c_int = 0o2_000_000;
+const SFD_NONBLOCK: c_int = 0o4000;
+
+/// The length of `struct signalfd_siginfo`, which begins with the signal's number in 32 bits.
+const INFO_BYTES: usize = 128;
 
 /// A request to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +37,38 @@ pub enum Signal {
     HangUp,
 }
 
+impl Signal {
+    /// Its number, which is the same on all machines that [`sys`](super) knows.
+    pub fn number(self) -> u8 {
+        match self {
+            Signal::HangUp => SIGHUP as u8,
+            Signal::Interrupt => SIGINT as u8,
+            Signal::Terminate => SIGTERM as u8,
+        }
+    }
+}
+
 /// `sigset_t`: 128 bytes in glibc and musl.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Set([u64; 16]);
 
-/// `struct timespec` where `time_t` and `long` have 64 bits.
-#[repr(C)]
-struct Timespec {
-    secs: i64,
-    nanos: i64,
-}
-
 unsafe extern "C" {
     fn pthread_sigmask(how: c_int, set: *const Set, old: *mut Set) -> c_int;
-    fn sigtimedwait(set: *const Set, info: *mut c_void, timeout: *const Timespec) -> c_int;
+    fn signalfd(fd: c_int, set: *const Set, flags: c_int) -> c_int;
 }
 
-/// The blocked signals; proof that they are.
+/// The blocked signals, to be waited for; proof that they are blocked.
 #[derive(Debug)]
-pub struct Signals(Set);
+pub struct Signals(File);
 
 impl Signals {
     /// Blocks the three signals for this thread and those it starts from now on: call it first in `main`.
     ///
-    /// A fourth is blocked and never fetched: a write beyond the largest file that this process may make is to fail, not to kill it.
+    /// A fourth is blocked and never read: a write beyond the largest file that this process may make is to fail, not to kill it.
     ///
     /// # Errors
-    /// None that Linux documents for these arguments.
+    /// `EMFILE`, `ENFILE` or `ENOMEM`: no descriptor to read them from.
     pub fn block() -> io::Result<Signals> {
         let bits = [SIGHUP, SIGINT, SIGTERM].iter().fold(0, |bits, signal| bits | 1 << (signal - 1));
         let (mut set, mut blocked) = (Set([0; 16]), Set([0; 16]));
@@ -63,34 +76,45 @@ impl Signals {
         blocked.0[0] = bits | 1 << (SIGXFSZ - 1);
         // SAFETY: `blocked` outlives the call, which only reads it; the old mask is not asked for.
         match unsafe { pthread_sigmask(SIG_BLOCK, &raw const blocked, ptr::null_mut()) } {
-            0 => Ok(Signals(set)),
-            errno => Err(io::Error::from_raw_os_error(errno)),
+            0 => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
         }
+        // SAFETY: `set` outlives the call, which only reads it; -1 asks for a new descriptor.
+        let fd = cvt(unsafe { signalfd(-1, &raw const set, SFD_CLOEXEC | SFD_NONBLOCK) })?;
+        // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
+        Ok(Signals(File::from(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
-    /// Waits for the next of them, at most as long as `timeout`.
+    /// Waits for the next of them; `None` if `over` rings first.
     ///
     /// # Errors
-    /// Those of sigtimedwait(2); being interrupted (a stopped process that continues) is none.
-    pub fn wait(&self, timeout: Duration) -> io::Result<Option<Signal>> {
-        let start = Instant::now();
+    /// Those of poll(2) and read(2); being interrupted (a stopped process that continues) is none.
+    pub fn wait(&self, over: &Wake) -> io::Result<Option<Signal>> {
         loop {
-            match self.wait_once(timeout.saturating_sub(start.elapsed())) {
-                Ok(SIGHUP) => return Ok(Some(Signal::HangUp)),
-                Ok(SIGINT) => return Ok(Some(Signal::Interrupt)),
-                Ok(_) => return Ok(Some(Signal::Terminate)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.raw_os_error() == Some(EAGAIN) => return Ok(None),
-                Err(error) => return Err(error),
+            let mut fds = [PollFd::readable(self.0.as_fd()), PollFd::readable(over.as_fd())];
+            poll::wait(&mut fds, Duration::MAX)?;
+            if fds[0].is_ready() {
+                match self.read() {
+                    Ok(signal) => return Ok(Some(signal)),
+                    // Another thread was quicker.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if fds[1].is_ready() {
+                return Ok(None);
             }
         }
     }
 
-    fn wait_once(&self, timeout: Duration) -> io::Result<c_int> {
-        let secs = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
-        let timeout = Timespec { secs, nanos: i64::from(timeout.subsec_nanos()) };
-        // SAFETY: the set and `timeout` outlive the call, which only reads them; no details of the signal are asked for.
-        cvt(unsafe { sigtimedwait(&raw const self.0, ptr::null_mut(), &raw const timeout) })
+    fn read(&self) -> io::Result<Signal> {
+        let mut info = [0; INFO_BYTES];
+        (&self.0).read_exact(&mut info)?;
+        Ok(match u32::from_ne_bytes([info[0], info[1], info[2], info[3]]) as c_int {
+            SIGHUP => Signal::HangUp,
+            SIGINT => Signal::Interrupt,
+            _ => Signal::Terminate,
+        })
     }
 }
 
@@ -104,18 +128,31 @@ mod tests {
 
     /// `raise` signals only its own thread, so other tests don't notice.
     #[test]
-    fn fetches_what_is_pending() {
+    fn reads_what_is_pending() {
         let signals = Signals::block().unwrap();
-        assert_eq!(signals.wait(Duration::ZERO).unwrap(), None);
-        for (number, signal) in
-            [(SIGHUP, Signal::HangUp), (SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate)]
-        {
+        let over = Wake::new().unwrap();
+        for signal in [Signal::HangUp, Signal::Interrupt, Signal::Terminate] {
             // SAFETY: no pointers are passed, and the signal is blocked.
-            assert_eq!(unsafe { raise(number) }, 0);
-            assert_eq!(signals.wait(Duration::from_secs(10)).unwrap(), Some(signal));
+            assert_eq!(unsafe { raise(signal.number().into()) }, 0);
+            assert_eq!(signals.wait(&over).unwrap(), Some(signal));
         }
-        let start = Instant::now();
-        assert_eq!(signals.wait(Duration::from_millis(20)).unwrap(), None);
-        assert!(Duration::from_millis(20) <= start.elapsed());
+    }
+
+    /// A signal that is there is not lost to a bell that rings as well.
+    #[test]
+    fn a_bell_ends_the_waiting() {
+        let signals = Signals::block().unwrap();
+        let over = Wake::new().unwrap();
+        over.ring();
+        // SAFETY: as above.
+        assert_eq!(unsafe { raise(SIGINT) }, 0);
+        assert_eq!(signals.wait(&over).unwrap(), Some(Signal::Interrupt));
+        assert_eq!(signals.wait(&over).unwrap(), None);
+        over.silence();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| signals.wait(&over).unwrap());
+            over.ring();
+            assert_eq!(waiting.join().unwrap(), None);
+        });
     }
 }

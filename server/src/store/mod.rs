@@ -60,6 +60,8 @@ pub(crate) use self::change::{Action, Change, Committed, Label, Refused, Replace
 #[cfg(test)]
 pub(crate) use self::index::Origin;
 pub(crate) use self::index::{Index, Record, State, Step};
+#[cfg(fuzzing)]
+pub(crate) use self::records::repack as repack_record;
 pub(crate) use self::verify::{Difference, Verified, verify};
 
 /// How to run a store.

@@ -23,8 +23,9 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::root::{Fingerprint, Root, Stat, StatKind};
+use super::root::Root;
 use super::stage::{Stage, Staged};
+use super::stat::{Fingerprint, Stat, StatKind};
 use crate::limits::{PARTIAL_AGE, PARTIAL_BYTES, PARTIALS};
 use crate::threads::lock;
 use crate::tree::{Mtime, Path};

@@ -1,0 +1,57 @@
+//! Bytes to a whole server over a real connection, and what comes back: for tests and fuzz targets.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use super::*;
+use crate::listener::Origin;
+use crate::testing::Workshop;
+
+/// All that comes back for these bytes until the connection is closed.
+pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let mut client = TcpStream::connect(address).expect("somebody listens");
+    let (stream, peer) = listener.accept().expect("somebody connects");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let transport = Transport::from(stream);
+            let origin = Origin::Address(peer.ip());
+            let seat = workshop.service.registry.seat(&transport, origin).expect("there is room");
+            // The client may be gone by then.
+            let _ = serve_with(handler, &workshop.service, &seat, transport);
+        });
+        // The server hangs up early on what it does not want to read; then its answer may be lost.
+        let _ = client.write_all(bytes).and_then(|()| client.shutdown(Shutdown::Write));
+        let mut answers = Vec::new();
+        let _ = client.read_to_end(&mut answers);
+        answers
+    })
+}
+
+/// Whatever these bytes are, the server answers or hangs up, and nothing breaks in it.
+///
+/// # Panics
+/// If something does.
+pub(crate) fn check(workshop: &Workshop, bytes: &[u8]) {
+    let answers = exchange(without_streams, workshop, bytes);
+    assert!(answers.is_empty() || answers.starts_with(b"HTTP/1.1 "), "{}", answers.escape_ascii());
+    let is_broken = answers.windows(13).any(|text| text == b"HTTP/1.1 500 ");
+    assert!(!is_broken && workshop.service.panics.get() == 0, "{}", answers.escape_ascii());
+    assert_eq!(workshop.service.registry.count(), 0, "connections that nobody has");
+}
+
+/// As [`dispatch`], but a stream is answered empty, because it would last.
+fn without_streams<'a>(
+    service: &'a Arc<Service>,
+    from: IpAddr,
+    head: &'a RequestHead,
+    framing: Framing,
+    body: &'a mut dyn Content,
+) -> Result<Reply<'a>, Refusal> {
+    match dispatch(service, from, head, framing, body) {
+        Ok(Reply::Stream(..)) => Ok(Reply::Whole(Answer::empty(200))),
+        other => other,
+    }
+}
