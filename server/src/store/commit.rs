@@ -74,17 +74,17 @@ impl Committer {
                 Taken::Closed => return None,
                 Taken::Nothing => self.rest(),
             }
-            until = self.shared.stage.retained().due();
+            until = self.shared.stage.due();
         }
     }
 
-    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough.
+    /// There is nothing to do: time to give back what many changes left free, and to tidy up.
     fn rest(&mut self) {
         if GIVE_BACK_PATHS <= self.made {
             self.made = 0;
             heap::give_back();
         }
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
     }
 
     fn commit(&mut self, group: Vec<Change>) {
@@ -101,7 +101,7 @@ impl Committer {
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
         self.shared.making.end();
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
         self.keep_short();
     }
 

@@ -30,7 +30,7 @@ fn try_point(scene: &mut Scene, change: &Change, subject: Subject, forgotten: Fo
     let directory = scene.prepare(change);
     scene.arm_kill(subject, call);
     scene.act(change, &directory);
-    let struck = scene.settle_or_end(subject).is_some();
+    let struck = scene.settle_or_end(subject).is_err();
     scene.injector(subject).disarm();
     if !struck {
         scene.process(subject).kill();
