@@ -126,14 +126,6 @@ impl Seat {
         self.peer
     }
 
-    /// The connection once more, to write on while somebody reads.
-    pub(crate) fn clone_transport(&self) -> io::Result<Transport> {
-        match lock(&self.registry.table).taken.get(&self.number) {
-            Some(taken) => taken.transport.try_clone(),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
     /// Notes that the connection waits for a request. `false`: the server is stopping, so it should not.
     pub(crate) fn wait(&self) -> bool {
         let mut table = lock(&self.registry.table);

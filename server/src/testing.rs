@@ -16,6 +16,7 @@ use common::cli::log::{Format, Level, Log};
 
 use crate::auth::{Auth, Key, Tokens};
 use crate::hub::Hub;
+use crate::intake::Lists;
 use crate::registry::Registry;
 use crate::service::{Counter, Service};
 use crate::store::{Options, Store};
@@ -74,6 +75,7 @@ impl Workshop {
             auth: Auth::new(Key::new("correct-horse-battery").expect("it is long enough"), tokens, log),
             log,
             registry: Arc::new(Registry::default()),
+            lists: Lists::default(),
             checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
