@@ -274,6 +274,12 @@ impl Scene {
         cut(&self.directory.path().join("record"), self.tree(subject), forgotten);
     }
 
+    /// What the program that is recorded did so far.
+    #[track_caller]
+    pub fn record(&self) -> String {
+        fs::read_to_string(self.directory.path().join("record/record")).expect("read a record")
+    }
+
     /// Everything agrees, holds what it should, and nothing is left over.
     #[track_caller]
     pub fn judge(&mut self, change: &Change, directory: &Path) {
