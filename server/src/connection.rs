@@ -11,7 +11,6 @@
 //! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,7 +48,7 @@ enum After {
 /// What answers requests: [`dispatch`], but in tests.
 type Handler = for<'a> fn(
     &'a Arc<Service>,
-    IpAddr,
+    &Seat,
     &'a RequestHead,
     Framing,
     &'a mut dyn Content,
@@ -107,6 +106,7 @@ impl Connection<'_> {
             return Ok(false);
         }
         if self.conn.buffered().is_empty() {
+            self.conn.rest();
             match self.conn.fill(Deadline::after(IDLE_TIMEOUT)) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
@@ -130,17 +130,18 @@ impl Connection<'_> {
     /// One request whose end is known.
     fn exchange(&mut self, head: &RequestHead, framing: Framing) -> io::Result<After> {
         let begun = Instant::now();
+        let transport = self.conn.transport().clone();
         let mut body = Body::new(&mut self.conn, framing, Pace::Minimum);
         // Whatever it expects, it does not send its body before it is answered.
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
             body = body.with_continue();
         }
-        let (handler, service, from) = (self.handler, self.service, self.seat.peer());
-        let (answer, keep) = match guarded(service, || handler(service, from, head, framing, &mut body)) {
+        let (handler, service, seat) = (self.handler, self.service, self.seat);
+        let (answer, keep) = match guarded(service, || handler(service, seat, head, framing, &mut body)) {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
-                return stream_out(self.service, self.seat, head.version, &fields, stream);
+                return stream_out((self.service, self.seat), transport, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
                 Some(answer) => (answer, Keep::Open),
@@ -181,13 +182,14 @@ fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
 
 /// Writes a stream. The client may go on sending its request meanwhile, so writing has a handle of its own.
 fn stream_out(
-    service: &Service,
-    seat: &Seat,
+    (service, seat): (&Service, &Seat),
+    transport: Transport,
     version: Version,
     fields: &Fields,
     stream: Streaming<'_>,
 ) -> io::Result<After> {
-    let mut conn = Conn::new(seat.clone_transport()?)?;
+    seat.stream();
+    let mut conn = Conn::new(transport)?;
     let mut fields = common_fields(fields, Keep::Close);
     let delimiter = match version {
         Version::Http11 => {
@@ -232,7 +234,7 @@ mod tests {
 
     fn fragile<'a>(
         _: &'a Arc<Service>,
-        _: IpAddr,
+        _: &Seat,
         head: &'a RequestHead,
         _: Framing,
         _: &'a mut dyn Content,

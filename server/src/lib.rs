@@ -30,6 +30,7 @@ mod registry;
 mod relocate;
 mod request;
 mod resume;
+mod room;
 mod route;
 mod send;
 mod server;

@@ -1,7 +1,8 @@
 //! Lets connections in: a thread each, up to a cap.
 //!
-//! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. What
-//! is beyond the cap hears 503 at once, which costs no thread.
+//! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. When
+//! there are too many connections, one of them makes room (see [`room`](crate::room)). For whom there is none, because those who have to go
+//! take their time, hears 503 at once, which costs no thread.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -9,7 +10,7 @@ use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::limits::{ACCEPT_PAUSE, CONNECTION_STACK};
 use common::net::transport::Transport;
@@ -30,7 +31,7 @@ const BUSY: &[u8] =
 
 /// Accepts on all listeners until the bell rings.
 pub(crate) fn accept_all(service: &Arc<Service>, listeners: &[Listener], stop: &Wake) -> io::Result<()> {
-    let mut troubles = Troubles { service, ongoing: false };
+    let mut troubles = Troubles { service, last: None };
     loop {
         let mut fds = vec![PollFd::readable(stop.as_fd())];
         fds.extend(listeners.iter().map(|listener| PollFd::readable(listener.as_fd())));
@@ -38,28 +39,33 @@ pub(crate) fn accept_all(service: &Arc<Service>, listeners: &[Listener], stop: &
         if fds[0].is_ready() {
             return Ok(());
         }
-        // One from each, so that none keeps the others waiting.
+        // A few from each, so that none keeps the others waiting.
         for (listener, fd) in listeners.iter().zip(&fds[1..]) {
             if fd.is_ready() {
-                accept_one(service, listener, &mut troubles, stop)?;
+                accept_some(service, listener, &mut troubles, stop)?;
             }
         }
     }
 }
 
-fn accept_one(
+/// How many come in by one listener before another is looked at.
+const ACCEPTED_AT_ONCE: usize = 64;
+
+fn accept_some(
     service: &Arc<Service>,
     listener: &Listener,
     troubles: &mut Troubles<'_>,
     stop: &Wake,
 ) -> io::Result<()> {
-    match listener.accept() {
-        Ok((transport, origin)) => match admit(service, transport, origin) {
-            Ok(()) => troubles.over(),
-            Err(error) => troubles.happen("serve a connection", &error, stop)?,
-        },
-        Err(error) if is_nothing(&error) => {}
-        Err(error) => troubles.happen("accept a connection", &error, stop)?,
+    for _ in 0..ACCEPTED_AT_ONCE {
+        match listener.accept() {
+            Ok((transport, origin)) => match admit(service, transport, origin) {
+                Ok(()) => troubles.over(),
+                Err(error) => return troubles.happen("serve a connection", &error, stop),
+            },
+            Err(error) if is_nothing(&error) => return Ok(()),
+            Err(error) => return troubles.happen("accept a connection", &error, stop),
+        }
     }
     Ok(())
 }
@@ -71,13 +77,12 @@ fn is_nothing(error: &io::Error) -> bool {
 
 fn admit(service: &Arc<Service>, transport: Transport, origin: Origin) -> io::Result<()> {
     match service.registry.seat(&transport, origin) {
-        Ok(seat) => start(service.clone(), seat, transport),
+        Ok(seat) => start(service.clone(), seat, transport.clone()).inspect_err(|_| turn_away(&transport)),
         Err(NoSeat::Full) => {
             turn_away(&transport);
             Ok(())
         }
         Err(NoSeat::Stopping) => Ok(()),
-        Err(NoSeat::Io(error)) => Err(error),
     }
 }
 
@@ -105,27 +110,32 @@ fn turn_away(transport: &Transport) {
     let _ = transport.shutdown(Shutdown::Write);
 }
 
-/// What keeps connections from being let in: told once when it begins and once when it is over, and waited out in between.
+/// What keeps connections from being let in: told once when it begins and once when it is over for good, and waited out in between. Those
+/// who are there and say nothing have to go meanwhile.
 struct Troubles<'a> {
     service: &'a Service,
-    ongoing: bool,
+    last: Option<Instant>,
 }
+
+/// After so much time without any, troubles are over.
+const OVER: Duration = Duration::from_secs(10);
 
 impl Troubles<'_> {
     fn happen(&mut self, what: &str, error: &io::Error, stop: &Wake) -> io::Result<()> {
-        if !self.ongoing {
+        if self.last.is_none() {
             self.service.log.error(format!(
                 "can't {what}: {error}; trying again (if there are too few file descriptors, raise ulimit -n)"
             ));
         }
-        self.ongoing = true;
+        self.last = Some(Instant::now());
+        self.service.registry.shed();
         poll::wait(&mut [PollFd::readable(stop.as_fd())], ACCEPT_PAUSE).map(drop)
     }
 
     fn over(&mut self) {
-        if self.ongoing {
+        if self.last.is_some_and(|last| OVER < last.elapsed()) {
             self.service.log.info("connections are let in again");
+            self.last = None;
         }
-        self.ongoing = false;
     }
 }

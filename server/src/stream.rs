@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use common::limits::{HEARTBEAT, INDEX_BATCH, TOKEN_LOOK};
+use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
@@ -102,16 +102,11 @@ impl Vigil {
 
     /// Looks if it is time to.
     pub(crate) fn look(&mut self, view: &View<'_>) -> Result<(), End> {
-        if view.is_lasting() || self.looked.elapsed() < TOKEN_LOOK {
+        if view.is_lasting() || self.looked.elapsed() < STREAM_LOOK {
             return Ok(());
         }
         self.looked = Instant::now();
         view.check_again().map_err(|denied| End::Reason(denied.to_string()))
-    }
-
-    /// How long to wait for news at most until the next look.
-    pub(crate) fn patience(view: &View<'_>) -> Duration {
-        if view.is_lasting() { HEARTBEAT } else { TOKEN_LOOK }
     }
 }
 
@@ -265,12 +260,15 @@ impl<'a> Teller<'a> {
         loop {
             self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { Vigil::patience(&self.view) };
+            let patience = if out.is_waiting() { Duration::ZERO } else { STREAM_LOOK };
             match self.subscription.next(patience) {
                 Next::Frame(frame) if frame.seq <= self.told => {}
                 Next::Frame(frame) => self.hear(&frame, out)?,
                 Next::Lagged => self.catch_up(out)?,
-                Next::Quiet => out.flush()?,
+                Next::Quiet => {
+                    out.flush()?;
+                    out.check_open()?;
+                }
                 Next::Stopped => return Ok(()),
             }
             self.beat(out)?;

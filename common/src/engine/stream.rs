@@ -182,7 +182,7 @@ impl Caller {
 
     /// Sends the head of the request, and makes the second handle through which the list goes.
     fn prepare(&self, conn: &mut Conn) -> io::Result<Conn> {
-        *lock(&self.shared.transport) = Some(conn.transport().try_clone()?);
+        *lock(&self.shared.transport) = Some(conn.transport().clone());
         let mut fields =
             Fields::new().with("host", self.endpoint.authority()).with("user-agent", VERSION_NAME);
         if let Some(token) = &self.token {
@@ -195,7 +195,7 @@ impl Caller {
         let target = format!("{}/sync", self.endpoint.base());
         let head = encode_request(Method::Post, &target, &fields).map_err(io::Error::other)?;
         conn.write_all(&head)?;
-        Conn::new(conn.transport().try_clone()?)
+        Conn::new(conn.transport().clone())
     }
 
     /// The "list" thread. If it can't send, the connection is broken, and reading will say so.

@@ -22,6 +22,8 @@ mod big;
 mod exits;
 /// Programs that are killed at any system call, or whose calls fail, and power cuts.
 mod faults;
+/// Connections without number that mean no good.
+mod floods;
 /// Random histories: users, faults, and an oracle that knows what may not be lost.
 mod histories;
 /// The server as any HTTP client sees it, well-meaning or not.

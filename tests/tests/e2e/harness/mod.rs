@@ -9,6 +9,8 @@ mod process;
 mod proxy;
 mod random;
 mod relay;
+#[path = "../../../system/mod.rs"]
+mod system;
 mod tls;
 mod tree;
 mod wait;
@@ -24,6 +26,7 @@ pub use process::{Finished, Process, example, is_root, program, run, shell};
 pub use proxy::{Asked, End, Fault, Proxy};
 pub use random::Random;
 pub use relay::{Relay, Way};
+pub use system::{connect_from, exchange};
 pub use tls::{Authority, Term, Terminator};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
