@@ -34,6 +34,7 @@ use kernel::{Iovec, Of, Statx, Timespec, real};
 const O_CREAT: c_int = 0o100;
 const O_TRUNC: c_int = 0o1000;
 const EINTR: c_int = 4;
+const ENOSYS: c_int = 38;
 const AT_REMOVEDIR: c_int = 0x200;
 
 #[cfg(target_arch = "x86_64")]
@@ -153,6 +154,7 @@ pub unsafe extern "C" fn syscall(
     // SAFETY: where a call takes a name it ends with NUL, as the caller promises.
     let name = |at: usize| unsafe { CStr::from_ptr(at as *const c_char) };
     match number {
+        number::OPENAT2 if control::is_old_kernel() => fail(ENOSYS),
         number::OPENAT2 => {
             // SAFETY: `struct open_how` begins with the flags.
             let flags = unsafe { *(c as *const u64) } as c_int;

@@ -18,6 +18,8 @@ mod attacks;
 mod bench;
 /// A file larger than memory should be, and many files.
 mod big;
+/// A directory that turns into a link that leads outside, and back.
+mod canary;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
 /// Programs that are killed at any system call, or whose calls fail, and power cuts.
@@ -36,6 +38,8 @@ mod original;
 mod protocol_doc;
 /// Transfers that are cut, and go on.
 mod resume;
+/// Who has no key.
+mod strangers;
 /// Folders and box, through everything that can happen to them.
 mod sync;
 /// All ways that lead to a server.
