@@ -44,6 +44,8 @@ pub enum Kind {
     Receive,
     /// Has just told a client that a change was made.
     Answer,
+    /// Starts a thread.
+    Spawn,
 }
 
 /// What becomes of a call.

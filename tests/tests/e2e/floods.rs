@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{
     Process, Server, World, connect_from, eventually, eventually_within, example, is_full, pass,
+    with_descriptors,
 };
 
 /// The content that is asked for all the time.
@@ -53,19 +54,6 @@ struct Flood {
     manner: &'static str,
     /// Whether they have a right to be there, so that only their number is against them.
     is_known: bool,
-}
-
-/// What can be measured of a server from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Figures {
-    threads: usize,
-    descriptors: usize,
-}
-
-fn figures(server: &mut Server) -> Figures {
-    let pid = server.process().pid();
-    let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count);
-    Figures { threads: count("task"), descriptors: count("fd") }
 }
 
 /// Tells the witnesses to stop, also when the test fails.
@@ -171,18 +159,10 @@ fn world(descriptors: Option<usize>) -> World {
         .and_then(|file| file.set_len(LARGE))
         .expect("make a file");
     world.server.start_as(|command| match descriptors {
-        Some(most) => limited(&command, most),
+        Some(most) => with_descriptors(&command, most),
         None => command,
     });
     world
-}
-
-/// The same command with a limit on its descriptors that it can't raise.
-fn limited(command: &Command, descriptors: usize) -> Command {
-    let mut limited = Command::new("sh");
-    limited.arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$@\"")).arg("sh");
-    limited.arg(command.get_program()).args(command.get_args());
-    limited
 }
 
 /// All kinds. What is sent with a key is sent by somebody who has one, or has stolen it.
@@ -210,7 +190,7 @@ fn floods(server: &Server) -> Vec<Flood> {
 /// Lets one flood rise and fall.
 fn weather(flood: &Flood, world: &mut World, scale: &Scale, descriptors: Option<usize>) {
     let directory = world.directory().to_owned();
-    let before = figures(&mut world.server);
+    let before = world.server.process().figures();
     let memory = world.server.process().peak_memory();
     let done = AtomicBool::new(false);
     let (seen, standing) = thread::scope(|scope| {
@@ -241,7 +221,7 @@ fn weather(flood: &Flood, world: &mut World, scale: &Scale, descriptors: Option<
         let seen = seen.as_ref().unwrap_or_else(|error| panic!("{}: {error}", flood.name));
         assert!(0 < seen.answers && seen.longest < scale.answer, "{}: {seen:?}", flood.name);
     }
-    eventually("the server to be as it was", || match figures(&mut world.server) {
+    eventually("the server to be as it was", || match world.server.process().figures() {
         // The last connection of before may have been there still.
         now if now.threads <= before.threads && now.descriptors <= before.descriptors => Ok(()),
         now => Err(format!("{now:?} instead of {before:?}")),

@@ -20,6 +20,10 @@ mod bench;
 mod big;
 /// A directory that turns into a link that leads outside, and back.
 mod canary;
+/// More connections than the server, or the system, has room for.
+mod crowds;
+/// Clients that go without a word.
+mod departures;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
 /// Programs that are killed at any system call, or whose calls fail, and power cuts.

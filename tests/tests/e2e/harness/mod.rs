@@ -17,7 +17,7 @@ mod wait;
 mod wire;
 mod world;
 
-pub use confine::Inotify;
+pub use confine::{Inotify, with_descriptors};
 pub use content::{Content, write_file};
 pub use digest::{repr_digest, sha256, signed_token};
 pub use http::{Connection, Request, Response};
