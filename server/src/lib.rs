@@ -23,6 +23,7 @@ pub mod fuzzing;
 mod hub;
 mod listen;
 mod listener;
+mod lobby;
 mod original;
 mod outlet;
 mod realm;

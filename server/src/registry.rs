@@ -49,6 +49,7 @@ pub(crate) struct Seat {
     registry: Arc<Registry>,
     number: u64,
     peer: IpAddr,
+    leaver: Option<u64>,
 }
 
 /// Why there is no seat.
@@ -83,7 +84,8 @@ impl Registry {
         }
         let number = table.next;
         table.next += 1;
-        if let Some(leaver) = table.room.enter(number, origin) {
+        let leaver = table.room.enter(number, origin);
+        if let Some(leaver) = leaver {
             table.hang_up(leaver);
         }
         table.taken.insert(number, Taken { transport: transport.clone(), idle: false });
@@ -91,7 +93,7 @@ impl Registry {
             Origin::Address(peer) => peer,
             Origin::Local => THIS_MACHINE,
         };
-        Ok(Seat { registry: self.clone(), number, peer })
+        Ok(Seat { registry: self.clone(), number, peer, leaver })
     }
 
     /// Has some strangers go, for want of something that the system does not give.
@@ -152,6 +154,11 @@ impl Seat {
         self.number
     }
 
+    /// Who was hung up on for it.
+    pub(crate) fn leaver(&self) -> Option<u64> {
+        self.leaver
+    }
+
     /// Where the connection comes from. Whoever comes through a Unix socket counts as this machine.
     pub(crate) fn peer(&self) -> IpAddr {
         self.peer
@@ -165,6 +172,11 @@ impl Seat {
             self.registry.hub.dismiss(leaver);
         }
         Ok(())
+    }
+
+    /// Notes that the connection could have said something, and has not.
+    pub(crate) fn be_silent(&self) {
+        lock(&self.registry.table).room.change(self.number, Standing::Idle);
     }
 
     /// Notes that the connection waits for a request. `false`: the server is stopping, so it should not.

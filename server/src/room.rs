@@ -5,7 +5,8 @@
 //! and say nothing would otherwise keep everybody out.
 //!
 //! ```text
-//!     a stranger comes      the stranger goes who has been there longest, of the address that has most of them
+//!     a stranger comes      of the address that has most of them the stranger goes who has been silent longest; if none is, who has
+//!                           been at its request longest
 //!     one becomes known     of the address that has most, but not of one that has no more than the newcomer's, goes who waits for a
 //!                           request longest; if nobody does, whose request takes longest; streams last
 //!                           if that is the newcomer's own address, only one goes that waits for a request; else it is the newcomer
@@ -60,7 +61,9 @@ const FEWEST: usize = 8;
 /// What a connection is there for, in the order in which it has to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Nobody knows yet: it has shown no valid key.
+    /// A stranger that says nothing.
+    Silent,
+    /// A stranger that has just come, or has said something. What it is worth nobody knows yet.
     Stranger,
     /// It waits for its next request.
     Idle,
@@ -68,6 +71,12 @@ pub(crate) enum Standing {
     Busy,
     /// It is told what happens.
     Stream,
+}
+
+impl Standing {
+    fn is_strange(self) -> bool {
+        matches!(self, Standing::Silent | Standing::Stranger)
+    }
 }
 
 /// Nobody can make room for one who has just become known.
@@ -139,7 +148,7 @@ impl Room {
     /// Makes a stranger known, and says who has to go for it. Whoever is known already, or has no place any more, stays what it is.
     pub(crate) fn know(&mut self, number: u64) -> Result<Option<u64>, Full> {
         let Some(place) = self.places.get(&number).copied() else { return Ok(None) };
-        if place.rank.standing != Standing::Stranger {
+        if !place.rank.standing.is_strange() {
             return Ok(None);
         }
         let leaver = self.make_room_for(place.address)?;
@@ -166,10 +175,15 @@ impl Room {
         }
     }
 
-    /// Notes what one who is known is there for now.
+    /// Notes what somebody is there for now. A stranger stays one.
     pub(crate) fn change(&mut self, number: u64, standing: Standing) {
         let Some(place) = self.places.get(&number).copied() else { return };
-        if place.rank.standing != Standing::Stranger && place.rank.standing != standing {
+        let standing = match (place.rank.standing.is_strange(), standing) {
+            (true, Standing::Idle) => Standing::Silent,
+            (true, _) => Standing::Stranger,
+            (false, standing) => standing,
+        };
+        if place.rank.standing != standing {
             self.leave(number);
             self.put(number, place.address, standing);
         }
@@ -191,7 +205,7 @@ impl Room {
 
     fn crowd(&mut self, standing: Standing) -> &mut Crowd {
         match standing {
-            Standing::Stranger => &mut self.strangers,
+            Standing::Silent | Standing::Stranger => &mut self.strangers,
             Standing::Idle | Standing::Busy | Standing::Stream => &mut self.known,
         }
     }
@@ -276,6 +290,21 @@ mod tests {
         assert_eq!(room.len(), 3);
         room.leave(4);
         assert_eq!(room.enter(7, at(9)), None);
+    }
+
+    #[test]
+    fn who_says_nothing_goes_before_who_speaks() {
+        let mut room = room();
+        for number in 1..=3 {
+            assert_eq!(room.enter(number, at(1)), None);
+        }
+        room.change(2, Standing::Idle);
+        room.change(3, Standing::Idle);
+        room.change(3, Standing::Busy);
+        assert_eq!(room.enter(4, at(1)), Some(2));
+        assert_eq!(room.enter(5, at(1)), Some(1), "nobody is silent");
+        room.change(4, Standing::Stream);
+        assert_eq!(room.enter(6, at(1)), Some(3), "whatever a stranger is at, it stays one");
     }
 
     #[test]

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 const ROUND: Duration = Duration::from_millis(500);
 /// So many lost connections are replaced in a round: a thousand a second.
 const REPLACED: usize = 500;
+/// At first connections are made in bursts of so many, two thousand a second: with more at once from several processes it would be the
+/// kernel's queue that overflows, whatever the server does.
+const BURST: usize = 100;
+const BETWEEN_BURSTS: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy)]
 enum Manner {
@@ -50,7 +54,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     io::stdin().read_to_end(&mut opening)?;
     let mut flood =
         Flood { to: to.parse()?, from: from.parse()?, manner, opening, connections: Vec::new(), lost: 0 };
-    flood.fill(count, count);
+    for _ in 0..count.div_ceil(BURST) {
+        flood.fill(count, BURST);
+        sleep(BETWEEN_BURSTS);
+    }
     loop {
         let begun = Instant::now();
         flood.misbehave();
