@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "sip" => Manner::Sip,
         _ => return Err("what manner is that?".into()),
     };
-    let (count, mut opening) = (count.parse()?, Vec::new());
+    let (count, mut opening) = (count.parse::<usize>()?, Vec::new());
     io::stdin().read_to_end(&mut opening)?;
     let mut flood =
         Flood { to: to.parse()?, from: from.parse()?, manner, opening, connections: Vec::new(), lost: 0 };

@@ -22,6 +22,8 @@ mod big;
 mod canary;
 /// More connections than the server, or the system, has room for.
 mod crowds;
+/// Connections that are too slow for any good reason.
+mod deadlines;
 /// Clients that go without a word.
 mod departures;
 /// Exit codes, and what is said when something is wrong from the start.
