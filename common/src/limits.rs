@@ -30,10 +30,15 @@ pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
 pub const BODY_RATE_MIN: u64 = 1024;
-/// Unread body that is drained to keep a connection alive, or to let an error answer arrive before the close, in bytes.
+/// Unread body that is drained to keep a connection alive, in bytes.
 pub const DRAIN_BYTES: u64 = 64 * 1024;
 /// How long such draining may take.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// How much is still read of a peer that was told that this is all, in bytes: what is on its way on a long fast line (a gigabit a second,
+/// an eighth of a second) before the answer can have stopped the sender.
+pub const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a peer may take to hear that and to hang up as well: many round trips of a bad line.
+pub const LINGER_TIME: Duration = Duration::from_secs(5);
 /// Largest buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
 pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
 /// How large that buffer is at first, in bytes: usual heads fit, and somebody who sends little takes little.
@@ -111,8 +116,10 @@ pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
-/// Changes that may wait for the committer before the threads that bring them wait too.
+/// Changes of one account that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
+/// Folders whose content is counted, for quotas and `/status`. What is not asked for any more is forgotten, and counted anew if it is.
+pub const TALLIES: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -205,6 +212,13 @@ pub const FAILURES: u32 = 10;
 pub const FAILURE_PAUSE: Duration = Duration::from_secs(6);
 /// Addresses that are remembered because of wrong keys, some eighty bytes each.
 pub const THROTTLED_ADDRESSES: usize = 4096;
+/// How much of a list is kept in memory until all of it has come, in bytes: some hundred items, as a client lists that was away for a while.
+/// The rest is kept on disk.
+pub const LIST_MEMORY_BYTES: usize = 32 * 1024;
+/// Longest list in bytes: twenty million items.
+pub const LIST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Most that all lists together may take on the disk while they come and are answered, in bytes: the longest, and as much for others.
+pub const LISTS_BYTES: u64 = 2 * LIST_BYTES;
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.

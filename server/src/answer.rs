@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
-//!     Reply::Stream   the head is written, then the closure writes and reads at the same time; the connection ends with it
+//!     Reply::Stream   the head is written, then the closure writes; all of the body was read, and the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
 
@@ -65,6 +65,8 @@ pub(crate) fn read_pieces(
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Whether it tells of something that whoever runs the server has to know.
+    pub(crate) is_trouble: bool,
     pub(crate) fields: Fields,
     pub(crate) body: AnswerBody,
 }
@@ -80,8 +82,8 @@ pub(crate) enum AnswerBody {
     File { file: File, start: u64, length: u64 },
 }
 
-/// Writes a stream. It may go on reading the request's body meanwhile.
-pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet) -> io::Result<()> + 'a>;
+/// Writes a stream.
+pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<()> + 'a>;
 
 /// What a handler comes to.
 pub(crate) enum Reply<'a> {
@@ -112,18 +114,21 @@ impl fmt::Debug for Reply<'_> {
 impl Answer {
     /// A status alone.
     pub(crate) fn empty(status: u16) -> Answer {
-        Answer { status, fields: Fields::new(), body: AnswerBody::Empty }
+        Answer { status, is_trouble: false, fields: Fields::new(), body: AnswerBody::Empty }
     }
 
     /// Bytes of some media type.
     pub(crate) fn bytes(status: u16, media_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
         let body = AnswerBody::Bytes(bytes.into());
-        Answer { status, fields: Fields::new().with("content-type", media_type), body }
+        Answer { fields: Fields::new().with("content-type", media_type), body, ..Answer::empty(status) }
     }
 
     /// A problem document.
     pub(crate) fn problem(problem: &Problem) -> Answer {
-        Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode())
+        let answer = Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode());
+        // An account that is full is so by its owner's doing, and asks again as long as it is.
+        let is_trouble = 500 <= answer.status && problem.kind != ProblemKind::QuotaExceeded;
+        Answer { is_trouble, ..answer }
     }
 
     /// The same answer with one more field.
@@ -237,6 +242,13 @@ mod tests {
         assert_eq!(status(errno::ENOSPC), 507);
         assert_eq!(status(errno::EDQUOT), 507);
         assert_eq!(status(errno::EROFS), 500);
+    }
+
+    #[test]
+    fn only_what_the_server_is_to_blame_for_is_trouble() {
+        let is_trouble = |kind| Answer::problem(&Problem::new(kind, "")).is_trouble;
+        assert!([ProblemKind::Internal, ProblemKind::Busy, ProblemKind::NoSpace].into_iter().all(is_trouble));
+        assert!(![ProblemKind::NotFound, ProblemKind::QuotaExceeded].into_iter().any(is_trouble));
     }
 
     #[test]

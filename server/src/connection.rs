@@ -3,19 +3,20 @@
 //! ```text
 //!     wait -> head -> framing -> body ---> dispatch -> answer, drained or not ---> wait | close
 //!      |       |         |                    |  \
-//!      | idle  | 4xx     | 4xx                |   stream: reads and writes until it ends ---> close
+//!      | idle  | 4xx     | 4xx                |   stream: writes until it ends ---> close
 //!    close   close     close               panic: 500 ---> close
 //! ```
 //!
 //! Errors are answered here and nowhere else, once. After one that leaves open where the next request begins, the connection is closed,
-//! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
+//! and so that the answer is not overtaken by a reset, what the client still sends is read for a while. Nobody waits for that: a server
+//! that stops hangs up.
 
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::limits::{DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
+use common::limits::{DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
@@ -51,7 +52,7 @@ type Handler = for<'a> fn(
     &Seat,
     &'a RequestHead,
     Framing,
-    &'a mut dyn Content,
+    &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal>;
 
 /// One connection and what it is served with.
@@ -75,7 +76,7 @@ fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: 
         match connection.serve_one()? {
             After::Another => {}
             After::Close => {
-                connection.conn.lingering_close();
+                connection.conn.lingering_close(if seat.wait() { LINGER_TIME } else { DRAIN_TIME });
                 return Ok(());
             }
             After::Gone => return Ok(()),
@@ -130,7 +131,6 @@ impl Connection<'_> {
     /// One request whose end is known.
     fn exchange(&mut self, head: &RequestHead, framing: Framing) -> io::Result<After> {
         let begun = Instant::now();
-        let transport = self.conn.transport().clone();
         let mut body = Body::new(&mut self.conn, framing, Pace::Minimum);
         // Whatever it expects, it does not send its body before it is answered.
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
@@ -141,7 +141,9 @@ impl Connection<'_> {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
-                return stream_out((self.service, self.seat), transport, head.version, &fields, stream);
+                self.seat.stream();
+                self.conn.rest();
+                return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
                 Some(answer) => (answer, Keep::Open),
@@ -164,10 +166,10 @@ impl Connection<'_> {
 
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
 fn log(service: &Service, peer: &str, head: &RequestHead, begun: Instant, answer: &Answer) {
-    let Answer { status, body, .. } = answer;
+    let Answer { status, is_trouble, body, .. } = answer;
     let line = format!("{peer} {} {} {status} {} ms", head.method, head.target, begun.elapsed().as_millis());
     match body {
-        AnswerBody::Bytes(reason) if 500 <= *status => {
+        AnswerBody::Bytes(reason) if *is_trouble => {
             service.log.warn(format!("{line}: {}", String::from_utf8_lossy(reason).trim_end()));
         }
         _ => service.log.debug(line),
@@ -180,16 +182,14 @@ fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
     request_framing(head)
 }
 
-/// Writes a stream. The client may go on sending its request meanwhile, so writing has a handle of its own.
+/// Writes a stream.
 fn stream_out(
-    (service, seat): (&Service, &Seat),
-    transport: Transport,
+    service: &Service,
+    conn: &mut Conn,
     version: Version,
     fields: &Fields,
     stream: Streaming<'_>,
 ) -> io::Result<After> {
-    seat.stream();
-    let mut conn = Conn::new(transport)?;
     let mut fields = common_fields(fields, Keep::Close);
     let delimiter = match version {
         Version::Http11 => {
@@ -237,7 +237,7 @@ mod tests {
         _: &Seat,
         head: &'a RequestHead,
         _: Framing,
-        _: &'a mut dyn Content,
+        _: &mut dyn Content,
     ) -> Result<Reply<'a>, Refusal> {
         match head.target.as_str() {
             "/defect" => panic!("a defect, for a test"),

@@ -23,7 +23,7 @@ pub(crate) fn dispatch<'a>(
     seat: &Seat,
     head: &'a RequestHead,
     framing: Framing,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let route = route(head.method, &head.target);
     if let Ok(Route::Public(page)) = route {
@@ -74,7 +74,7 @@ fn handle<'a>(
     request: &Request<'a>,
     route: Route,
     dialect: Dialect,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let answer = match route {
         Route::List if dialect == Dialect::Original => return original::list(view, body),

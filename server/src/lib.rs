@@ -21,6 +21,7 @@ mod download;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hub;
+mod intake;
 mod listen;
 mod listener;
 mod lobby;
@@ -45,6 +46,7 @@ mod testing;
 mod upload;
 mod verify;
 mod view;
+mod vigil;
 
 use std::env;
 use std::io::{self, Write};

@@ -23,16 +23,16 @@ pub(crate) enum Delimiter {
 
 /// Writes a stream.
 #[derive(Debug)]
-pub(crate) struct Outlet {
-    conn: Conn,
+pub(crate) struct Outlet<'a> {
+    conn: &'a mut Conn,
     delimiter: Delimiter,
     waiting: Vec<u8>,
     flushed: Instant,
 }
 
-impl Outlet {
+impl<'a> Outlet<'a> {
     /// Writes to `conn`, after the head of the answer.
-    pub(crate) fn new(conn: Conn, delimiter: Delimiter) -> Outlet {
+    pub(crate) fn new(conn: &'a mut Conn, delimiter: Delimiter) -> Outlet<'a> {
         Outlet { conn, delimiter, waiting: Vec::new(), flushed: Instant::now() }
     }
 

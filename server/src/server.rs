@@ -25,6 +25,7 @@ use common::threads::spawn;
 use crate::auth::{Auth, Key, KeySource, Tokens};
 use crate::config::{Address, Config};
 use crate::hub::Hub;
+use crate::intake::Lists;
 use crate::listen::accept_all;
 use crate::listener::Listener;
 use crate::registry::Registry;
@@ -139,6 +140,7 @@ fn open(
         auth: Auth::new(key, tokens, log),
         log,
         registry,
+        lists: Lists::default(),
         checks_names: private && listeners.iter().any(Listener::is_open_to_pages),
         started: Instant::now(),
         requests: Counter::default(),

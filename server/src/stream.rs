@@ -15,7 +15,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
@@ -23,11 +23,13 @@ use common::tree::Path;
 use common::wire::http::fields::Fields;
 
 use crate::answer::{Refusal, Reply};
+use crate::auth::Denied;
 use crate::hub::{Encoded, Frame, News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::Step;
 use crate::view::{NO_ROOT, View};
+use crate::vigil::Vigil;
 
 /// One event to be told: a change, or one part of it.
 #[derive(Debug)]
@@ -74,9 +76,15 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<Denied> for End {
+    fn from(denied: Denied) -> End {
+        End::Reason(denied.to_string())
+    }
+}
+
 /// Ends a stream, with the last thing that the client has to know. The status is long sent, so a reason is told as a comment: what
 /// follows from it the client hears when it connects again.
-pub(crate) fn end(told: Result<(), End>, out: &mut Outlet) -> io::Result<()> {
+pub(crate) fn end(told: Result<(), End>, out: &mut Outlet<'_>) -> io::Result<()> {
     match told {
         Ok(()) => Ok(()),
         Err(End::Connection(error)) => Err(error),
@@ -85,28 +93,6 @@ pub(crate) fn end(told: Result<(), End>, out: &mut Outlet) -> io::Result<()> {
             let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             out.push(format!(": {reason}\n\n").as_bytes())
         }
-    }
-}
-
-/// Looks now and then whether a client may still be told what happens.
-#[derive(Debug)]
-pub(crate) struct Vigil {
-    looked: Instant,
-}
-
-impl Vigil {
-    /// It was just looked at.
-    pub(crate) fn begin() -> Vigil {
-        Vigil { looked: Instant::now() }
-    }
-
-    /// Looks if it is time to.
-    pub(crate) fn look(&mut self, view: &View<'_>) -> Result<(), End> {
-        if view.is_lasting() || self.looked.elapsed() < STREAM_LOOK {
-            return Ok(());
-        }
-        self.looked = Instant::now();
-        view.check_again().map_err(|denied| End::Reason(denied.to_string()))
     }
 }
 
@@ -136,7 +122,7 @@ pub(crate) fn follow<'a>(
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet) -> Result<(), End> {
+fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet<'_>) -> Result<(), End> {
     let mut teller = Teller::begin(view, client, "", since, out)?;
     teller.catch_up(out)?;
     teller.synced(Synced::default(), out)?;
@@ -150,7 +136,7 @@ impl<'a> Teller<'a> {
         client: &str,
         name: &str,
         since: Option<Cursor>,
-        out: &mut Outlet,
+        out: &mut Outlet<'_>,
     ) -> Result<Teller<'a>, End> {
         let (now, since, subscription) = {
             let index = view.index();
@@ -186,11 +172,11 @@ impl<'a> Teller<'a> {
 
     /// Looks now and then whether the client may still be told anything.
     pub(crate) fn look(&mut self) -> Result<(), End> {
-        self.vigil.look(&self.view)
+        Ok(self.vigil.look(&self.view)?)
     }
 
     /// Tells every change from where the client stands up to now.
-    pub(crate) fn catch_up(&mut self, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn catch_up(&mut self, out: &mut Outlet<'_>) -> Result<(), End> {
         let mut after = Step::end_of(self.told);
         loop {
             self.look()?;
@@ -219,7 +205,7 @@ impl<'a> Teller<'a> {
 
     /// A change of many parts may begin in one batch and end in another. Until its end the cursor stays before it, so that a client whose
     /// connection breaks meanwhile is told all of it again. The end may also be where the client does not see it.
-    fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet) -> io::Result<()> {
+    fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet<'_>) -> io::Result<()> {
         for Part { step: Step { seq, .. }, change, is_last } in batch {
             let is_answered = |change: &RemoteEntry| {
                 self.answered.get(&change.path).is_some_and(|answered| seq <= *answered)
@@ -238,24 +224,24 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells that the answer to the list is complete, which moves the client's cursor to where it has been told.
-    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet<'_>) -> Result<(), End> {
         self.announce(&Event::Synced(counts), out)?;
         Ok(out.flush()?)
     }
 
     /// Tells that what happened since the last event is none of the client's.
-    fn pass(&mut self, out: &mut Outlet) -> io::Result<()> {
+    fn pass(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         self.announce(&Event::Passed, out)
     }
 
-    fn announce(&mut self, event: &Event, out: &mut Outlet) -> io::Result<()> {
+    fn announce(&mut self, event: &Event, out: &mut Outlet<'_>) -> io::Result<()> {
         self.announced = self.told;
         self.is_open = false;
         out.push(&event.encode(Some(self.cursor())))
     }
 
     /// Tells what is yet to be told and what happens from now on, until the client leaves or the server stops.
-    pub(crate) fn tell_live(mut self, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn tell_live(mut self, out: &mut Outlet<'_>) -> Result<(), End> {
         self.catch_up(out)?;
         loop {
             self.look()?;
@@ -275,7 +261,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn hear(&mut self, frame: &Frame, out: &mut Outlet) -> Result<(), End> {
+    fn hear(&mut self, frame: &Frame, out: &mut Outlet<'_>) -> Result<(), End> {
         let News::Whole(change) = &frame.news else { return self.catch_up(out) };
         self.told = frame.seq;
         self.subscription.told(frame.seq);
@@ -299,7 +285,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Shows that the server is alive, if nothing else has for a while.
-    fn beat(&mut self, out: &mut Outlet) -> io::Result<()> {
+    fn beat(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         if out.is_waiting() || !out.is_silent_for(HEARTBEAT) {
             return Ok(());
         }

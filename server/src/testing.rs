@@ -18,6 +18,7 @@ use common::cli::log::{Format, Level, Log};
 
 use crate::auth::{Auth, Key, Tokens};
 use crate::hub::Hub;
+use crate::intake::Lists;
 #[cfg(test)]
 use crate::listener::Origin;
 use crate::registry::Registry;
@@ -82,6 +83,7 @@ impl Workshop {
             auth: Auth::new(Key::new("correct-horse-battery").expect("it is long enough"), tokens, log),
             log,
             registry: Arc::new(registry),
+            lists: Lists::default(),
             checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),

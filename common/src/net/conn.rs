@@ -15,12 +15,13 @@
 use super::deadline::Deadline;
 use super::transport::{Link, Transport, is_timeout};
 use crate::limits::{
-    CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, DRAIN_BYTES, DRAIN_TIME, UNCONFIRMED_LONGEST, WRITE_STALL,
+    CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST, WRITE_STALL,
 };
 use crate::wire::http::head::HeadError;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
+use std::time::Duration;
 
 /// Why no head could be read.
 #[derive(Debug)]
@@ -215,17 +216,18 @@ impl Conn {
         self.link.transport.shutdown(Shutdown::Write)
     }
 
-    /// Closes the connection so that the last answer arrives.
+    /// Closes the connection so that the last answer arrives (RFC 9112, section 9.6).
     ///
-    /// Closing a socket with unread bytes makes the kernel send a reset, which overtakes what was written and takes it from the peer. So
-    /// the peer is told first that this was all, and what it is still sending is read for a while.
-    pub fn lingering_close(mut self) {
+    /// Closing a socket with unread bytes makes the kernel send a reset, which overtakes what was written and takes it from the peer; and a
+    /// proxy whose write fails may not look whether there is an answer. So the peer is told first that this was all, and what it is still
+    /// sending is read until it closes as well, but no more than [`LINGER_BYTES`], and for no longer than `patience`.
+    pub fn lingering_close(mut self, patience: Duration) {
         if self.shutdown_write().is_err() {
             return;
         }
-        let deadline = Deadline::after(DRAIN_TIME);
+        let deadline = Deadline::after(patience);
         let mut drained = 0;
-        while drained < DRAIN_BYTES {
+        while drained < LINGER_BYTES {
             self.start = self.end;
             match self.fill(deadline) {
                 Ok(0) | Err(_) => return,
@@ -255,7 +257,7 @@ pub(super) mod tests {
     use crate::wire::http::head::{parse_request, parse_response};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// Two ends of a connection.
     pub(in crate::net) fn pair() -> (Conn, TcpStream) {
@@ -368,7 +370,7 @@ pub(super) mod tests {
         let (mut conn, mut peer) = pair();
         peer.write_all(&[0; 50_000]).unwrap();
         conn.write_all(b"answer").unwrap();
-        let closer = std::thread::spawn(move || conn.lingering_close());
+        let closer = std::thread::spawn(move || conn.lingering_close(Duration::from_secs(10)));
         std::thread::sleep(Duration::from_millis(20));
         let mut answer = Vec::new();
         peer.read_to_end(&mut answer).unwrap();

@@ -48,7 +48,7 @@ fn without_streams<'a>(
     seat: &Seat,
     head: &'a RequestHead,
     framing: Framing,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     match dispatch(service, seat, head, framing, body) {
         Ok(Reply::Stream(..)) => Ok(Reply::Whole(Answer::empty(200))),

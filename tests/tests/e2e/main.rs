@@ -42,8 +42,12 @@ mod network;
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// How much an account may hold.
+mod quotas;
 /// Transfers that are cut, and go on.
 mod resume;
+/// What many accounts share.
+mod shares;
 /// Who has no key.
 mod strangers;
 /// Folders and box, through everything that can happen to them.
