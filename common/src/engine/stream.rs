@@ -156,8 +156,7 @@ impl Caller {
     /// One connection, from beginning to end; it always ends with a loss.
     fn session(&self, head: &ListHead) -> Loss {
         let mut client = HttpClient::new(self.endpoint.clone(), VERSION_NAME, self.token.as_deref());
-        let begun = client.connect(CONNECT_TIMEOUT).and_then(|()| self.keep_transport(&client));
-        let answer = match begun {
+        let answer = match self.connect(&mut client) {
             Ok(()) => self.ask(&mut client, head),
             Err(error @ NetError::Connect { .. }) => return Loss::Unreachable(error.to_string()),
             Err(error) => Err(error),
@@ -166,6 +165,14 @@ impl Caller {
             Ok(Response { head, body }) => self.listen(&head, body),
             Err(error) => Loss::Broken(error.to_string()),
         }
+    }
+
+    fn connect(&self, client: &mut HttpClient) -> Result<(), NetError> {
+        client.connect(CONNECT_TIMEOUT)?;
+        self.keep_transport(client)?;
+        client.meet()?;
+        // It may be another one by now.
+        self.keep_transport(client)
     }
 
     fn keep_transport(&self, client: &HttpClient) -> Result<(), NetError> {
