@@ -37,10 +37,12 @@ pub(crate) fn dispatch<'a>(
     })?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
+    let request = Request::new(head, framing, &grant);
     let view = View::new(service, grant);
     check_grant(&route, &view)?;
     check_expectation(head)?;
-    handle(service, &view, &Request::new(head, framing)?, route, dialect, body)
+    let request = request?;
+    handle(service, &view, &request, route, dialect, body)
 }
 
 /// Whether what the client may do includes this, and there is a place to do it.

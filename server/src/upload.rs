@@ -388,7 +388,7 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 // ---- The outcome -----------------------------------------------------------------------------------------------------------------
 
 fn submit(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
-    match view.submit(path, action, request.client) {
+    match view.submit(path, action, request.client.as_deref()) {
         Ok(done) => Ok(committed(done)),
         Err(reason) => Err(refused(reason, path)),
     }
@@ -441,6 +441,8 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Grant;
+    use crate::realm::Realm;
     use common::wire::http::digest::format_digest;
     use common::wire::http::framing::Framing;
     use common::wire::http::head::parse_request;
@@ -451,7 +453,8 @@ mod tests {
         let text = format!("PUT /upload/a HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
         let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
         let status = |refusal: Refusal| refusal.into_answer().unwrap().status;
-        read_head(&Request::new(&head, Framing::Length(5)).map_err(status)?).map_err(status)
+        let grant = Grant::of_a_test(Realm::default());
+        read_head(&Request::new(&head, Framing::Length(5), &grant).map_err(status)?).map_err(status)
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl<'a> View<'a> {
         self.service.auth.check_again(&self.grant)
     }
 
+    /// As [`Grant::identity`].
+    pub(crate) fn identity(&self, id: &str) -> String {
+        self.grant.identity(id)
+    }
+
     /// Whether the folder that the client sees is at this path of the box, or below it.
     pub(crate) fn rests_on(&self, path: &Path) -> bool {
         self.grant.realm.root().is_some_and(|root| root == path || root.is_below(path))
