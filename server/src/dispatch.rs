@@ -14,6 +14,7 @@ use crate::request::Request;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
 use crate::view::View;
+use crate::vigil::Vigil;
 use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
 /// Answers a request that comes from this address, or says why not.
@@ -73,7 +74,11 @@ fn handle<'a>(
         Route::List if dialect == Dialect::Original => return original::list(view, body),
         Route::List => return sync::list(view, body),
         Route::Follow { cursor } => return stream::follow(view, request, cursor.as_deref()),
-        Route::Download(path) => download::get(view, request, &path)?,
+        Route::Download(path) => {
+            let (answer, view) = (download::get(view, request, &path)?, view.clone());
+            let mut vigil = Vigil::begin();
+            return Ok(Reply::Watched(answer, Box::new(move || vigil.look(&view))));
+        }
         Route::Put(path) => upload::put(view, request, &path, body)?,
         Route::Progress(path) => resume::progress(view, request, &path)?,
         Route::Delete(path) => upload::delete(view, request, &path)?,

@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{
     Client, Connection, Json, Request, Response, Server, Tree, World, eventually, pass, program, run,
-    signed_token, snapshot,
+    signed_token, snapshot, write_secret,
 };
+
+/// Tokens that end while something takes long, and tokens of one folder.
+mod lasting;
 
 /// A token as `server token` prints it, and what it was told beside it.
 struct Token {
@@ -74,7 +77,7 @@ impl Token {
     /// In a file of its own, for a client.
     fn file(&self, world: &World) -> Option<PathBuf> {
         let file = world.directory().join(format!("{}.token", self.id));
-        fs::write(&file, format!("{}\n", self.text)).unwrap();
+        write_secret(&file, &self.text);
         Some(file)
     }
 }
