@@ -114,8 +114,10 @@ pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
-/// Changes that may wait for the committer before the threads that bring them wait too.
+/// Changes of one account that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
+/// Folders whose content is counted, for quotas and `/status`. What is not asked for any more is forgotten, and counted anew if it is.
+pub const TALLIES: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 

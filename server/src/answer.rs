@@ -47,6 +47,8 @@ impl Content for Body<'_> {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Whether it tells of something that whoever runs the server has to know.
+    pub(crate) is_trouble: bool,
     pub(crate) fields: Fields,
     pub(crate) body: AnswerBody,
 }
@@ -99,18 +101,21 @@ impl fmt::Debug for Reply<'_> {
 impl Answer {
     /// A status alone.
     pub(crate) fn empty(status: u16) -> Answer {
-        Answer { status, fields: Fields::new(), body: AnswerBody::Empty }
+        Answer { status, is_trouble: false, fields: Fields::new(), body: AnswerBody::Empty }
     }
 
     /// Bytes of some media type.
     pub(crate) fn bytes(status: u16, media_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
         let body = AnswerBody::Bytes(bytes.into());
-        Answer { status, fields: Fields::new().with("content-type", media_type), body }
+        Answer { fields: Fields::new().with("content-type", media_type), body, ..Answer::empty(status) }
     }
 
     /// A problem document.
     pub(crate) fn problem(problem: &Problem) -> Answer {
-        Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode())
+        let answer = Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode());
+        // An account that is full is so by its owner's doing, and asks again as long as it is.
+        let is_trouble = 500 <= answer.status && problem.kind != ProblemKind::QuotaExceeded;
+        Answer { is_trouble, ..answer }
     }
 
     /// The same answer with one more field.
@@ -220,6 +225,13 @@ mod tests {
         assert_eq!(status(errno::ENOSPC), 507);
         assert_eq!(status(errno::EDQUOT), 507);
         assert_eq!(status(errno::EROFS), 500);
+    }
+
+    #[test]
+    fn only_what_the_server_is_to_blame_for_is_trouble() {
+        let is_trouble = |kind| Answer::problem(&Problem::new(kind, "")).is_trouble;
+        assert!([ProblemKind::Internal, ProblemKind::Busy, ProblemKind::NoSpace].into_iter().all(is_trouble));
+        assert!(![ProblemKind::NotFound, ProblemKind::QuotaExceeded].into_iter().any(is_trouble));
     }
 
     #[test]

@@ -176,10 +176,10 @@ fn unwatched() -> Watch<'static> {
 
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
 fn log(service: &Service, peer: &str, head: &RequestHead, begun: Instant, answer: &Answer) {
-    let Answer { status, body, .. } = answer;
+    let Answer { status, is_trouble, body, .. } = answer;
     let line = format!("{peer} {} {} {status} {} ms", head.method, head.target, begun.elapsed().as_millis());
     match body {
-        AnswerBody::Bytes(reason) if 500 <= *status => {
+        AnswerBody::Bytes(reason) if *is_trouble => {
             service.log.warn(format!("{line}: {}", String::from_utf8_lossy(reason).trim_end()));
         }
         _ => service.log.debug(line),

@@ -33,7 +33,7 @@ use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::{Action, Label, Replaced, Require, Step};
-use crate::upload::{check_room, receive_file, refused};
+use crate::upload::{check_room, claim, receive_file, refused};
 use crate::view::{IndexView, View};
 use crate::vigil::Vigil;
 
@@ -275,8 +275,9 @@ pub(crate) fn upload(
 ) -> Result<Answer, Refusal> {
     let name = request.field(PATH_FIELD)?.ok_or_else(|| Refusal::bad("File-Path names the file"))?;
     let path = Path::new(name.as_bytes()).map_err(|error| Refusal::bad(format!("File-Path: {error}")))?;
+    let mut claim = claim(view, &path, request.length.unwrap_or(0))?;
     check_room(view, request.length)?;
-    let received = receive_file(view, body)?;
+    let received = receive_file(view, &mut claim, &path, body)?;
     if is_in_box(view, &path, received.version) {
         return Ok(Answer::empty(200));
     }
@@ -291,7 +292,7 @@ pub(crate) fn upload(
         require: Require::Anything,
         replaced: Replaced::Kept,
     };
-    match view.submit(&path, action, None) {
+    match view.submit(&path, action, None, claim) {
         Ok(committed) => Ok(Answer::empty(200).with(CURSOR_FIELD, committed.cursor.to_string())),
         Err(reason) => Err(refused(reason, &path)),
     }

@@ -32,7 +32,9 @@ use common::wire::sha256::Hash;
 
 use crate::answer::{Answer, Content, Refusal};
 use crate::request::Request;
-use crate::upload::{Received, Wanted, already_there, check_index, check_room, mismatch, read_head, store};
+use crate::upload::{
+    Received, Wanted, already_there, check_index, check_room, claim, mismatch, read_head, store,
+};
 use crate::view::View;
 
 /// `HEAD /upload/{path}`: how much of an upload is here.
@@ -68,11 +70,12 @@ pub(crate) fn append(
     check_index(view, request, path, &wanted)?;
     let partial = find(view, request, path, wanted.digest)?;
     check_place(request, offset, &partial)?;
+    let claim = claim(view, path, partial.length())?;
     check_room(view, request.length)?;
     let (from, length) = (partial.offset(), partial.length());
     view.log(path, &format!("the upload goes on at byte {from} of {length}"));
     let received = receive(view, path, partial, body)?;
-    let answer = store(view, request, path, &wanted, received, body.trailers())?;
+    let answer = store(view, request, path, &wanted, (received, claim), body.trailers())?;
     Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES))
 }
 

@@ -4,6 +4,8 @@
 //! ```text
 //!     precondition given? -> holds, as far as the index knows? -> room? -> body: staged and hashed -> digest? -> store.submit
 //!          428                       412, 409                      507     413, 408, 400, 507          422       decides for good
+//!
+//! Room is what the sender's account may still take, which is claimed for the change until it is made, and what the disk has.
 //! ```
 //!
 //! Everything that can be refused is refused before the body is read; with `Expect: 100-continue` it is then not even sent. So is what the
@@ -31,7 +33,7 @@ use crate::answer::{Answer, Content, Refusal};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
-use crate::store::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
+use crate::store::{Action, Claim, Committed, Label, Refused, Replaced, Require, usual_mode};
 use crate::view::View;
 
 /// The media type of a change of metadata.
@@ -58,13 +60,14 @@ pub(crate) fn put(
         return Ok(answer);
     }
     check_index(view, request, path, &wanted)?;
+    let mut claim = claim(view, path, request.length.unwrap_or(0))?;
     let partial = resume::begin(view, request, path, &wanted)?;
     check_room(view, request.length)?;
     let received = match partial {
         Some(partial) => resume::receive(view, path, partial, body)?,
-        None => receive(view, wanted.kind, body)?,
+        None => receive(view, wanted.kind, &mut claim, path, body)?,
     };
-    store(view, request, path, &wanted, received, body.trailers())
+    store(view, request, path, &wanted, (received, claim), body.trailers())
 }
 
 /// Stores what was received, if it is what was announced.
@@ -73,7 +76,7 @@ pub(crate) fn store(
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
-    received: Received,
+    (received, claim): (Received, Claim),
     trailers: &Fields,
 ) -> Result<Answer, Refusal> {
     // Receiving may have taken hours.
@@ -82,13 +85,13 @@ pub(crate) fn store(
     check_digest(&version, wanted.digest, trailers)?;
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
-    submit(view, request, path, action)
+    submit(view, request, path, action, claim)
 }
 
 /// `DELETE`: leaves a tombstone.
 pub(crate) fn delete(view: &View<'_>, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
-    submit(view, request, path, Action::Delete { require })
+    submit(view, request, path, Action::Delete { require }, Claim::default())
 }
 
 /// `PATCH`: what its media type says. Metadata alone, or the rest of an upload.
@@ -120,7 +123,7 @@ fn set_meta(
 ) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
     let (mtime, mode) = meta_change(&read_small(body, SMALL_BODY_BYTES as usize)?)?;
-    submit(view, request, path, Action::SetMeta { mtime, mode, require })
+    submit(view, request, path, Action::SetMeta { mtime, mode, require }, Claim::default())
 }
 
 // ---- The head --------------------------------------------------------------------------------------------------------------------
@@ -221,7 +224,7 @@ pub(crate) fn already_there(
         && !current.same_meta(&Entry { meta: wanted.label.over(Some(&current), wanted.kind), ..current })
     {
         let action = Action::SetMeta { mtime: Some(mtime), mode, require: wanted.require.clone() };
-        return submit(view, request, path, action).map(Some);
+        return submit(view, request, path, action, Claim::default()).map(Some);
     }
     Ok(Some(stored(204, Some(&current), cursor)))
 }
@@ -248,6 +251,11 @@ pub(crate) fn check_index(
         return Err(refused(Refused::ParentMissing, path));
     }
     Ok(())
+}
+
+/// Room in the account of whoever sends this, until the change is made. Nothing is written without.
+pub(crate) fn claim(view: &View<'_>, path: &Path, bytes: u64) -> Result<Claim, Refusal> {
+    view.claim(path, bytes).map_err(|reason| refused(reason, path))
 }
 
 /// A body that can't fit is not begun; before that, what is retained and what is kept of uploads that were cut give way. One whose length
@@ -284,16 +292,27 @@ pub(crate) struct Received {
     pub(crate) file: Option<File>,
 }
 
-fn receive(view: &View<'_>, kind: Kind, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive(
+    view: &View<'_>,
+    kind: Kind,
+    claim: &mut Claim,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Received, Refusal> {
     match kind {
-        Kind::File => receive_file(view, body),
+        Kind::File => receive_file(view, claim, path, body),
         Kind::Symlink => receive_link(view, body),
         Kind::Directory => receive_directory(view, body),
     }
 }
 
-/// Stages and hashes a file in one pass, through one buffer, whatever its size.
-pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
+/// Stages and hashes a file in one pass, through one buffer, whatever its size. If that was not announced the claim grows with what comes.
+pub(crate) fn receive_file(
+    view: &View<'_>,
+    claim: &mut Claim,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Received, Refusal> {
     let on_disk = |error| cannot_stage(view, &error);
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
@@ -303,9 +322,10 @@ pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Re
         match body.read(&mut buffer).map_err(Refusal::Body)? {
             0 => break,
             count => {
+                size += count as u64;
+                claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
                 hasher.update(&buffer[..count]);
                 content.write_all(&buffer[..count]).map_err(on_disk)?;
-                size += count as u64;
             }
         }
     }
@@ -387,8 +407,14 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 
 // ---- The outcome -----------------------------------------------------------------------------------------------------------------
 
-fn submit(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
-    match view.submit(path, action, request.client.as_deref()) {
+fn submit(
+    view: &View<'_>,
+    request: &Request<'_>,
+    path: &Path,
+    action: Action,
+    claim: Claim,
+) -> Result<Answer, Refusal> {
+    match view.submit(path, action, request.client.as_deref(), claim) {
         Ok(done) => Ok(committed(done)),
         Err(reason) => Err(refused(reason, path)),
     }
@@ -420,7 +446,7 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
                 Some(Some(_)) => "another version",
             };
             let detail = format!("the box holds {holds} at {path}");
-            Problem { kind: ProblemKind::PreconditionFailed, detail, current }.into()
+            Problem { current, ..Problem::new(ProblemKind::PreconditionFailed, detail) }.into()
         }
         Refused::ParentMissing => {
             Refusal::new(ProblemKind::ParentMissing, format!("there is no directory to hold {path}"))
@@ -432,6 +458,11 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
         }
         Refused::BadName(error) => {
             Refusal::bad(format!("something in {path} can't have its new path: {error}"))
+        }
+        Refused::Quota(exceeded) => {
+            let detail = format!("there is no room for {path} in this account: {exceeded}");
+            let quota = Some(exceeded.quota);
+            Problem { quota, ..Problem::new(ProblemKind::QuotaExceeded, detail) }.into()
         }
         Refused::Disk(error) => Refusal::disk(&error),
         Refused::Stopping => Refusal::new(ProblemKind::Busy, "the server is stopping"),

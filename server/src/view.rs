@@ -20,8 +20,7 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use common::cli::log::Log;
 use common::disk::{FoundPartial, Partial, PartialKey, Stage, Stat, StatKind};
-use common::limits::INDEX_BATCH;
-use common::protocol::{Cursor, ProblemKind, RemoteEntry};
+use common::protocol::{Allowance, Amount, Cursor, ProblemKind, RemoteEntry};
 use common::sync::Remote;
 use common::tree::{Content, Entry, Kind, Path};
 use common::wire::jwt::Scope;
@@ -31,11 +30,11 @@ use crate::answer::Refusal;
 use crate::auth::{Denied, Grant, insufficient_scope};
 use crate::hub::{Listener, Subscription};
 use crate::intake::Room;
-use crate::realm::Realm;
+use crate::realm::{Account, Realm};
 use crate::service::Service;
 use crate::store::{
-    Action, Committed, Copied, Index, Label, OpenFile, Record, Refused, Replaced, Require, Step, Store,
-    usual_mode,
+    Action, Asker, Claim, Committed, Copied, Index, Label, OpenFile, Record, Refused, Replaced, Require,
+    Step, Store, usual_mode,
 };
 
 /// The box as a client sees it.
@@ -50,13 +49,6 @@ pub(crate) struct View<'a> {
 pub(crate) struct IndexView<'a> {
     index: RwLockReadGuard<'a, Index>,
     realm: &'a Realm,
-}
-
-/// How much there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
 }
 
 // ---- What is allowed -----------------------------------------------------------------------------------------------------------------
@@ -143,7 +135,9 @@ impl View<'_> {
         }
         for directory in missing.into_iter().rev() {
             // Whatever else may have come of it shows in a moment: somebody else was faster, or something else is there.
-            if let Err(Refused::Disk(error)) = make_directory(&self.service.store, directory) {
+            if let Err(Refused::Disk(error)) =
+                make_directory(&self.service.store, directory, self.asker(Claim::default()))
+            {
                 return Err(Refusal::disk(&error));
             }
         }
@@ -155,7 +149,7 @@ impl View<'_> {
 pub(crate) const NO_ROOT: &str = "the folder that the token is for was deleted, moved or replaced in the box; nothing happens until it is back";
 
 /// Makes a directory with the usual permission bits, unless something is there.
-fn make_directory(store: &Store, path: Path) -> Result<(), Refused> {
+fn make_directory(store: &Store, path: Path, asker: Asker) -> Result<(), Refused> {
     let mode = usual_mode(Kind::Directory);
     let staged = store.stage().directory(mode).map_err(Refused::Disk)?;
     let action = Action::Put {
@@ -166,7 +160,7 @@ fn make_directory(store: &Store, path: Path) -> Result<(), Refused> {
         require: Require::Nothing,
         replaced: Replaced::Removed,
     };
-    match store.submit(path, action, None) {
+    match store.submit(path, action, asker) {
         Ok(_) | Err(Refused::Precondition(_)) => Ok(()),
         Err(refused) => Err(refused),
     }
@@ -224,28 +218,14 @@ impl View<'_> {
         listeners
     }
 
-    /// What there is. In a part of the box it is counted, batch by batch.
+    /// How much there is.
     pub(crate) fn amount(&self) -> Amount {
-        if self.is_whole() {
-            let index = self.service.store.index();
-            return Amount { entries: index.live(), bytes: index.bytes() };
-        }
-        let (mut amount, mut last) = (Amount::default(), None);
-        loop {
-            let index = self.index();
-            let mut number = 0;
-            for (path, record) in index.after(last.as_ref()).take(INDEX_BATCH) {
-                if let Some(entry) = record.entry() {
-                    amount.entries += 1;
-                    amount.bytes += entry.content.size();
-                }
-                number += 1;
-                last = Some(path);
-            }
-            if number < INDEX_BATCH {
-                return amount;
-            }
-        }
+        self.service.store.amount(&self.account())
+    }
+
+    /// How much the client's token allows.
+    pub(crate) fn allowed(&self) -> Allowance {
+        self.grant.allowed
     }
 
     /// Where to log.
@@ -331,16 +311,32 @@ fn see(realm: &Realm, change: RemoteEntry) -> Option<RemoteEntry> {
 // ---- Changing ------------------------------------------------------------------------------------------------------------------------
 
 impl<'a> View<'a> {
-    /// As [`Store::submit`].
+    fn account(&self) -> Account {
+        self.grant.realm.account()
+    }
+
+    fn asker(&self, claim: Claim) -> Asker {
+        Asker { account: self.account(), client: None, claim }
+    }
+
+    /// Claims room for something of this size at a path, as far as the client's token allows.
+    pub(crate) fn claim(&self, path: &Path, bytes: u64) -> Result<Claim, Refused> {
+        let path = self.grant.realm.inwards(path).map_err(Refused::BadName)?;
+        self.service.store.claim(self.account(), self.grant.allowed, path, bytes)
+    }
+
+    /// As [`Store::submit`]. What puts something at a path comes with the room that was claimed for it.
     pub(crate) fn submit(
         &self,
         path: &Path,
         action: Action,
-        origin: Option<&str>,
+        client: Option<&str>,
+        claim: Claim,
     ) -> Result<Committed, Refused> {
         let realm = &self.grant.realm;
         let path = realm.inwards(path).map_err(Refused::BadName)?;
-        match self.service.store.submit(path, inwards(realm, action)?, origin) {
+        let asker = Asker { client: client.map(str::to_owned), ..self.asker(claim) };
+        match self.service.store.submit(path, inwards(realm, action)?, asker) {
             Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
             Err(Refused::Precondition(current)) => {
                 Err(Refused::Precondition(current.and_then(|current| see(realm, current))))
@@ -351,8 +347,9 @@ impl<'a> View<'a> {
 
     /// Makes a directory with the usual permission bits, unless something is there.
     pub(crate) fn make_directory(&self, path: &Path) -> Result<(), Refused> {
+        let claim = self.claim(path, 0)?;
         let path = self.grant.realm.inwards(path).map_err(Refused::BadName)?;
-        make_directory(&self.service.store, path)
+        make_directory(&self.service.store, path, self.asker(claim))
     }
 
     /// Where new content is written before it is submitted.
@@ -467,12 +464,17 @@ mod tests {
         let content = Content::Symlink { size: 9, hash: common::wire::sha256::sha256(target) };
         let staged = view.stage().symlink(target).unwrap();
         let (label, replaced) = (Label::now(None), Replaced::Removed);
-        view.submit(&path(link), Action::Put { content, label, staged, file: None, require, replaced }, None)
+        view.submit(
+            &path(link),
+            Action::Put { content, label, staged, file: None, require, replaced },
+            None,
+            Claim::default(),
+        )
     }
 
     fn relocate(view: &View<'_>, from: &str, to: &str) -> Result<Committed, Refused> {
         let action = Action::Move { to: path(to), require: Require::Something };
-        view.submit(&path(from), action, None)
+        view.submit(&path(from), action, None, Claim::default())
     }
 
     fn told(view: &View<'_>, after: u64) -> Vec<String> {
@@ -518,7 +520,7 @@ mod tests {
             Ok(committed) => assert!(!committed.created, "it is there already"),
             Err(refused) => panic!("{refused:?}"),
         }
-        match view.submit(&path("l"), Action::Delete { require: other }, None) {
+        match view.submit(&path("l"), Action::Delete { require: other }, None, Claim::default()) {
             Err(Refused::Precondition(Some(current))) => assert_eq!(current.path, path("l")),
             other => panic!("{other:?}"),
         }

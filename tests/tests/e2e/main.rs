@@ -32,8 +32,12 @@ mod network;
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// How much an account may hold.
+mod quotas;
 /// Transfers that are cut, and go on.
 mod resume;
+/// What many accounts share.
+mod shares;
 /// Folders and box, through everything that can happen to them.
 mod sync;
 /// All ways that lead to a server.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn relocate(store: &Store, from: &str, to: &str, require: Require) -> Result<Committed, Refused> {
-    store.submit(path(from), Action::Move { to: path(to), require }, Some("laptop"))
+    store.submit(path(from), Action::Move { to: path(to), require }, laptop())
 }
 
 fn told_after(store: &Store, seq: u64) -> Vec<String> {
@@ -102,7 +102,8 @@ fn many_at_once_keep_their_order() {
     let store = filled(&scratch);
     let (reply, outcomes) = sync_channel(100);
     let send = |name: &str, action| {
-        let change = Change { path: path(name), action, origin: None, reply: Some(reply.clone()) };
+        let change =
+            Change { path: path(name), action, asker: Some(Asker::default()), reply: Some(reply.clone()) };
         store.send(change).unwrap();
     };
     let move_to = |to: &str| Action::Move { to: path(to), require: Require::Something };
@@ -132,7 +133,7 @@ fn by_hand_nothing_is_read_again() {
     }
     // As the client wanted it; the box itself has to be able to read it.
     let mode = Action::SetMeta { mtime: None, mode: Some(0o040), require: Require::Something };
-    store.submit(path("d/7"), mode, None).unwrap();
+    store.submit(path("d/7"), mode, Asker::default()).unwrap();
     // What has just been made counts as new.
     sleep(Duration::from_millis(2100));
     let reads = store.reads();

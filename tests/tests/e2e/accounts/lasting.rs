@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{mint, revoke};
-use crate::harness::{Relay, Way, World, eventually};
+use super::revoke;
+use crate::harness::{Relay, Request, Way, World, eventually, mint};
 
 /// More than the sockets on the way take.
 const LARGE: usize = 32 << 20;
@@ -65,7 +65,7 @@ fn nobody_speaks_in_the_name_of_another() {
     let world = World::new();
     let share = |client| mint(&world.server, &["--client", client, "--root", "share"]);
     let (alice, bob) = (share("alice"), share("bob"));
-    let put = |request: crate::harness::Request| {
+    let put = |request: Request| {
         let request = request.field("Sync-Client", "9c2f").field("If-None-Match", "*").body("x");
         world.server.ask(&request).expect(201);
     };

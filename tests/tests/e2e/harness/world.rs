@@ -480,6 +480,17 @@ impl Client {
     }
 
     /// Waits until the client says that it is in this state.
+    /// Waits until the status names a problem in these words.
+    #[track_caller]
+    pub fn wait_for_problem(&self, words: &str) {
+        eventually(&format!("{} to say {words:?}", self.name), || {
+            let problems = self.status().get("problems").clone();
+            let said =
+                |problem: &Json| problem.get("error").as_text().is_some_and(|error| error.contains(words));
+            if problems.list().iter().any(said) { Ok(()) } else { Err(format!("{problems:?}")) }
+        });
+    }
+
     #[track_caller]
     pub fn wait_for_state(&self, state: &str) {
         eventually(&format!("{} to be {state}", self.name), || {
