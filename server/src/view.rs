@@ -364,7 +364,7 @@ impl<'a> View<'a> {
 
     /// Where a list is kept while it comes.
     pub(crate) fn list_room(&self) -> Room<'a> {
-        self.service.lists.room(self.grant.realm.root())
+        self.service.lists.room(self.account())
     }
 
     /// Gives up what is kept of cut uploads, until so many bytes are free. Whether that was enough.
