@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
+//!     Reply::Watched  the same, but if it takes long the connection ends as soon as the client may not have it any more
 //!     Reply::Stream   the head is written, then the closure writes; all of the body was read, and the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
@@ -21,6 +22,7 @@ use common::wire::http::digest::DigestError;
 use common::wire::http::fields::Fields;
 use common::wire::http::head::HeadError;
 
+use crate::auth::Denied;
 use crate::outlet::Outlet;
 
 /// The body of a request as a handler sees it.
@@ -85,10 +87,15 @@ pub(crate) enum AnswerBody {
 /// Writes a stream.
 pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<()> + 'a>;
 
+/// Whether an answer may still be sent; to be asked now and then.
+pub(crate) type Watch<'a> = Box<dyn FnMut() -> Result<(), Denied> + 'a>;
+
 /// What a handler comes to.
 pub(crate) enum Reply<'a> {
     /// An answer.
     Whole(Answer),
+    /// An answer to a client that may be sent away meanwhile.
+    Watched(Answer, Watch<'a>),
     /// Status 200 with these fields, and then whatever the stream writes.
     Stream(Fields, Streaming<'a>),
 }
@@ -105,7 +112,7 @@ pub(crate) enum Refusal {
 impl fmt::Debug for Reply<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reply::Whole(answer) => answer.fmt(f),
+            Reply::Whole(answer) | Reply::Watched(answer, _) => answer.fmt(f),
             Reply::Stream(fields, _) => f.debug_tuple("Stream").field(fields).finish_non_exhaustive(),
         }
     }

@@ -28,7 +28,7 @@ use common::wire::http::head::{
     HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
 };
 
-use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status};
+use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, Watch, kind_of_status};
 use crate::dispatch::dispatch;
 use crate::outlet::{Delimiter, Outlet};
 use crate::registry::Seat;
@@ -124,8 +124,7 @@ impl Connection<'_> {
         let Some(status) = status else { return Ok(After::Gone) };
         self.service.log.debug(format!("{}: {status}: {detail}", self.peer));
         let answer = Answer::problem(&Problem::new(kind_of_status(status), detail));
-        send(&mut self.conn, Method::Get, &answer, Keep::Close)?;
-        Ok(After::Close)
+        self.answer(Method::Get, &answer, Keep::Close, &mut unwatched())
     }
 
     /// One request whose end is known.
@@ -137,8 +136,10 @@ impl Connection<'_> {
             body = body.with_continue();
         }
         let (handler, service, seat) = (self.handler, self.service, self.seat);
-        let (answer, keep) = match guarded(service, || handler(service, seat, head, framing, &mut body)) {
-            Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
+        let reply = guarded(service, || handler(service, seat, head, framing, &mut body));
+        let (answer, keep, mut watch) = match reply {
+            Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open, unwatched()),
+            Some(Ok(Reply::Watched(answer, watch))) => (answer, Keep::Open, watch),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
                 self.seat.stream();
@@ -146,22 +147,33 @@ impl Connection<'_> {
                 return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
-                Some(answer) => (answer, Keep::Open),
+                Some(answer) => (answer, Keep::Open, unwatched()),
                 None => return Ok(After::Gone),
             },
-            None => (panicked(), Keep::Close),
+            None => (panicked(), Keep::Close, unwatched()),
         };
         let is_read = matches!(body.drain(DRAIN_BYTES), Ok(true));
         let wanted = is_read && head.keep_alive() && !self.seat.is_stopping();
         let keep = if wanted { keep } else { Keep::Close };
         log(self.service, &self.peer, head, begun, &answer);
-        self.answer(head.method, answer, keep)
+        self.answer(head.method, &answer, keep, &mut watch)
     }
 
-    fn answer(&mut self, method: Method, answer: Answer, keep: Keep) -> io::Result<After> {
-        send(&mut self.conn, method, &answer, keep)?;
+    fn answer(
+        &mut self,
+        method: Method,
+        answer: &Answer,
+        keep: Keep,
+        watch: &mut Watch<'_>,
+    ) -> io::Result<After> {
+        send(&mut self.conn, method, answer, keep, watch)?;
         Ok(if keep == Keep::Open { After::Another } else { After::Close })
     }
+}
+
+/// For what takes no time, or is for everybody.
+fn unwatched() -> Watch<'static> {
+    Box::new(|| Ok(()))
 }
 
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.

@@ -15,6 +15,7 @@ use crate::room::Full;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
 use crate::view::View;
+use crate::vigil::Vigil;
 use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
 /// Answers a request of the connection with this seat, or says why not.
@@ -39,10 +40,12 @@ pub(crate) fn dispatch<'a>(
     seat.know().map_err(|Full| crowded())?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
+    let request = Request::new(head, framing, &grant);
     let view = View::new(service, grant, seat.number());
     check_grant(&route, &view)?;
     check_expectation(head)?;
-    handle(service, &view, &Request::new(head, framing)?, route, dialect, body)
+    let request = request?;
+    handle(service, &view, &request, route, dialect, body)
 }
 
 /// What is said to one who has a key and no place: nobody could make room for him.
@@ -80,7 +83,11 @@ fn handle<'a>(
         Route::List if dialect == Dialect::Original => return original::list(view, body),
         Route::List => return sync::list(view, body),
         Route::Follow { cursor } => return stream::follow(view, request, cursor.as_deref()),
-        Route::Download(path) => download::get(view, request, &path)?,
+        Route::Download(path) => {
+            let (answer, view) = (download::get(view, request, &path)?, view.clone());
+            let mut vigil = Vigil::begin();
+            return Ok(Reply::Watched(answer, Box::new(move || vigil.look(&view))));
+        }
         Route::Put(path) => upload::put(view, request, &path, body)?,
         Route::Progress(path) => resume::progress(view, request, &path)?,
         Route::Delete(path) => upload::delete(view, request, &path)?,

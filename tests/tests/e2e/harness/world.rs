@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
+use super::token::Token;
 use super::tree::{Tree, as_in_the_box, differences, outline, snapshot};
 use super::wait::{eventually, eventually_by_steps, eventually_within};
 
@@ -143,7 +144,7 @@ fn equal_trees(
     server: &Server,
     running: &[&Client],
 ) -> Result<Tree, String> {
-    let box_tree = look(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
+    let box_tree = look(&server.shown()).map_err(|error| format!("the box changes: {error}"))?;
     let mut first: Option<(&str, Tree)> = None;
     for client in running {
         let tree = look(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
@@ -170,6 +171,8 @@ pub struct Server {
     pub options: &'static [&'static str],
     /// In its environment at every start.
     pub environment: Vec<(&'static str, OsString)>,
+    /// The folder of the box that all clients are confined to, and a token for it; none if they see all.
+    pub account: Option<(&'static str, Token)>,
     directory: PathBuf,
     process: Option<Process>,
 }
@@ -181,7 +184,15 @@ impl Server {
         fs::create_dir(&folder).expect("create the box");
         let address = "127.0.0.1:0".to_owned();
         let (directory, environment) = (directory.to_owned(), Vec::new());
-        Server { folder, address, options: &[], environment, directory, process: None }
+        Server { folder, address, options: &[], environment, account: None, directory, process: None }
+    }
+
+    /// What clients see of the box.
+    pub fn shown(&self) -> PathBuf {
+        match &self.account {
+            Some((root, _)) => self.folder.join(root),
+            None => self.folder.clone(),
+        }
     }
 
     /// Starts it, and waits until it listens.
@@ -336,7 +347,11 @@ impl Server {
 
     /// The same of a server that may be gone.
     pub fn try_cursor(&self) -> Result<String, String> {
-        let answer = Connection::try_ask(&self.address, &self.request("GET", "/status"));
+        let request = match &self.account {
+            Some((_, token)) => token.request("GET", "/status"),
+            None => self.request("GET", "/status"),
+        };
+        let answer = Connection::try_ask(&self.address, &request);
         let status =
             answer.map_err(|error| format!("the server does not answer: {error}"))?.expect(200).json();
         Ok(format!("{}-{}", status.get("epoch").text(), status.get("seq").number()))
