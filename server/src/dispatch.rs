@@ -36,7 +36,7 @@ pub(crate) fn dispatch<'a>(
         service.denials.count();
         denied.answer()
     })?;
-    seat.know().map_err(|Full| crowded())?;
+    seat.know(&grant.realm.account()).map_err(|Full| crowded())?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
     let view = View::new(service, grant, seat.number());
@@ -47,8 +47,10 @@ pub(crate) fn dispatch<'a>(
 
 /// What is said to one who has a key and no place: nobody could make room for him.
 fn crowded() -> Answer {
-    let problem =
-        Problem::new(ProblemKind::Busy, "there are too many connections, or too many from this address");
+    let problem = Problem::new(
+        ProblemKind::Busy,
+        "there are too many connections of this account, or from this address",
+    );
     Answer::problem(&problem).with("retry-after", "1")
 }
 
