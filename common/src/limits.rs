@@ -155,6 +155,10 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 pub const RETAINED_FOR: Duration = Duration::from_secs(30);
 /// Most files that are retained: a few hundred bytes of memory and an inode each. Of a larger swap some content is sent.
 pub const RETAINED_FILES: usize = 4096;
+/// Most things in a staging directory whose removal failed and is tried again, a hundred bytes each. The next start removes what is beyond.
+pub const UNREMOVED_FILES: usize = 4096;
+/// How long after such a failure.
+pub const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 

@@ -74,17 +74,17 @@ impl Committer {
                 Taken::Closed => return None,
                 Taken::Nothing => self.rest(),
             }
-            until = self.shared.stage.retained().due();
+            until = self.shared.stage.due();
         }
     }
 
-    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough.
+    /// There is nothing to do: time to give back what many changes left free, and to tidy up.
     fn rest(&mut self) {
         if GIVE_BACK_PATHS <= self.made {
             self.made = 0;
             heap::give_back();
         }
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
     }
 
     fn commit(&mut self, group: Vec<Change>) {
@@ -101,7 +101,7 @@ impl Committer {
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
         self.shared.making.end();
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
         self.keep_short();
     }
 
@@ -150,10 +150,9 @@ impl Committer {
                 return answer(reply, Ok(settled(&read(&shared.index), place)));
             }
             Ok(Verdict::Seen(print)) => return self.see(&path, print),
-            Ok(verdict) => match self.check_room(&mut claim, &verdict) {
-                Ok(()) => Act::prepare(&shared, &path, action, verdict),
-                Err(refused) => Err(refused),
-            },
+            Ok(verdict) => self
+                .check_room(&mut claim, &verdict)
+                .and_then(|()| Act::prepare(&shared, &path, action, verdict)),
             Err(refused) => Err(refused),
         };
         match act {
@@ -167,6 +166,7 @@ impl Committer {
                 Some(Job { step: self.book.next_step(), path, origin, created, claim, reply, act })
             }
             Err(refused) => {
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }
@@ -254,6 +254,7 @@ impl Committer {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
                 // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }

@@ -17,7 +17,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use common::disk::{Fidelity, Observation, Stat, StatKind};
-use common::limits::REMEMBERED_NOTICES;
+use common::limits::{LOOK_AGAIN, REMEMBERED_NOTICES};
 use common::sync::is_mass_deletion;
 use common::threads::read;
 use common::tree::{Entry, Kind, Path};
@@ -206,7 +206,14 @@ impl Watcher {
             }
             // It went, or became something else: there will be word of that.
             Ok(Reading::Absent | Reading::Other) => GO_ON,
-            Err(error) => self.unreadable(Some(&path), &error),
+            Err(error) => {
+                self.unreadable(Some(&path), &error)?;
+                // As when descriptors have run out; missing permissions come back with an event.
+                if error.kind() != io::ErrorKind::PermissionDenied {
+                    self.shared.look(path, LOOK_AGAIN);
+                }
+                GO_ON
+            }
         }
     }
 
@@ -267,6 +274,7 @@ impl Watcher {
     fn scanned(&mut self) -> Flow {
         self.renamed.forget_table();
         self.shared.partials.expire();
+        self.shared.stage.tidy();
         let Some(mut first) = self.first.take() else { return GO_ON };
         // What was found under another name since is not lost.
         first.lost.retain(|path| read(&self.shared.index).live_entry(path).is_some());

@@ -54,6 +54,17 @@ fn is_over(connection: &TcpStream) -> bool {
     }
 }
 
+/// As many as there are places for, from one address: one after the other, or as strangers they would have to make room for each other.
+#[track_caller]
+fn all_known(server: &Server, target: &str) -> Vec<TcpStream> {
+    let known = |_| {
+        let mut connection = begin(server, address(1), target);
+        assert_eq!(status(&mut connection), "200");
+        connection
+    };
+    (0..KNOWN).map(known).collect()
+}
+
 /// All who follow the box from one address, then one more, from there and from elsewhere.
 #[test]
 fn who_has_many_connections_makes_room_for_who_has_few() {
@@ -61,8 +72,7 @@ fn who_has_many_connections_makes_room_for_who_has_few() {
     world.server.stop();
     world.server.start_as(|command| with_descriptors(&command, 64));
     let server = &world.server;
-    let mut streams: Vec<TcpStream> = (0..KNOWN).map(|_| begin(server, address(1), "/sync")).collect();
-    assert!(streams.iter_mut().all(|stream| status(stream) == "200"));
+    let streams = all_known(server, "/sync");
 
     let refused = head(&mut begin(server, address(1), "/status"));
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
@@ -87,8 +97,7 @@ fn who_is_idle_makes_room() {
     world.server.stop();
     world.server.start_as(|command| with_descriptors(&command, 64));
     let server = &world.server;
-    let mut idle: Vec<TcpStream> = (0..KNOWN).map(|_| begin(server, address(1), "/status")).collect();
-    assert!(idle.iter_mut().all(|connection| status(connection) == "200"));
+    let idle = all_known(server, "/status");
     assert_eq!(status(&mut begin(server, address(1), "/status")), "200");
     eventually("one of them to make room", || match idle.iter().filter(|one| is_over(one)).count() {
         count @ 1.. => Ok(count),

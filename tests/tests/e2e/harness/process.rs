@@ -112,7 +112,7 @@ impl Process {
 
     /// Sends a signal, by its name.
     #[track_caller]
-    pub fn signal(&mut self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         // Through the shell: `kill` is part of every shell, but not of every machine.
         let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", self.pid())).status();
         assert!(status.is_ok_and(|status| status.success()), "can't send {signal} to {}", self.name);
