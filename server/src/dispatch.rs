@@ -37,7 +37,7 @@ pub(crate) fn dispatch<'a>(
         service.denials.count();
         denied.answer()
     })?;
-    seat.know().map_err(|Full| crowded())?;
+    seat.know(&grant.realm.account()).map_err(|Full| crowded())?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
     let request = Request::new(head, framing, &grant);
@@ -50,8 +50,10 @@ pub(crate) fn dispatch<'a>(
 
 /// What is said to one who has a key and no place: nobody could make room for him.
 fn crowded() -> Answer {
-    let problem =
-        Problem::new(ProblemKind::Busy, "there are too many connections, or too many from this address");
+    let problem = Problem::new(
+        ProblemKind::Busy,
+        "there are too many connections of this account, or from this address",
+    );
     Answer::problem(&problem).with("retry-after", "1")
 }
 
