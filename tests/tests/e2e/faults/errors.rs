@@ -123,15 +123,21 @@ fn try_requests(fault: Fault, kinds: u64, call: u64) -> Tried {
     let Lone { server, injector, record, .. } = &mut lone;
     injector.arm(fault, kinds, call..=call);
     let mut model = Model::new();
-    let mut disturbed: Option<&Step> = None;
+    // What the step was about that was hit, be it that its answer was on its way by then.
+    let (mut disturbed, mut last): (Vec<String>, Option<&Step>) = (Vec::new(), None);
     for step in STEPS {
-        let before = injector.struck();
+        if let Some(last) = last {
+            let is_first = disturbed.is_empty() && 0 < injector.struck();
+            let (hit, followed) = (is_first.then(|| last.paths()), last.follow(&disturbed));
+            disturbed.extend(hit.into_iter().flatten().map(str::to_owned).chain(followed));
+        }
+        last = Some(step);
         let answer = ask(server, step).expect("the server answers");
         if !matches!(answer.status, 201 | 204) {
             // If it can't be seen what was put in place, it has to be read once more before anybody can move it.
-            match disturbed.filter(|disturbed| answer.status == 412 && disturbed.concerns(step)) {
-                Some(_) => assert_eq!(held(server), model, "412 to {} {}", step.method, step.path),
-                None => check_refusal(server, step, &answer, fault, &model),
+            match answer.status == 412 && step.is_about(&disturbed) {
+                true => assert_eq!(held(server), model, "412 to {} {}", step.method, step.path),
+                false => check_refusal(server, step, &answer, fault, &model),
             }
             eventually("the same request to succeed", || {
                 let again = ask(server, step).expect("the server answers");
@@ -139,9 +145,6 @@ fn try_requests(fault: Fault, kinds: u64, call: u64) -> Tried {
             });
         }
         (step.effect)(&mut model);
-        if before < injector.struck() {
-            disturbed = Some(step);
-        }
     }
     let tried = Tried { struck: 0 < injector.struck(), calls: injector.count() };
     injector.disarm();
