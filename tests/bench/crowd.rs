@@ -60,11 +60,12 @@ impl Crowd {
     pub(crate) fn wait_for(&mut self, text: &[u8], begun: Instant) -> Result<Vec<f64>> {
         let mut waiting: Vec<&mut Member> = self.members.iter_mut().collect();
         let mut arrivals = Vec::with_capacity(waiting.len());
+        let mut piece = [0; EVENT];
         while !waiting.is_empty() {
             let turn = Instant::now();
             let mut still = Vec::with_capacity(waiting.len());
             for member in waiting {
-                if member.has_heard(text)? {
+                if member.has_heard(text, &mut piece)? {
                     arrivals.push(begun.elapsed().as_secs_f64());
                 } else {
                     still.push(member);
@@ -81,10 +82,9 @@ impl Crowd {
 }
 
 impl Member {
-    /// Takes what is there, without waiting.
-    fn has_heard(&mut self, text: &[u8]) -> Result<bool> {
-        let mut piece = [0; EVENT];
-        match self.stream.read(&mut piece) {
+    /// Takes what is there, without waiting. `piece` is room to read into.
+    fn has_heard(&mut self, text: &[u8], piece: &mut [u8]) -> Result<bool> {
+        match self.stream.read(piece) {
             Ok(0) => Err(format!("the server hung up: {}", String::from_utf8_lossy(&self.heard)).into()),
             Ok(length) => {
                 self.heard.extend_from_slice(&piece[..length]);

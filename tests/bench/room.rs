@@ -30,16 +30,19 @@ pub(crate) fn lack(directory: &Path, file_system: &str, shape: Shape) -> Result<
     if file_system == "tmpfs" {
         bytes = bytes.min(available_memory());
     }
-    let needed = shape.bytes() + shape.entries() as u64 * BESIDE;
-    let needed = (TIMES * needed + RESERVE, TIMES * shape.entries() as u64);
-    let missing = if bytes < needed.0 {
-        Some(format!("{} MiB are needed, and {} are there", needed.0 >> 20, bytes >> 20))
-    } else {
-        inodes
-            .filter(|inodes| *inodes < needed.1)
-            .map(|inodes| format!("{} inodes are needed, and {inodes} are there", needed.1))
-    };
-    Ok(missing)
+    Ok(missing(bytes, inodes, shape))
+}
+
+/// Compares what is there with what is needed.
+fn missing(bytes: u64, inodes: Option<u64>, shape: Shape) -> Option<String> {
+    let entries = shape.entries() as u64;
+    let (bytes_needed, inodes_needed) =
+        (TIMES * (shape.bytes() + entries * BESIDE) + RESERVE, TIMES * entries);
+    if bytes < bytes_needed {
+        return Some(format!("{} MiB are needed, and {} are there", bytes_needed >> 20, bytes >> 20));
+    }
+    let inodes = inodes.filter(|inodes| *inodes < inodes_needed)?;
+    Some(format!("{inodes_needed} inodes are needed, and {inodes} are there"))
 }
 
 /// In bytes.
@@ -48,4 +51,25 @@ fn available_memory() -> u64 {
     let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.map_or(u64::MAX, |kib| kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_needs_its_room_three_times() {
+        let large = Shape::Equal { files: 1, bytes: 2 << 30 };
+        assert_eq!(missing(8 << 30, Some(100), large), None);
+        let lacking = "7168 MiB are needed, and 6144 are there";
+        assert_eq!(missing(6 << 30, Some(100), large).as_deref(), Some(lacking));
+    }
+
+    #[test]
+    fn small_files_need_inodes_where_these_are_counted() {
+        let small = Shape::Equal { files: 1000, bytes: 1 };
+        let lacking = "3030 inodes are needed, and 3000 are there";
+        assert_eq!(missing(8 << 30, Some(3000), small).as_deref(), Some(lacking));
+        assert_eq!(missing(8 << 30, None, small), None);
+    }
 }

@@ -150,10 +150,9 @@ impl Committer {
                 return answer(reply, Ok(settled(&read(&shared.index), place)));
             }
             Ok(Verdict::Seen(print)) => return self.see(&path, print),
-            Ok(verdict) => match self.check_room(&mut claim, &verdict) {
-                Ok(()) => Act::prepare(&shared, &path, action, verdict),
-                Err(refused) => Err(refused),
-            },
+            Ok(verdict) => self
+                .check_room(&mut claim, &verdict)
+                .and_then(|()| Act::prepare(&shared, &path, action, verdict)),
             Err(refused) => Err(refused),
         };
         match act {
@@ -167,6 +166,7 @@ impl Committer {
                 Some(Job { step: self.book.next_step(), path, origin, created, claim, reply, act })
             }
             Err(refused) => {
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }
@@ -254,6 +254,7 @@ impl Committer {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
                 // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }

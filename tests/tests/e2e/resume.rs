@@ -488,8 +488,11 @@ fn what_another_upload_has_overtaken_is_not_kept() {
 
 // ---- Large ------------------------------------------------------------------------------------------------------------------------------
 
-/// What happens to a transfer on its way, one after the other.
-const MISHAPS: [(&str, fn(&mut Cut)); 4] = [
+/// What happens to a transfer on its way.
+type Mishap = fn(&mut Cut);
+
+/// One after the other.
+const MISHAPS: [(&str, Mishap); 4] = [
     ("the connection was lost", |cut| cut.relay.cut()),
     ("the server was killed", |cut| {
         cut.world.server.kill();
