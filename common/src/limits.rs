@@ -39,8 +39,10 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 pub const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a peer may take to hear that and to hang up as well: many round trips of a bad line.
 pub const LINGER_TIME: Duration = Duration::from_secs(5);
-/// Buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
+/// Largest buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
 pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
+/// How large that buffer is at first, in bytes: usual heads fit, and somebody who sends little takes little.
+pub const CONN_BUFFER_FIRST_BYTES: usize = 4 * 1024;
 /// A peer that sends no byte of a body for this long is gone: two comment lines of an event stream.
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
@@ -160,10 +162,19 @@ pub const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 
-/// Most connections at once; further ones get 503.
+/// Most connections at once. Each has a thread, so what they cost adds up, though one that says nothing costs little.
 pub const CONNECTIONS: usize = 8192;
-/// Most connections at once from one address. Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
+/// Of these, places for those who have shown no valid key yet: some hundred milliseconds' worth of them where they come in masses. When
+/// there are more, the one that has been there longest has to go.
+pub const STRANGERS: usize = 1024;
+/// Most connections at once from one address that have shown a key; a request on a further one gets 503. An address of IPv6 counts with all
+/// of its network (64 bits). Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
 pub const CONNECTIONS_PER_PEER: usize = 6144;
+/// Descriptors that are not for connections: those of the box, and some that a request needs for a moment.
+pub const DESCRIPTORS_ASIDE: u64 = 40;
+/// Descriptors for each connection: its socket, and the file that it sends or receives. A process that may not have as many for all
+/// [`CONNECTIONS`] lets in fewer.
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
 pub const CONNECTION_STACK: usize = 256 * 1024;
 /// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
@@ -197,8 +208,8 @@ pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 pub const REVOCATIONS: usize = 10_000;
 /// Longest file of what was revoked, in bytes: so many lines, each with a name of [`CLIENT_ID_BYTES`].
 pub const REVOKED_FILE_BYTES: u64 = REVOCATIONS as u64 * (CLIENT_ID_BYTES as u64 + 32);
-/// How often an open stream looks whether its token is still valid.
-pub const TOKEN_LOOK: Duration = Duration::from_secs(1);
+/// How often an open stream that has nothing to tell looks whether its token is still valid, and its connection still there.
+pub const STREAM_LOOK: Duration = Duration::from_secs(1);
 /// Wrong keys that one address may show in a row before it is throttled: more than a person types, or a script has lying about.
 pub const FAILURES: u32 = 10;
 /// How long it takes until an address may show one more.

@@ -13,6 +13,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
+use common::limits::{CONN_BUFFER_FIRST_BYTES, COPY_BUFFER_BYTES};
 use common::net::body::{Body, BodyError};
 use common::protocol::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 use common::sys::errno;
@@ -38,6 +39,25 @@ impl Content for Body<'_> {
 
     fn trailers(&self) -> &Fields {
         Body::trailers(self)
+    }
+}
+
+/// Reads a body to its end, piece by piece. The buffer is small at first and grows while pieces fill it, so that of many bodies that come
+/// slowly none takes much.
+pub(crate) fn read_pieces(
+    body: &mut dyn Content,
+    mut take: impl FnMut(&[u8]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
+    loop {
+        let count = body.read(&mut buffer).map_err(Refusal::Body)?;
+        if count == 0 {
+            return Ok(());
+        }
+        take(&buffer[..count])?;
+        if count == buffer.len() && count < COPY_BUFFER_BYTES {
+            buffer = vec![0; COPY_BUFFER_BYTES.min(4 * count)];
+        }
     }
 }
 
@@ -144,6 +164,10 @@ impl Refusal {
         match error.raw_os_error() {
             Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => {
                 Refusal::new(ProblemKind::NoSpace, format!("the box can't take more: {error}"))
+            }
+            Some(errno::EMFILE | errno::ENFILE) => {
+                let problem = Problem::new(ProblemKind::Busy, format!("too much at once: {error}"));
+                Answer::problem(&problem).with("retry-after", "1").into()
             }
             _ => Refusal::new(ProblemKind::Internal, format!("the box can't be read or written: {error}")),
         }

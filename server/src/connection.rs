@@ -12,7 +12,6 @@
 //! that stops hangs up.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +49,7 @@ enum After {
 /// What answers requests: [`dispatch`], but in tests.
 type Handler = for<'a> fn(
     &'a Arc<Service>,
-    IpAddr,
+    &Seat,
     &'a RequestHead,
     Framing,
     &mut dyn Content,
@@ -108,6 +107,7 @@ impl Connection<'_> {
             return Ok(false);
         }
         if self.conn.buffered().is_empty() {
+            self.conn.rest();
             match self.conn.fill(Deadline::after(IDLE_TIMEOUT)) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
@@ -136,11 +136,13 @@ impl Connection<'_> {
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
             body = body.with_continue();
         }
-        let (handler, service, from) = (self.handler, self.service, self.seat.peer());
-        let (answer, keep) = match guarded(service, || handler(service, from, head, framing, &mut body)) {
+        let (handler, service, seat) = (self.handler, self.service, self.seat);
+        let (answer, keep) = match guarded(service, || handler(service, seat, head, framing, &mut body)) {
             Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, head, begun, &Answer::empty(200));
+                self.seat.stream();
+                self.conn.rest();
                 return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
@@ -232,7 +234,7 @@ mod tests {
 
     fn fragile<'a>(
         _: &'a Arc<Service>,
-        _: IpAddr,
+        _: &Seat,
         head: &'a RequestHead,
         _: Framing,
         _: &mut dyn Content,

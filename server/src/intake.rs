@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_read_is_what_was_sent() {
         let workshop = Workshop::new();
-        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         for length in [0, 1, LIST_MEMORY_BYTES - 1, LIST_MEMORY_BYTES, LIST_MEMORY_BYTES + 1, 100_000] {
             let list = list(length);
             for piece in [1000, LIST_MEMORY_BYTES, 1 << 20] {
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_list_that_breaks_off() {
         let workshop = Workshop::new();
-        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let list = list(3 * LIST_MEMORY_BYTES);
         let refusal = Intake::of(&view, &mut sent(&list, 1000, true)).unwrap_err();
         assert!(matches!(refusal, Refusal::Body(_)));

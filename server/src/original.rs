@@ -21,7 +21,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use common::limits::{INDEX_BATCH, UPLOADS_AT_ONCE};
+use common::limits::{INDEX_BATCH, STREAM_LOOK, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
 use common::tree::{Content as Version, Entry, Kind, Path};
 use common::wire::http::fields::Fields;
@@ -197,7 +197,7 @@ fn tell_live(
         if vigil.look(view).is_err() {
             return Ok(());
         }
-        match subscription.next(Vigil::patience(view)) {
+        match subscription.next(STREAM_LOOK) {
             Next::Frame(frame) => match &frame.news {
                 News::Whole(encoded) => {
                     told = told.max(frame.seq);

@@ -79,6 +79,14 @@ impl<'a> Outlet<'a> {
         self.flush()
     }
 
+    /// Fails if the connection has ended both ways, be it that the client is gone or that it was hung up on.
+    pub(crate) fn check_open(&self) -> io::Result<()> {
+        match self.conn.transport().is_over()? {
+            true => Err(io::ErrorKind::NotConnected.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the client has hung up, as far as can be told without writing. For streams that have no heartbeat.
     pub(crate) fn is_deserted(&self) -> bool {
         // All of the request is read. What can still come is the end, or something that nobody asked for.

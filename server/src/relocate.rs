@@ -221,7 +221,7 @@ mod tests {
         let mut body = Body(body.as_bytes(), Fields::new());
         let answer = match dispatch(
             &workshop.service,
-            [127, 0, 0, 1].into(),
+            &workshop.seat(),
             &head,
             request_framing(&head).unwrap(),
             &mut body,

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use common::limits::{HEARTBEAT, INDEX_BATCH};
+use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
@@ -246,12 +246,15 @@ impl<'a> Teller<'a> {
         loop {
             self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { Vigil::patience(&self.view) };
+            let patience = if out.is_waiting() { Duration::ZERO } else { STREAM_LOOK };
             match self.subscription.next(patience) {
                 Next::Frame(frame) if frame.seq <= self.told => {}
                 Next::Frame(frame) => self.hear(&frame, out)?,
                 Next::Lagged => self.catch_up(out)?,
-                Next::Quiet => out.flush()?,
+                Next::Quiet => {
+                    out.flush()?;
+                    out.check_open()?;
+                }
                 Next::Stopped => return Ok(()),
             }
             self.beat(out)?;

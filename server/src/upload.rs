@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use common::disk::{NewContent, Staged};
-use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
+use common::limits::{LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
     ProblemKind, mode_text, parse_mode, parse_mtime,
@@ -29,7 +29,7 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
-use crate::answer::{Answer, Content, Refusal};
+use crate::answer::{Answer, Content, Refusal, read_pieces};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
@@ -316,19 +316,13 @@ pub(crate) fn receive_file(
     let on_disk = |error| cannot_stage(view, &error);
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
     let (mut hasher, mut size) = (Sha256::new(), 0);
-    loop {
-        match body.read(&mut buffer).map_err(Refusal::Body)? {
-            0 => break,
-            count => {
-                size += count as u64;
-                claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
-                hasher.update(&buffer[..count]);
-                content.write_all(&buffer[..count]).map_err(on_disk)?;
-            }
-        }
-    }
+    read_pieces(body, |piece| {
+        size += piece.len() as u64;
+        claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
+        hasher.update(piece);
+        content.write_all(piece).map_err(on_disk)
+    })?;
     content.finish().map_err(on_disk)?;
     let version = Version::File { size, hash: hasher.finish() };
     Ok(Received { version, staged, file: Some(file) })

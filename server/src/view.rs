@@ -42,6 +42,8 @@ use crate::store::{
 pub(crate) struct View<'a> {
     service: &'a Service,
     grant: Grant,
+    /// Over which connection, by its number.
+    connection: u64,
 }
 
 /// Its index, for reading. Changes wait meanwhile, so let go of it soon.
@@ -54,9 +56,9 @@ pub(crate) struct IndexView<'a> {
 // ---- What is allowed -----------------------------------------------------------------------------------------------------------------
 
 impl<'a> View<'a> {
-    /// What a grant opens.
-    pub(crate) fn new(service: &'a Service, grant: Grant) -> View<'a> {
-        View { service, grant }
+    /// What a grant opens to whoever is at this connection.
+    pub(crate) fn new(service: &'a Service, grant: Grant, connection: u64) -> View<'a> {
+        View { service, grant, connection }
     }
 
     /// Whether the client sees all of the box.
@@ -203,7 +205,7 @@ impl View<'_> {
 
     /// Begins to listen, at this seq. To be called while the index is held.
     pub(crate) fn subscribe(&self, client: &str, name: &str, seq: u64) -> Subscription {
-        self.service.hub.subscribe(client, name, &self.grant.realm, seq)
+        self.service.hub.subscribe(self.connection, client, name, &self.grant.realm, seq)
     }
 
     /// Who listens, of those who see the same.
@@ -438,13 +440,13 @@ mod tests {
     }
 
     fn below<'a>(workshop: &'a Workshop, root: &str) -> View<'a> {
-        View::new(&workshop.service, Grant::of_a_test(Realm::below(path(root))))
+        View::new(&workshop.service, Grant::of_a_test(Realm::below(path(root))), 0)
     }
 
     /// Directories `a`, `a/d`, `b`, and a link in each, made through the whole box.
     fn workshop() -> Workshop {
         let workshop = Workshop::new();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         for directory in ["a", "a/d", "b"] {
             whole.make_directory(&path(directory)).unwrap();
         }
@@ -507,7 +509,7 @@ mod tests {
     fn changes_stay_within_and_are_answered_by_their_names_there() {
         let workshop = workshop();
         let (view, whole) =
-            (below(&workshop, "a"), View::new(&workshop.service, Grant::of_a_test(Realm::default())));
+            (below(&workshop, "a"), View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0));
         put(&view, "new", Require::Nothing).unwrap();
         assert!(whole.index().live_entry(&path("a/new")).is_some());
         let other = Require::OneOf(vec![Tag::Directory]);
@@ -541,7 +543,7 @@ mod tests {
     #[test]
     fn a_move_over_the_border_is_a_deletion_or_a_creation() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let (a, b) = (below(&workshop, "a"), below(&workshop, "b"));
         let before = whole.index().cursor().seq;
         relocate(&whole, "a/d", "b/d").unwrap();
@@ -553,7 +555,7 @@ mod tests {
     #[test]
     fn the_folder_of_a_realm_is_made_once_and_never_again() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let new = below(&workshop, "c/d/e");
         assert!(!new.has_root() && new.require_root().is_err());
         new.found_root().unwrap();
@@ -574,7 +576,7 @@ mod tests {
     #[test]
     fn a_view_has_its_own_listeners() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let (a, also_a, b) = (below(&workshop, "a"), below(&workshop, "a"), below(&workshop, "b"));
         let _subscriptions = [("1", &whole), ("2", &a), ("3", &also_a), ("4", &b)]
             .map(|(client, view)| view.subscribe(client, "", 0));

@@ -1,9 +1,9 @@
 //! Looks now and then whether a client may still do what it was let in for, where that takes long. A token may end, or be revoked, at any
 //! time; the key lasts as long as the server runs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use common::limits::{HEARTBEAT, TOKEN_LOOK};
+use common::limits::STREAM_LOOK;
 
 use crate::auth::Denied;
 use crate::view::View;
@@ -25,15 +25,10 @@ impl Vigil {
     /// # Errors
     /// The client is to be sent away.
     pub(crate) fn look(&mut self, view: &View<'_>) -> Result<(), Denied> {
-        if view.is_lasting() || self.looked.elapsed() < TOKEN_LOOK {
+        if view.is_lasting() || self.looked.elapsed() < STREAM_LOOK {
             return Ok(());
         }
         self.looked = Instant::now();
         view.check_again()
-    }
-
-    /// How long to wait for news at most until the next look.
-    pub(crate) fn patience(view: &View<'_>) -> Duration {
-        if view.is_lasting() { HEARTBEAT } else { TOKEN_LOOK }
     }
 }

@@ -156,9 +156,11 @@ impl Caller {
     /// One connection, from beginning to end; it always ends with a loss.
     fn session(&self, head: &ListHead) -> Loss {
         let mut client = HttpClient::new(self.endpoint.clone(), VERSION_NAME, self.token.as_deref());
-        let begun = client.connect(CONNECT_TIMEOUT).and_then(|()| self.keep_transport(&client));
-        let answer = match begun {
-            Ok(()) => self.ask(&mut client, head),
+        let answer = match client.connect(CONNECT_TIMEOUT) {
+            Ok(()) => {
+                *lock(&self.shared.transport) = client.transport().cloned();
+                self.ask(&mut client, head)
+            }
             Err(error @ NetError::Connect { .. }) => return Loss::Unreachable(error.to_string()),
             Err(error) => Err(error),
         };
@@ -166,11 +168,6 @@ impl Caller {
             Ok(Response { head, body }) => self.listen(&head, body),
             Err(error) => Loss::Broken(error.to_string()),
         }
-    }
-
-    fn keep_transport(&self, client: &HttpClient) -> Result<(), NetError> {
-        *lock(&self.shared.transport) = client.transport().map(Transport::try_clone).transpose()?;
-        Ok(())
     }
 
     /// Sends the list, and waits for the beginning of the answer.

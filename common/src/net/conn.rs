@@ -5,15 +5,18 @@
 //!                         ^ start           ^ end
 //! ```
 //!
-//! Incoming bytes wait in one buffer of fixed size, in which parsers look for what they know; what they took is consumed. A parser is
-//! run again over everything whenever more has come, which is cheap because heads are small, and the buffer is larger than any.
+//! Incoming bytes wait in one buffer, in which parsers look for what they know; what they took is consumed. A parser is run again over
+//! everything whenever more has come, which is cheap because heads are small. The buffer grows with what waits in it, up to a size that is
+//! larger than any head, and while a connection rests there is none: thousands that say nothing shall cost next to nothing.
 //! Bodies go through it as well, but large reads of a body pass it by (see [`body`](super::body)).
 //!
 //! Writes aren't buffered: callers hand over in one call what belongs together.
 
 use super::deadline::Deadline;
 use super::transport::{Link, Transport, is_timeout};
-use crate::limits::{CONN_BUFFER_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST, WRITE_STALL};
+use crate::limits::{
+    CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST, WRITE_STALL,
+};
 use crate::wire::http::head::HeadError;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -83,7 +86,7 @@ enum Position {
 /// A connection.
 pub struct Conn {
     link: Link,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     position: Position,
@@ -108,8 +111,7 @@ impl Conn {
         link.transport.set_prompt()?;
         link.transport.set_write_timeout(WRITE_STALL)?;
         link.transport.set_unconfirmed_timeout(UNCONFIRMED_LONGEST)?;
-        let buffer = vec![0; CONN_BUFFER_BYTES].into_boxed_slice();
-        Ok(Conn { link, buffer, start: 0, end: 0, position: Position::BetweenMessages })
+        Ok(Conn { link, buffer: Vec::new(), start: 0, end: 0, position: Position::BetweenMessages })
     }
 
     /// What carries this connection.
@@ -132,19 +134,38 @@ impl Conn {
     ///
     /// A server waits for a further request by calling this with the deadline for idle connections while nothing is buffered.
     pub fn fill(&mut self, deadline: Deadline) -> io::Result<usize> {
+        self.make_room(deadline)?;
+        let count = self.link.read(&mut self.buffer[self.end..], deadline)?;
+        self.end += count;
+        Ok(count)
+    }
+
+    fn make_room(&mut self, deadline: Deadline) -> io::Result<()> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let room = &mut self.buffer[self.end..];
-        if room.is_empty() {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a message does not fit into the buffer"));
+        match self.buffer.len() {
+            0 => {
+                self.link.wait_for_bytes(deadline)?;
+                self.buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
+            }
+            length if self.end < length => {}
+            length if length < CONN_BUFFER_BYTES => self.buffer.resize(CONN_BUFFER_BYTES.min(2 * length), 0),
+            _ => {
+                return Err(io::Error::new(ErrorKind::InvalidData, "a message does not fit into the buffer"));
+            }
         }
-        let count = self.link.read(room, deadline)?;
-        self.end += count;
-        Ok(count)
+        Ok(())
+    }
+
+    /// Gives up the buffer if nothing is in it: a message may be long in coming.
+    pub fn rest(&mut self) {
+        if self.start == self.end {
+            (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
+        }
     }
 
     /// Reads once, past the buffer, which must be empty.

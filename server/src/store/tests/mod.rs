@@ -246,7 +246,7 @@ fn metadata_alone() {
 fn everyone_is_told_under_the_lock() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let subscription = store.shared.hub.subscribe("desktop", "", &Realm::default(), 0);
+    let subscription = store.shared.hub.subscribe(1, "desktop", "", &Realm::default(), 0);
     put(&store, "a", "one", Require::Nothing).unwrap();
     delete(&store, "a", Require::Something).unwrap();
     for seq in 1..=2 {

@@ -146,6 +146,21 @@ impl Drop for Process {
     }
 }
 
+/// What can be counted of a process from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub threads: usize,
+    pub descriptors: usize,
+}
+
+impl Process {
+    pub fn figures(&self) -> Figures {
+        let count =
+            |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.pid())).map_or(0, Iterator::count);
+        Figures { threads: count("task"), descriptors: count("fd") }
+    }
+}
+
 /// The name of each thread of a process, and where in the kernel it is: a test that failed because nothing happened any more may find out
 /// why. Empty if the process has ended.
 fn waits(pid: u32) -> String {
