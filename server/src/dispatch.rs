@@ -48,13 +48,14 @@ pub(crate) fn dispatch<'a>(
     handle(service, &view, &request, route, dialect, body)
 }
 
-/// What is said to one who has a key and no place: nobody could make room for him.
+/// What is said to one who has a key and no place: nobody could make room for him. It is no trouble of the server's: a flood of such is not to
+/// fill the log.
 fn crowded() -> Answer {
     let problem = Problem::new(
         ProblemKind::Busy,
         "there are too many connections of this account, or from this address",
     );
-    Answer::problem(&problem).with("retry-after", "1")
+    Answer { is_trouble: false, ..Answer::problem(&problem).with("retry-after", "1") }
 }
 
 /// Whether what the client may do includes this, and there is a place to do it.
