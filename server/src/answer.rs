@@ -266,4 +266,50 @@ mod tests {
         assert_eq!(problem.length(), bytes.len() as u64);
         assert_eq!(Answer::empty(204).length(), 0);
     }
+
+    /// A body that comes as fast as it is read, or a byte at a time.
+    struct Fast {
+        left: usize,
+        piece: usize,
+        wanted: Vec<usize>,
+        none: Fields,
+    }
+
+    impl Read for Fast {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.wanted.push(out.len());
+            let count = out.len().min(self.piece).min(self.left);
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    impl Content for Fast {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
+        fn trailers(&self) -> &Fields {
+            &self.none
+        }
+    }
+
+    #[test]
+    fn the_buffer_of_a_body_grows_only_with_what_comes() {
+        let wanted = |piece: usize| {
+            let mut body = Fast { left: 1 << 20, piece, wanted: Vec::new(), none: Fields::new() };
+            let mut read = 0;
+            read_pieces(&mut body, |piece| {
+                read += piece.len();
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(read, 1 << 20);
+            body.wanted
+        };
+        let fast = wanted(usize::MAX);
+        assert_eq!((fast[0], fast.iter().max()), (CONN_BUFFER_FIRST_BYTES, Some(&COPY_BUFFER_BYTES)));
+        let slow = wanted(CONN_BUFFER_FIRST_BYTES - 1);
+        assert_eq!(slow.iter().max(), Some(&CONN_BUFFER_FIRST_BYTES));
+    }
 }

@@ -32,3 +32,24 @@ impl Vigil {
         view.check_again()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Grant;
+    use crate::realm::Realm;
+    use crate::testing::Workshop;
+
+    #[test]
+    fn who_is_not_let_in_any_more_is_noticed_in_time() {
+        let workshop = Workshop::new();
+        let view = |grant| View::new(&workshop.service, grant, 0);
+        let long_ago = || Vigil { looked: Instant::now().checked_sub(STREAM_LOOK).unwrap() };
+        let ended = view(Grant::of_a_token_that_ended(Realm::default()));
+        assert_eq!(Vigil::begin().look(&ended), Ok(()), "it was just looked at");
+        let mut vigil = long_ago();
+        assert_eq!(vigil.look(&ended), Err(Denied::Wrong));
+        assert_eq!(vigil.look(&ended), Ok(()), "it was just looked at");
+        assert_eq!(long_ago().look(&view(Grant::of_a_test(Realm::default()))), Ok(()));
+    }
+}

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
+use common::limits::CONNECTION_STACK;
+
 use super::*;
 use crate::listener::Origin;
 use crate::testing::Workshop;
@@ -15,13 +17,16 @@ pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> V
     let mut client = TcpStream::connect(address).expect("somebody listens");
     let (stream, peer) = listener.accept().expect("somebody connects");
     thread::scope(|scope| {
-        scope.spawn(|| {
+        // Half of what a connection's thread has must be enough for whatever comes.
+        let thread = thread::Builder::new().stack_size(CONNECTION_STACK / 2);
+        let served = thread.spawn_scoped(scope, || {
             let transport = Transport::from(stream);
             let origin = Origin::Address(peer.ip());
             let seat = workshop.service.registry.seat(&transport, origin).expect("there is room");
             // The client may be gone by then.
             let _ = serve_with(handler, &workshop.service, &seat, transport);
         });
+        served.expect("there is room for a thread");
         // The server hangs up early on what it does not want to read; then its answer may be lost.
         let _ = client.write_all(bytes).and_then(|()| client.shutdown(Shutdown::Write));
         let mut answers = Vec::new();
