@@ -217,4 +217,27 @@ mod tests {
             assert!(outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::LocalIs(_))));
         }
     }
+
+    /// What can't be flushed by itself, like this device, is flushed along with the whole file system.
+    #[test]
+    fn a_few_are_flushed_one_by_one_and_many_at_once() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        let (path, expect) = (Path::new(b"a").unwrap(), Expect::Absent);
+        let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
+        let handed = || {
+            let remote = There { entry, seq: 1 };
+            let task = Task::Download { remote, expect, kept: None };
+            let job = Job { path: path.clone(), task, epoch: None, here: None, above: Vec::new() };
+            let staged = folder.stage.file().unwrap().0;
+            let ready = Ready { staged, expect, remote, kept: None, from: None };
+            Handed { job, ready, file: File::open("/dev/null").unwrap() }
+        };
+        for (count, is_flushed) in [(FLUSHED_ONE_BY_ONE, false), (FLUSHED_ONE_BY_ONE + 1, true)] {
+            let group: Vec<Handed> = (0..count).map(|_| handed()).collect();
+            let flushed = flush(&folder, &group);
+            assert_eq!(flushed.len(), count);
+            assert!(flushed.iter().all(|flushed| flushed.is_ok() == is_flushed), "{flushed:?}");
+        }
+    }
 }
