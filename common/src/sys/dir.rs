@@ -110,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
+    use crate::limits::NAME_BYTES;
 
     fn record(length: u16, kind: u8, name: &[u8]) -> Vec<u8> {
         let mut record =
@@ -159,6 +160,13 @@ mod tests {
         let error = read(count - 1).unwrap_err().to_string();
         assert!(error.ends_with(&format!("more than {} entries", count - 1)), "{error}");
         assert_eq!(entries.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>(), names);
+    }
+
+    /// With names as long as they can be, and what the allocator adds.
+    #[test]
+    fn the_largest_listing_fits_into_memory() {
+        const LONGEST: usize = size_of::<DirEntry>() + NAME_BYTES + 16;
+        const { assert!(DIRECTORY_NAMES * LONGEST < 1536 << 20) };
     }
 
     #[test]
