@@ -289,7 +289,7 @@ mod tests {
         };
         assert_eq!(mode_after(b"555 a\0"), 0o555);
         assert_eq!(mode_after(b"555 a"), 0o755, "it may have been cut off another name");
-        assert_eq!(mode_after(b"555 a\0555 ab"), 0o555);
+        assert_eq!(mode_after(&[&b"555 a\0"[..], b"555 ab"].concat()), 0o555);
         let behind = |bytes: u64| [vec![0; bytes as usize], b"555 a\0".to_vec()].concat();
         assert_eq!(mode_after(&behind(OPENED_BYTES - 6)), 0o555);
         assert_eq!(mode_after(&behind(OPENED_BYTES - 5)), 0o755, "it is longer than any of ours");
