@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(place.bind().unwrap_err().kind(), ErrorKind::AddrInUse);
     }
 
-    /// Nobody is let in, and what does not fit into the queue would be left without an answer.
+    /// Nobody is let in meanwhile.
     #[test]
     fn many_may_wait_to_be_let_in() {
         const MANY: usize = 300;
@@ -371,10 +371,9 @@ mod tests {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".to_owned()), 0).unwrap();
         let Listener::Tcp(_, address) = &listener else { panic!("{listener:?}") };
         let connect = |_| TcpStream::connect_timeout(address, Duration::from_secs(60)).unwrap();
+        // Who does not fit in is left without an answer.
         let waiting: Vec<TcpStream> = (0..many).map(connect).collect();
-        for _ in &waiting {
-            listener.accept().unwrap();
-        }
+        assert_eq!(waiting.len(), many);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::*;
 use crate::listener::Origin;
 use crate::testing::Workshop;
 
+/// Half of what a connection's thread has must be enough for whatever comes. Only fuzzing instruments the code so that it takes more.
+const STACK: usize = if cfg!(test) { CONNECTION_STACK / 2 } else { 16 * CONNECTION_STACK };
+
 /// All that comes back for these bytes until the connection is closed.
 pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -17,8 +20,7 @@ pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> V
     let mut client = TcpStream::connect(address).expect("somebody listens");
     let (stream, peer) = listener.accept().expect("somebody connects");
     thread::scope(|scope| {
-        // Half of what a connection's thread has must be enough for whatever comes.
-        let thread = thread::Builder::new().stack_size(CONNECTION_STACK / 2);
+        let thread = thread::Builder::new().stack_size(STACK);
         let served = thread.spawn_scoped(scope, || {
             let transport = Transport::from(stream);
             let origin = Origin::Address(peer.ip());

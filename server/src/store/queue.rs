@@ -269,7 +269,7 @@ mod tests {
         for number in 0..COMMIT_GROUP + 5 {
             entrance.send(change(Some("f"), &number.to_string())).unwrap();
         }
-        let taken = || match exit.take(None) {
+        let taken = || match exit.take(Some(Instant::now())) {
             Taken::Group(group) => group.len(),
             other => panic!("{other:?}"),
         };
