@@ -344,15 +344,15 @@ mod tests {
         assert_eq!(Answer::empty(204).length(), 0);
     }
 
-    /// A body that comes as fast as it is read, or a byte at a time.
-    struct Fast {
+    /// A body that comes in pieces of this length, or as fast as it is read. It notes how much is wanted.
+    struct Wanted {
         left: usize,
         piece: usize,
         wanted: Vec<usize>,
         none: Fields,
     }
 
-    impl Read for Fast {
+    impl Read for Wanted {
         fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
             self.wanted.push(out.len());
             let count = out.len().min(self.piece).min(self.left);
@@ -361,7 +361,7 @@ mod tests {
         }
     }
 
-    impl Content for Fast {
+    impl Content for Wanted {
         fn announced(&self) -> Option<u64> {
             None
         }
@@ -374,19 +374,20 @@ mod tests {
     #[test]
     fn the_buffer_of_a_body_grows_only_with_what_comes() {
         let wanted = |piece: usize| {
-            let mut body = Fast { left: 1 << 20, piece, wanted: Vec::new(), none: Fields::new() };
+            let mut body = Wanted { left: 1 << 20, piece, wanted: Vec::new(), none: Fields::new() };
             let mut read = 0;
-            read_pieces(&mut body, |piece| {
+            let take = |piece: &[u8]| {
                 read += piece.len();
                 Ok(())
-            })
-            .unwrap();
+            };
+            assert!(Pieces::begin(&mut body).is_ok_and(|pieces| pieces.for_each(take).is_ok()));
             assert_eq!(read, 1 << 20);
             body.wanted
         };
         let fast = wanted(usize::MAX);
-        assert_eq!((fast[0], fast.iter().max()), (CONN_BUFFER_FIRST_BYTES, Some(&COPY_BUFFER_BYTES)));
-        let slow = wanted(CONN_BUFFER_FIRST_BYTES - 1);
-        assert_eq!(slow.iter().max(), Some(&CONN_BUFFER_FIRST_BYTES));
+        assert_eq!((fast[0], fast.iter().max()), (BODY_PIECE_BYTES, Some(&COPY_BUFFER_BYTES)));
+        // The first piece is a whole one, the others are not.
+        let slow = wanted(BODY_PIECE_BYTES - 1);
+        assert_eq!(slow.iter().max(), Some(&(4 * BODY_PIECE_BYTES)));
     }
 }
