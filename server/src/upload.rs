@@ -589,4 +589,15 @@ mod tests {
         assert_eq!(status(2 * most, None), (413, most - 1), "no more is read");
         assert_eq!(status(most + 1, Some(SMALL_BODY_BYTES + 1)), (413, most + 1), "nothing is read");
     }
+
+    #[test]
+    fn a_link_leads_only_so_far() {
+        let workshop = Workshop::new();
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
+        let receive =
+            |left: usize| receive_link(&view, &mut Long { left, announced: None, none: Fields::new() });
+        assert_eq!(receive(LINK_BYTES).unwrap().version.size(), LINK_BYTES as u64);
+        let refusal = receive(LINK_BYTES + 1).err().unwrap();
+        assert_eq!(refusal.into_answer().map(|answer| answer.status), Some(413));
+    }
 }
