@@ -109,6 +109,9 @@ pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
+/// Most requests of one connection that are begun before the first of them is answered: what a commit group gets from one client. Each may
+/// keep a descriptor and [`CONN_BUFFER_BYTES`].
+pub const ANSWERS_OWED: usize = 64;
 /// Changes that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.

@@ -1,10 +1,11 @@
 //! What a handler hands back: an answer as a value, a refusal, or a stream that writes itself.
 //!
 //! Handlers get a request as a value and its body as a [`Content`]; they never see a socket. Which of the three it is decides what the
-//! connection does next:
+//! connection does next (`owed` has when it is answered):
 //!
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
+//!     Reply::Later    the same, when the change is made from which the answer follows
 //!     Reply::Stream   the head is written, then the closure writes and reads at the same time; the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
@@ -21,6 +22,7 @@ use common::wire::http::fields::Fields;
 use common::wire::http::head::HeadError;
 
 use crate::outlet::Outlet;
+use crate::upload::Later;
 
 /// The body of a request as a handler sees it.
 pub(crate) trait Content: Read {
@@ -67,6 +69,8 @@ pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet) -> io::Result<()> + 
 pub(crate) enum Reply<'a> {
     /// An answer.
     Whole(Answer),
+    /// What is answered when a change was made.
+    Later(Later),
     /// Status 200 with these fields, and then whatever the stream writes.
     Stream(Fields, Streaming<'a>),
 }
@@ -84,6 +88,7 @@ impl fmt::Debug for Reply<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reply::Whole(answer) => answer.fmt(f),
+            Reply::Later(later) => later.fmt(f),
             Reply::Stream(fields, _) => f.debug_tuple("Stream").field(fields).finish_non_exhaustive(),
         }
     }

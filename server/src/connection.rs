@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::limits::{DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
+use common::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
@@ -31,8 +31,9 @@ use common::wire::http::head::{
 use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status};
 use crate::dispatch::dispatch;
 use crate::outlet::{Delimiter, Outlet};
+use crate::owed::{Exchange, Owed, Turn};
 use crate::registry::Seat;
-use crate::send::{Keep, common_fields, send};
+use crate::send::{Keep, Sender, common_fields};
 use crate::service::Service;
 
 /// What becomes of the connection.
@@ -62,6 +63,7 @@ struct Connection<'a> {
     seat: &'a Seat,
     peer: String,
     conn: Conn,
+    owed: Owed,
 }
 
 /// Serves a connection to its end.
@@ -71,7 +73,8 @@ pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, transport: Transport) -
 
 fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
     let peer = transport.peer();
-    let mut connection = Connection { service, handler, seat, peer, conn: Conn::new(transport)? };
+    let (conn, owed) = (Conn::new(transport)?, Owed::default());
+    let mut connection = Connection { service, handler, seat, peer, conn, owed };
     loop {
         match connection.serve_one()? {
             After::Another => {}
@@ -86,6 +89,12 @@ fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: 
 
 impl Connection<'_> {
     fn serve_one(&mut self) -> io::Result<After> {
+        if !self.owed.is_empty() {
+            return match self.next_at_hand() {
+                Some((head, framing)) => self.exchange(head, framing),
+                None => self.pay(),
+            };
+        }
         if !self.wait_for_request()? {
             return Ok(After::Gone);
         }
@@ -96,8 +105,51 @@ impl Connection<'_> {
         };
         self.service.requests.count();
         match envelope(&head) {
-            Ok(framing) => self.exchange(&head, framing),
+            Ok(framing) => self.exchange(head, framing),
             Err(error) => self.refuse_head(Some(error.status()), &error.to_string()),
+        }
+    }
+
+    /// The next request, if it may be begun before what is owed is paid, and nobody has to be waited for to have all of it.
+    fn next_at_hand(&mut self) -> Option<(RequestHead, Framing)> {
+        while self.owed.may_grow() {
+            // What makes no sense is refused when it is its turn.
+            let parsed = parse_request(self.conn.buffered()).ok()?;
+            if let Some((head, used)) = parsed {
+                let length = match envelope(&head) {
+                    Ok(Framing::None) => 0,
+                    Ok(Framing::Length(length)) => length,
+                    _ => return None,
+                };
+                let whole = (used as u64).saturating_add(length);
+                if (CONN_BUFFER_BYTES as u64) < whole || !self.owed.lets_join(&head) {
+                    return None;
+                }
+                if whole <= self.conn.buffered().len() as u64 {
+                    self.conn.consume(used);
+                    self.service.requests.count();
+                    let framing = if length == 0 { Framing::None } else { Framing::Length(length) };
+                    return Some((head, framing));
+                }
+            }
+            // A lone request is answered without a look at whether another follows.
+            let is_alone = self.owed.is_single() && self.conn.buffered().is_empty();
+            let is_more_here = !is_alone && matches!(self.conn.transport().is_readable(), Ok(true));
+            // Its end, or an error, is found again when nothing is owed.
+            if !is_more_here || !matches!(self.conn.fill(Deadline::after(HEAD_DEADLINE)), Ok(1..)) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Pays what is owed.
+    fn pay(&mut self) -> io::Result<After> {
+        let (service, peer) = (self.service, &self.peer);
+        let told = |head: &RequestHead, begun, answer: &Answer| log(service, peer, head, begun, answer);
+        match self.owed.pay(&mut self.conn, told)? {
+            Keep::Open => Ok(After::Another),
+            Keep::Close => Ok(After::Close),
         }
     }
 
@@ -123,12 +175,14 @@ impl Connection<'_> {
         let Some(status) = status else { return Ok(After::Gone) };
         self.service.log.debug(format!("{}: {status}: {detail}", self.peer));
         let answer = Answer::problem(&Problem::new(kind_of_status(status), detail));
-        send(&mut self.conn, Method::Get, &answer, Keep::Close)?;
+        let mut sender = Sender::to(&mut self.conn);
+        sender.push(Method::Get, answer, Keep::Close)?;
+        sender.flush()?;
         Ok(After::Close)
     }
 
     /// One request whose end is known.
-    fn exchange(&mut self, head: &RequestHead, framing: Framing) -> io::Result<After> {
+    fn exchange(&mut self, head: RequestHead, framing: Framing) -> io::Result<After> {
         let begun = Instant::now();
         let mut body = Body::new(&mut self.conn, framing, Pace::Minimum);
         // Whatever it expects, it does not send its body before it is answered.
@@ -136,28 +190,24 @@ impl Connection<'_> {
             body = body.with_continue();
         }
         let (handler, service, from) = (self.handler, self.service, self.seat.peer());
-        let (answer, keep) = match guarded(service, || handler(service, from, head, framing, &mut body)) {
-            Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open),
+        let (turn, keep) = match guarded(service, || handler(service, from, &head, framing, &mut body)) {
+            Some(Ok(Reply::Whole(answer))) => (Turn::Answered(answer), Keep::Open),
+            Some(Ok(Reply::Later(later))) => (Turn::Later(later), Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
-                log(self.service, &self.peer, head, begun, &Answer::empty(200));
+                log(self.service, &self.peer, &head, begun, &Answer::empty(200));
                 return stream_out(self.service, self.seat, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
-                Some(answer) => (answer, Keep::Open),
+                Some(answer) => (Turn::Answered(answer), Keep::Open),
                 None => return Ok(After::Gone),
             },
-            None => (panicked(), Keep::Close),
+            None => (Turn::Answered(panicked()), Keep::Close),
         };
         let is_read = matches!(body.drain(DRAIN_BYTES), Ok(true));
         let wanted = is_read && head.keep_alive() && !self.seat.is_stopping();
         let keep = if wanted { keep } else { Keep::Close };
-        log(self.service, &self.peer, head, begun, &answer);
-        self.answer(head.method, answer, keep)
-    }
-
-    fn answer(&mut self, method: Method, answer: Answer, keep: Keep) -> io::Result<After> {
-        send(&mut self.conn, method, &answer, keep)?;
-        Ok(if keep == Keep::Open { After::Another } else { After::Close })
+        self.owed.push(Exchange { head, begun, turn, keep });
+        Ok(After::Another)
     }
 }
 
@@ -224,6 +274,9 @@ fn panicked() -> Answer {
 mod mutations;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod probe;
+
+#[cfg(test)]
+mod together;
 
 #[cfg(test)]
 mod tests {

@@ -72,7 +72,7 @@ fn handle<'a>(
         Route::List => return sync::list(view, body),
         Route::Follow { cursor } => return stream::follow(view, request, cursor.as_deref()),
         Route::Download(path) => download::get(view, request, &path)?,
-        Route::Put(path) => upload::put(view, request, &path, body)?,
+        Route::Put(path) => return upload::put(view, request, &path, body),
         Route::Progress(path) => resume::progress(view, request, &path)?,
         Route::Delete(path) => upload::delete(view, request, &path)?,
         Route::Patch(path) => upload::patch(view, request, &path, body)?,

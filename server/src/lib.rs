@@ -25,6 +25,7 @@ mod listen;
 mod listener;
 mod original;
 mod outlet;
+mod owed;
 mod realm;
 mod registry;
 mod relocate;

@@ -30,24 +30,47 @@ pub(crate) enum Keep {
     Close,
 }
 
-/// Writes an answer to a request with this method.
-pub(crate) fn send(conn: &mut Conn, method: Method, answer: &Answer, keep: Keep) -> io::Result<()> {
-    let head = head(answer, keep).map_err(io::Error::other)?;
-    if method == Method::Head {
-        return conn.write_all(&head);
+/// Writes answers to a connection, in order. Small ones that come one after the other leave together.
+#[derive(Debug)]
+pub(crate) struct Sender<'c> {
+    conn: &'c mut Conn,
+    waiting: Vec<u8>,
+}
+
+impl<'c> Sender<'c> {
+    pub(crate) fn to(conn: &'c mut Conn) -> Sender<'c> {
+        Sender { conn, waiting: Vec::new() }
     }
-    match &answer.body {
-        AnswerBody::Empty => conn.write_all(&head),
-        AnswerBody::Bytes(bytes) => conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(bytes)]),
-        AnswerBody::File { file, start, length } if *length <= COPY_BUFFER_BYTES as u64 => {
-            let mut content = vec![0; *length as usize];
-            file.read_exact_at(&mut content, *start)?;
-            conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(&content)])
+
+    /// The answer to a request with this method. Nothing is sure to be written before [`Sender::flush`].
+    pub(crate) fn push(&mut self, method: Method, answer: Answer, keep: Keep) -> io::Result<()> {
+        self.waiting.extend(head(&answer, keep).map_err(io::Error::other)?);
+        match answer.body {
+            _ if method == Method::Head => {}
+            AnswerBody::Empty => {}
+            AnswerBody::Bytes(bytes) if bytes.len() <= COPY_BUFFER_BYTES => self.waiting.extend(bytes),
+            AnswerBody::Bytes(bytes) => {
+                self.conn.write_parts(&mut [IoSlice::new(&self.waiting), IoSlice::new(&bytes)])?;
+                self.waiting.clear();
+            }
+            AnswerBody::File { file, start, length } if length <= COPY_BUFFER_BYTES as u64 => {
+                let from = self.waiting.len();
+                self.waiting.resize(from + length as usize, 0);
+                file.read_exact_at(&mut self.waiting[from..], start)?;
+            }
+            AnswerBody::File { file, start, length } => {
+                self.flush()?;
+                send_large(self.conn, &file, start, length)?;
+            }
         }
-        AnswerBody::File { file, start, length } => {
-            conn.write_all(&head)?;
-            send_large(conn, file, *start, *length)
-        }
+        if COPY_BUFFER_BYTES <= self.waiting.len() { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.conn.write_all(&self.waiting)?;
+        self.waiting.clear();
+        Ok(())
     }
 }
 

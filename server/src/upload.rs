@@ -27,12 +27,12 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
-use crate::answer::{Answer, Content, Refusal};
+use crate::answer::{Answer, Content, Refusal, Reply};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
 use crate::store::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
-use crate::view::View;
+use crate::view::{PreparedView, View};
 
 /// The media type of a change of metadata.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -46,16 +46,46 @@ pub(crate) struct Wanted {
     require: Require,
 }
 
+/// An answer that follows from a change: how it is told when the change is made.
+#[derive(Debug)]
+pub(crate) struct Later {
+    path: Path,
+    prepared: PreparedView,
+}
+
+impl Later {
+    /// The path that is changed.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Asks for the change, if that was not done yet.
+    pub(crate) fn submit(&mut self) {
+        self.prepared.submit();
+    }
+
+    /// Closes the descriptor that content was written through.
+    pub(crate) fn close_file(&mut self) {
+        self.prepared.close_file();
+    }
+
+    /// Waits for what comes of it.
+    pub(crate) fn answer(self) -> Result<Answer, Refusal> {
+        let Later { path, prepared } = self;
+        prepared.outcome().map(committed).map_err(|reason| refused(reason, &path))
+    }
+}
+
 /// `PUT`: stores what the body holds.
-pub(crate) fn put(
+pub(crate) fn put<'a>(
     view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<'a>, Refusal> {
     let wanted = read_head(request)?;
     if let Some(answer) = already_there(view, request, path, &wanted)? {
-        return Ok(answer);
+        return Ok(Reply::Whole(answer));
     }
     check_index(view, request, path, &wanted)?;
     let partial = resume::begin(view, request, path, &wanted)?;
@@ -64,10 +94,10 @@ pub(crate) fn put(
         Some(partial) => resume::receive(view, path, partial, body)?,
         None => receive(view, wanted.kind, body)?,
     };
-    store(view, request, path, &wanted, received, body.trailers())
+    store(view, request, path, &wanted, received, body.trailers()).map(Reply::Later)
 }
 
-/// Stores what was received, if it is what was announced.
+/// Prepares what was received to be stored, if it is what was announced.
 pub(crate) fn store(
     view: &View<'_>,
     request: &Request<'_>,
@@ -75,14 +105,14 @@ pub(crate) fn store(
     wanted: &Wanted,
     received: Received,
     trailers: &Fields,
-) -> Result<Answer, Refusal> {
+) -> Result<Later, Refusal> {
     // Receiving may have taken hours.
     view.check_again().map_err(Denied::answer)?;
     let Received { version, staged, file } = received;
     check_digest(&version, wanted.digest, trailers)?;
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
-    submit(view, request, path, action)
+    prepare(view, request, path, action)
 }
 
 /// `DELETE`: leaves a tombstone.
@@ -297,7 +327,7 @@ pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Re
     let on_disk = |error| cannot_stage(view, &error);
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut buffer = vec![0; buffer_for(body)];
     let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
         match body.read(&mut buffer).map_err(Refusal::Body)? {
@@ -312,6 +342,12 @@ pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Re
     content.finish().map_err(on_disk)?;
     let version = Version::File { size, hash: hasher.finish() };
     Ok(Received { version, staged, file: Some(file) })
+}
+
+/// The size of a buffer that holds the body, or as much of it as is worth holding.
+fn buffer_for(body: &dyn Content) -> usize {
+    let announced = body.announced().and_then(|length| usize::try_from(length).ok());
+    announced.map_or(COPY_BUFFER_BYTES, |length| length.clamp(1, COPY_BUFFER_BYTES))
 }
 
 fn receive_link(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
@@ -388,8 +424,12 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 // ---- The outcome -----------------------------------------------------------------------------------------------------------------
 
 fn submit(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
-    match view.submit(path, action, request.client) {
-        Ok(done) => Ok(committed(done)),
+    prepare(view, request, path, action)?.answer()
+}
+
+fn prepare(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Later, Refusal> {
+    match view.prepare(path, action, request.client) {
+        Ok(prepared) => Ok(Later { path: path.clone(), prepared }),
         Err(reason) => Err(refused(reason, path)),
     }
 }

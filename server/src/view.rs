@@ -33,8 +33,8 @@ use crate::hub::{Listener, Subscription};
 use crate::realm::Realm;
 use crate::service::Service;
 use crate::store::{
-    Action, Committed, Copied, Index, Label, OpenFile, Record, Refused, Replaced, Require, Step, Store,
-    usual_mode,
+    Action, Committed, Copied, Index, Label, OpenFile, Prepared, Record, Refused, Replaced, Require, Step,
+    Store, usual_mode,
 };
 
 /// The box as a client sees it.
@@ -49,6 +49,13 @@ pub(crate) struct View<'a> {
 pub(crate) struct IndexView<'a> {
     index: RwLockReadGuard<'a, Index>,
     realm: &'a Realm,
+}
+
+/// A change on its way, and its outcome as the client sees it.
+#[derive(Debug)]
+pub(crate) struct PreparedView {
+    prepared: Prepared,
+    realm: Realm,
 }
 
 /// How much there is.
@@ -324,6 +331,30 @@ fn see(realm: &Realm, change: RemoteEntry) -> Option<RemoteEntry> {
 
 // ---- Changing ------------------------------------------------------------------------------------------------------------------------
 
+impl PreparedView {
+    /// As [`Prepared::submit`].
+    pub(crate) fn submit(&mut self) {
+        self.prepared.submit();
+    }
+
+    /// As [`Prepared::close_file`].
+    pub(crate) fn close_file(&mut self) {
+        self.prepared.close_file();
+    }
+
+    /// As [`Prepared::outcome`].
+    pub(crate) fn outcome(self) -> Result<Committed, Refused> {
+        let PreparedView { prepared, realm } = self;
+        match prepared.outcome() {
+            Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
+            Err(Refused::Precondition(current)) => {
+                Err(Refused::Precondition(current.and_then(|current| see(&realm, current))))
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+}
+
 impl View<'_> {
     /// As [`Store::submit`].
     pub(crate) fn submit(
@@ -332,15 +363,20 @@ impl View<'_> {
         action: Action,
         origin: Option<&str>,
     ) -> Result<Committed, Refused> {
+        self.prepare(path, action, origin)?.outcome()
+    }
+
+    /// As [`Store::prepare`].
+    pub(crate) fn prepare(
+        &self,
+        path: &Path,
+        action: Action,
+        origin: Option<&str>,
+    ) -> Result<PreparedView, Refused> {
         let realm = &self.grant.realm;
         let path = realm.inwards(path).map_err(Refused::BadName)?;
-        match self.service.store.submit(path, inwards(realm, action)?, origin) {
-            Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
-            Err(Refused::Precondition(current)) => {
-                Err(Refused::Precondition(current.and_then(|current| see(realm, current))))
-            }
-            Err(refused) => Err(refused),
-        }
+        let prepared = self.service.store.prepare(path, inwards(realm, action)?, origin);
+        Ok(PreparedView { prepared, realm: realm.clone() })
     }
 
     /// Makes a directory with the usual permission bits, unless something is there.

@@ -1,7 +1,7 @@
 //! The box: its files, its index, its history. Handlers ask for changes and read the index; nobody else touches the folder.
 //!
 //! ```text
-//!     handlers --> submit, send --+                            +--> journal, box, index
+//!     handlers --> submit --------+                            +--> journal, box, index
 //!                                 +--> bounded queue --> commit thread --> hub
 //!     box-scan thread (by hand) --+
 //! ```
@@ -18,6 +18,7 @@ mod look;
 mod making;
 mod pick;
 mod place;
+mod prepared;
 mod records;
 mod recover;
 mod renamed;
@@ -56,10 +57,11 @@ use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 
-pub(crate) use self::change::{Action, Change, Committed, Label, Refused, Replaced, Require, usual_mode};
+pub(crate) use self::change::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
 #[cfg(test)]
 pub(crate) use self::index::Origin;
 pub(crate) use self::index::{Index, Record, State, Step};
+pub(crate) use self::prepared::Prepared;
 #[cfg(fuzzing)]
 pub(crate) use self::records::repack as repack_record;
 pub(crate) use self::verify::{Difference, Verified, verify};
@@ -235,19 +237,12 @@ impl Store {
         action: Action,
         origin: Option<&str>,
     ) -> Result<Committed, Refused> {
-        let (reply, outcome) = sync_channel(1);
-        let origin = origin.map(str::to_owned);
-        self.send(Change { path, action, origin, reply: Some(reply) })?;
-        outcome.recv().unwrap_or(Err(Refused::Stopping))
+        self.prepare(path, action, origin).outcome()
     }
 
-    /// Asks for a change, and waits only for room in the queue. The outcome comes over [`Change::reply`], which needs room for it; if
-    /// that is closed without one, the server was stopped.
-    ///
-    /// # Errors
-    /// [`Refused::Stopping`].
-    pub(crate) fn send(&self, change: Change) -> Result<(), Refused> {
-        self.changes.send(Message::Change(Box::new(change))).map_err(|_| Refused::Stopping)
+    /// A change that is to be asked for.
+    pub(crate) fn prepare(&self, path: Path, action: Action, origin: Option<&str>) -> Prepared {
+        Prepared::new(self.changes.clone(), path, action, origin)
     }
 
     /// Opens a file, and makes sure that what is open is the version that the index tells of: content is never sent under the tag of

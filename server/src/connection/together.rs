@@ -1,0 +1,121 @@
+//! Requests that come together on one connection.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use common::limits::ANSWERS_OWED;
+use common::protocol::Cursor;
+use common::wire::http::framing::response_framing;
+use common::wire::http::head::parse_response;
+
+use super::*;
+use crate::testing::Workshop;
+
+const NEW: &str = "if-none-match: *\r\n";
+
+/// A request of somebody who has the key.
+fn request(line: &str, fields: &str, body: &str) -> String {
+    let key = "authorization: Bearer correct-horse-battery";
+    format!("{line} HTTP/1.1\r\nhost: a\r\n{key}\r\n{fields}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn put(name: &str, fields: &str, body: &str) -> String {
+    request(&format!("PUT /upload/{name}"), fields, body)
+}
+
+/// Reads so many answers, and gives the status and seq of each.
+fn answers(client: &mut TcpStream, count: usize) -> Vec<(u16, Option<u64>)> {
+    let mut conn = Conn::new(client.try_clone().unwrap()).unwrap();
+    let mut answer = || {
+        let soon = Deadline::after(Duration::from_secs(20));
+        let head = conn.read_head(parse_response, soon).unwrap().unwrap();
+        let framing = response_framing(Method::Get, &head).unwrap();
+        let mut body = Vec::new();
+        Body::new(&mut conn, framing, Pace::Minimum).read_to_end(&mut body).unwrap();
+        let cursor = head.fields.get("sync-cursor").map(|text| Cursor::parse(text).unwrap().seq);
+        (head.status, cursor)
+    };
+    (0..count).map(|_| answer()).collect()
+}
+
+/// What comes together is made together, and answered in order, whatever becomes of each.
+#[test]
+fn requests_that_come_together() {
+    let workshop = Workshop::new();
+    let all = [
+        put("a", NEW, "first"),
+        put("b", NEW, "second"),
+        put("c", "", "without a condition"),
+        put(
+            "d",
+            "if-none-match: *\r\nrepr-digest: sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:\r\n",
+            "other",
+        ),
+        put("e", "if-none-match: *\r\nfile-kind: dir\r\n", ""),
+        // These depend on what was asked for just before.
+        put("e/f", NEW, "below"),
+        put("a", NEW, "again"),
+        put("a", "if-match: *\r\n", "more"),
+        request("GET /download/a", "", ""),
+        request("GET /download/e/f", "", ""),
+        request("DELETE /upload/a", "if-match: *\r\n", ""),
+        request("GET /download/a", "", ""),
+    ];
+    let want = [
+        (201, Some(1)),
+        (201, Some(2)),
+        (428, None),
+        (422, None),
+        (201, Some(3)),
+        (201, Some(4)),
+        (412, None),
+        (204, Some(5)),
+        (200, None),
+        (200, None),
+        (204, Some(6)),
+        (404, None),
+    ];
+    let got = probe::converse(dispatch, &workshop, |client| {
+        client.write_all(all.concat().as_bytes()).unwrap();
+        answers(client, all.len())
+    });
+    assert_eq!(got, want);
+}
+
+/// What is owed is not kept back until a request is complete that has only begun.
+#[test]
+fn nobody_waits_for_the_rest_of_another_request() {
+    let workshop = Workshop::new();
+    let (whole, half) = (put("a", NEW, "whole"), put("b", NEW, "half of this"));
+    let got = probe::converse(dispatch, &workshop, |client| {
+        let (begin, end) = half.split_at(half.len() - 3);
+        client.write_all([&whole, begin].concat().as_bytes()).unwrap();
+        let first = answers(client, 1);
+        client.write_all(end.as_bytes()).unwrap();
+        [first, answers(client, 1)].concat()
+    });
+    assert_eq!(got, [(201, Some(1)), (201, Some(2))]);
+}
+
+/// However many come at once, and however large they are.
+#[test]
+fn more_than_may_be_owed() {
+    let workshop = Workshop::new();
+    let large = "x".repeat(20_000);
+    let all: Vec<String> = (0..3 * ANSWERS_OWED)
+        .map(|number| {
+            put(&format!("f{number}"), "if-none-match: *\r\n", if number % 7 == 0 { &large } else { "y" })
+        })
+        .collect();
+    let got = probe::converse(dispatch, &workshop, |client| {
+        thread::scope(|scope| {
+            let mut writer = client.try_clone().unwrap();
+            scope.spawn(move || writer.write_all(all.concat().as_bytes()).unwrap());
+            answers(client, 3 * ANSWERS_OWED)
+        })
+    });
+    let want: Vec<_> = (1..=3 * ANSWERS_OWED as u64).map(|seq| (201, Some(seq))).collect();
+    assert_eq!(got, want);
+}
