@@ -245,6 +245,11 @@ pub const CONFLICT_ATTEMPTS: u32 = 100;
 pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 /// Workers of a client, each with a connection of its own, unless another number is asked for.
 pub const WORKERS: usize = 8;
+/// Content of at most so many bytes makes a light job: half of [`CONN_BUFFER_BYTES`], so that a server that holds as much has the whole
+/// request before it begins with it.
+pub const LIGHT_BYTES: u64 = CONN_BUFFER_BYTES as u64 / 2;
+/// Most light jobs that a worker does together: so many files of [`LIGHT_BYTES`] are what a socket holds.
+pub const JOBS_TOGETHER: usize = 16;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
 /// Files that may wait to be published, before workers wait. So many at most share one flush, and so many are open.

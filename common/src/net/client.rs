@@ -6,8 +6,8 @@
 //! a new one. A server may close an idle connection at any time, also while a request is on its way. Where that can't have done harm
 //! (the method is idempotent, the body at hand) the request is sent once more, once.
 //!
-//! For pipelining, `write_request` may be called several times before `read_response` is called as many times. The caller bounds how
-//! much is in flight: if neither side reads, both wait.
+//! For pipelining, `write_request` may be called several times before `read_response` is called as many times; or requests are appended to
+//! each other, and leave together. The caller bounds how much is in flight: if neither side reads, both wait.
 
 use super::body::{Body, Pace};
 use super::dial::open;
@@ -112,6 +112,37 @@ impl HttpClient {
     ) -> Result<(), NetError> {
         let head = self.request_head(method, target, fields, &body)?;
         self.live()?.write_request(&head, expects_continue(fields), &mut body)
+    }
+
+    /// Appends a request to others that are to leave together. Its method is idempotent, since it may be sent twice.
+    pub fn append_request(
+        &self,
+        requests: &mut Vec<u8>,
+        method: Method,
+        target: &str,
+        fields: &Fields,
+        body: &[u8],
+    ) -> Result<(), NetError> {
+        debug_assert!(method.is_idempotent(), "{method} can't be repeated");
+        let kind = if body.is_empty() { RequestBody::Empty } else { RequestBody::Bytes(body) };
+        requests.extend(self.request_head(method, target, fields, &kind)?);
+        requests.extend(body);
+        Ok(())
+    }
+
+    /// Sends so many requests that were appended to each other, and waits until the first answer begins. As many calls of
+    /// [`HttpClient::read_response`] have to follow.
+    pub fn send_together(&mut self, requests: &[u8], count: usize) -> Result<(), NetError> {
+        let reused = self.ensure_connected()?;
+        let mut sent = self.live()?.write_together(requests, count);
+        if sent.as_ref().is_err_and(NetError::is_hanging_up) && reused {
+            self.connect(self.connect_timeout)?;
+            sent = self.live()?.write_together(requests, count);
+        }
+        if sent.is_err() {
+            self.live = None;
+        }
+        sent
     }
 
     /// Reads the answer to the oldest request that was written with `method` and has none yet. The body of the answer before it must

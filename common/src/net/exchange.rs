@@ -132,6 +132,24 @@ impl Live {
         Ok(())
     }
 
+    /// Writes so many requests at once, and waits until an answer begins.
+    pub(super) fn write_together(&mut self, requests: &[u8], count: usize) -> Result<(), NetError> {
+        if self.closing {
+            return Err(NetError::Closed);
+        }
+        self.in_flight += count;
+        // If an error ends this function, there is an incomplete request on the connection.
+        self.closing = true;
+        self.unanswered += requests.len() as u64;
+        self.conn.write_all(requests)?;
+        let deadline = Deadline::after(patience(Method::Put, self.unanswered));
+        if self.conn.buffered().is_empty() && self.conn.fill(deadline)? == 0 {
+            return Err(NetError::Closed);
+        }
+        self.closing = false;
+        Ok(())
+    }
+
     /// Waits until the server asks for the body, answers without it, or has been waited for long enough.
     fn wait_for_continue(&mut self) -> Result<Flow, NetError> {
         let deadline = Deadline::after(CONTINUE_WAIT);
