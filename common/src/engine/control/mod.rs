@@ -44,7 +44,7 @@ use super::track::{Problem, Track};
 use super::worker::Pool;
 use super::{Ended, Options};
 use crate::disk::{Looker, Partials};
-use crate::limits::{GIVE_BACK_PATHS, JOBS_TOGETHER, TRACKS_MAX};
+use crate::limits::{GIVE_BACK_PATHS, TRACKS_MAX};
 use crate::protocol::{Cursor, ListHead};
 use crate::sync;
 use crate::sys::heap;
@@ -328,7 +328,7 @@ impl Control {
     /// waits behind too much that was decided before.
     fn has_room(&self) -> bool {
         let InHand { light, alone } = self.inner.working;
-        alone < self.options.workers && light < self.options.workers * JOBS_TOGETHER
+        alone < self.options.workers && light < self.options.workers * self.inner.line.together()
     }
 
     fn keep_state(&mut self) {
