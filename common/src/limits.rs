@@ -30,12 +30,19 @@ pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
 pub const BODY_RATE_MIN: u64 = 1024;
-/// Unread body that is drained to keep a connection alive, or to let an error answer arrive before the close, in bytes.
+/// Unread body that is drained to keep a connection alive, in bytes.
 pub const DRAIN_BYTES: u64 = 64 * 1024;
 /// How long such draining may take.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// Buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
+/// How much is still read of a peer that was told that this is all, in bytes: what is on its way on a long fast line (a gigabit a second,
+/// an eighth of a second) before the answer can have stopped the sender.
+pub const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a peer may take to hear that and to hang up as well: many round trips of a bad line.
+pub const LINGER_TIME: Duration = Duration::from_secs(5);
+/// Largest buffer of one connection in bytes. Twice [`HEAD_BYTES`], so that a head, or a last chunk with its trailers, always fits.
 pub const CONN_BUFFER_BYTES: usize = 32 * 1024;
+/// How large that buffer is at first, in bytes: usual heads fit, and somebody who sends little takes little.
+pub const CONN_BUFFER_FIRST_BYTES: usize = 4 * 1024;
 /// A peer that sends no byte of a body for this long is gone: two comment lines of an event stream.
 pub const READ_STALL: Duration = Duration::from_secs(30);
 /// How long a client tries to connect.
@@ -112,8 +119,10 @@ pub const COMMIT_GROUP: usize = 512;
 /// Most requests of one connection that are begun before the first of them is answered: what a commit group gets from one client. Each may
 /// keep a descriptor and [`CONN_BUFFER_BYTES`].
 pub const ANSWERS_OWED: usize = 64;
-/// Changes that may wait for the committer before the threads that bring them wait too.
+/// Changes of one account that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
+/// Folders whose content is counted, for quotas and `/status`. What is not asked for any more is forgotten, and counted anew if it is.
+pub const TALLIES: usize = 1024;
 /// Length at which the server's journal or a client's state is compacted, in bytes, if it is also four times what it would then be.
 pub const JOURNAL_COMPACT_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -149,13 +158,26 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 pub const RETAINED_FOR: Duration = Duration::from_secs(30);
 /// Most files that are retained: a few hundred bytes of memory and an inode each. Of a larger swap some content is sent.
 pub const RETAINED_FILES: usize = 4096;
+/// Most things in a staging directory whose removal failed and is tried again, a hundred bytes each. The next start removes what is beyond.
+pub const UNREMOVED_FILES: usize = 4096;
+/// How long after such a failure.
+pub const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 // ---- Server ----------------------------------------------------------------------------------------------------------------------
 
-/// Most connections at once; further ones get 503.
+/// Most connections at once. Each has a thread, so what they cost adds up, though one that says nothing costs little.
 pub const CONNECTIONS: usize = 8192;
-/// Most connections at once from one address. Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
+/// Of these, places for those who have shown no valid key yet: some hundred milliseconds' worth of them where they come in masses. When
+/// there are more, the one that has been there longest has to go.
+pub const STRANGERS: usize = 1024;
+/// Most connections at once from one address that have shown a key; a request on a further one gets 503. An address of IPv6 counts with all
+/// of its network (64 bits). Who comes by a Unix socket has none: usually it is a proxy, with everybody behind it.
 pub const CONNECTIONS_PER_PEER: usize = 6144;
+/// Descriptors that are not for connections: those of the box, and some that a request needs for a moment.
+pub const DESCRIPTORS_ASIDE: u64 = 40;
+/// Descriptors for each connection: its socket, and the file that it sends or receives. A process that may not have as many for all
+/// [`CONNECTIONS`] lets in fewer.
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
 pub const CONNECTION_STACK: usize = 256 * 1024;
 /// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
@@ -189,14 +211,21 @@ pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 pub const REVOCATIONS: usize = 10_000;
 /// Longest file of what was revoked, in bytes: so many lines, each with a name of [`CLIENT_ID_BYTES`].
 pub const REVOKED_FILE_BYTES: u64 = REVOCATIONS as u64 * (CLIENT_ID_BYTES as u64 + 32);
-/// How often an open stream looks whether its token is still valid.
-pub const TOKEN_LOOK: Duration = Duration::from_secs(1);
+/// How often an open stream that has nothing to tell looks whether its token is still valid, and its connection still there.
+pub const STREAM_LOOK: Duration = Duration::from_secs(1);
 /// Wrong keys that one address may show in a row before it is throttled: more than a person types, or a script has lying about.
 pub const FAILURES: u32 = 10;
 /// How long it takes until an address may show one more.
 pub const FAILURE_PAUSE: Duration = Duration::from_secs(6);
 /// Addresses that are remembered because of wrong keys, some eighty bytes each.
 pub const THROTTLED_ADDRESSES: usize = 4096;
+/// How much of a list is kept in memory until all of it has come, in bytes: some hundred items, as a client lists that was away for a while.
+/// The rest is kept on disk.
+pub const LIST_MEMORY_BYTES: usize = 32 * 1024;
+/// Longest list in bytes: twenty million items.
+pub const LIST_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Most that all lists together may take on the disk while they come and are answered, in bytes: the longest, and as much for others.
+pub const LISTS_BYTES: u64 = 2 * LIST_BYTES;
 /// Longest id or name of a client, in bytes: a UUID, or the name of a machine, fits more than once.
 pub const CLIENT_ID_BYTES: usize = 128;
 /// From so many waiting bytes on, an event stream is written out: a quarter of a buffer, so that a long answer leaves in large pieces.

@@ -17,10 +17,10 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use common::cli::exit::Exit;
-use common::cli::format::utc;
+use common::cli::format::{size, utc};
 use common::disk::{Lock, LockError, PRIVATE_DIRECTORY, Root};
 use common::limits::{REVOCATIONS, TOKEN_LEEWAY};
-use common::protocol::path_to_wire;
+use common::protocol::{Allowance, path_to_wire};
 use common::sys::user::effective_id;
 use common::tree::Path;
 use common::wire::jwt::{self, Claims, Scope};
@@ -34,6 +34,7 @@ pub(crate) struct NewToken {
     pub(crate) client: String,
     pub(crate) root: Option<Path>,
     pub(crate) scope: Scope,
+    pub(crate) allowed: Allowance,
     pub(crate) life: Duration,
 }
 
@@ -111,6 +112,8 @@ fn mint(new: &NewToken) -> Result<Said, Failure> {
         sub: new.client.clone(),
         root: new.root.as_ref().map(path_to_wire),
         scope: new.scope,
+        quota_bytes: new.allowed.bytes,
+        quota_entries: new.allowed.entries,
         iat,
         exp: iat.saturating_add(new.life.as_secs()),
         jti: random_name().map_err(failed)?,
@@ -123,14 +126,25 @@ fn mint(new: &NewToken) -> Result<Said, Failure> {
     };
     let place = new.root.as_ref().map_or("everything".to_owned(), |root| format!("what is in {root}"));
     let words = format!(
-        "the token {} lets {} in until {}; it {does} {place}. To end it before: server revoke --box {} --id {}",
+        "the token {} lets {} in until {}; it {does} {place}{}. To end it before: server revoke --box {} --id {}",
         claims.jti,
         new.client,
         shown(claims.exp),
+        bound(new.allowed),
         new.box_dir.display(),
         claims.jti
     );
     Ok(Said { result: Some(token), words })
+}
+
+/// Up to how much, in words.
+fn bound(Allowance { bytes, entries }: Allowance) -> String {
+    match (bytes.map(size), entries) {
+        (None, None) => String::new(),
+        (Some(bytes), None) => format!(", up to {bytes}"),
+        (None, Some(entries)) => format!(", up to {entries} entries"),
+        (Some(bytes), Some(entries)) => format!(", up to {bytes} and {entries} entries"),
+    }
 }
 
 fn end(box_dir: &FilePath, what: &Revocation) -> Result<Said, Failure> {
@@ -242,6 +256,7 @@ mod tests {
             client: "the laptop".into(),
             root: Some(Path::new(b"photos/a b").unwrap()),
             scope: Scope::Read,
+            allowed: Allowance { bytes: Some(1 << 30), entries: Some(7) },
             life: Duration::from_secs(60),
         }
     }
@@ -262,6 +277,8 @@ mod tests {
         let claims = verify(&token).unwrap();
         assert_eq!(claims.root.as_deref(), Some("photos/a%20b"));
         assert_eq!((claims.exp - claims.iat, claims.scope), (60, Scope::Read));
+        assert_eq!((claims.quota_bytes, claims.quota_entries), (Some(1 << 30), Some(7)));
+        assert!(said.words.contains("up to 1.0 GiB and 7 entries"), "{}", said.words);
         assert!(said.words.contains(&claims.jti) && !said.words.contains(&token));
 
         end(scratch.path(), &Revocation::Token(claims.jti)).unwrap();

@@ -6,7 +6,7 @@
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
 //!     Reply::Later    the same, when the change is made from which the answer follows
-//!     Reply::Stream   the head is written, then the closure writes and reads at the same time; the connection ends with it
+//!     Reply::Stream   the head is written, then the closure writes; all of the body was read, and the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
 
@@ -14,6 +14,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
+use common::limits::{CONN_BUFFER_FIRST_BYTES, COPY_BUFFER_BYTES};
 use common::net::body::{Body, BodyError};
 use common::protocol::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 use common::sys::errno;
@@ -43,10 +44,31 @@ impl Content for Body<'_> {
     }
 }
 
+/// Reads a body to its end, piece by piece. The buffer is small at first and grows while pieces fill it, so that of many bodies that come
+/// slowly none takes much.
+pub(crate) fn read_pieces(
+    body: &mut dyn Content,
+    mut take: impl FnMut(&[u8]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
+    loop {
+        let count = body.read(&mut buffer).map_err(Refusal::Body)?;
+        if count == 0 {
+            return Ok(());
+        }
+        take(&buffer[..count])?;
+        if count == buffer.len() && count < COPY_BUFFER_BYTES {
+            buffer = vec![0; COPY_BUFFER_BYTES.min(4 * count)];
+        }
+    }
+}
+
 /// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Whether it tells of something that whoever runs the server has to know.
+    pub(crate) is_trouble: bool,
     pub(crate) fields: Fields,
     pub(crate) body: AnswerBody,
 }
@@ -62,8 +84,8 @@ pub(crate) enum AnswerBody {
     File { file: File, start: u64, length: u64 },
 }
 
-/// Writes a stream. It may go on reading the request's body meanwhile.
-pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet) -> io::Result<()> + 'a>;
+/// Writes a stream.
+pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<()> + 'a>;
 
 /// What a handler comes to.
 pub(crate) enum Reply<'a> {
@@ -97,18 +119,21 @@ impl fmt::Debug for Reply<'_> {
 impl Answer {
     /// A status alone.
     pub(crate) fn empty(status: u16) -> Answer {
-        Answer { status, fields: Fields::new(), body: AnswerBody::Empty }
+        Answer { status, is_trouble: false, fields: Fields::new(), body: AnswerBody::Empty }
     }
 
     /// Bytes of some media type.
     pub(crate) fn bytes(status: u16, media_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
         let body = AnswerBody::Bytes(bytes.into());
-        Answer { status, fields: Fields::new().with("content-type", media_type), body }
+        Answer { fields: Fields::new().with("content-type", media_type), body, ..Answer::empty(status) }
     }
 
     /// A problem document.
     pub(crate) fn problem(problem: &Problem) -> Answer {
-        Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode())
+        let answer = Answer::bytes(problem.kind.status(), PROBLEM_MEDIA_TYPE, problem.encode());
+        // An account that is full is so by its owner's doing, and asks again as long as it is.
+        let is_trouble = 500 <= answer.status && problem.kind != ProblemKind::QuotaExceeded;
+        Answer { is_trouble, ..answer }
     }
 
     /// The same answer with one more field.
@@ -144,6 +169,10 @@ impl Refusal {
         match error.raw_os_error() {
             Some(errno::ENOSPC | errno::EDQUOT | errno::EFBIG) => {
                 Refusal::new(ProblemKind::NoSpace, format!("the box can't take more: {error}"))
+            }
+            Some(errno::EMFILE | errno::ENFILE) => {
+                let problem = Problem::new(ProblemKind::Busy, format!("too much at once: {error}"));
+                Answer::problem(&problem).with("retry-after", "1").into()
             }
             _ => Refusal::new(ProblemKind::Internal, format!("the box can't be read or written: {error}")),
         }
@@ -218,6 +247,13 @@ mod tests {
         assert_eq!(status(errno::ENOSPC), 507);
         assert_eq!(status(errno::EDQUOT), 507);
         assert_eq!(status(errno::EROFS), 500);
+    }
+
+    #[test]
+    fn only_what_the_server_is_to_blame_for_is_trouble() {
+        let is_trouble = |kind| Answer::problem(&Problem::new(kind, "")).is_trouble;
+        assert!([ProblemKind::Internal, ProblemKind::Busy, ProblemKind::NoSpace].into_iter().all(is_trouble));
+        assert!(![ProblemKind::NotFound, ProblemKind::QuotaExceeded].into_iter().any(is_trouble));
     }
 
     #[test]

@@ -3,20 +3,20 @@
 //! ```text
 //!     wait -> head -> framing -> body ---> dispatch -> answer, drained or not ---> wait | close
 //!      |       |         |                    |  \
-//!      | idle  | 4xx     | 4xx                |   stream: reads and writes until it ends ---> close
+//!      | idle  | 4xx     | 4xx                |   stream: writes until it ends ---> close
 //!    close   close     close               panic: 500 ---> close
 //! ```
 //!
 //! Errors are answered here and nowhere else, once. After one that leaves open where the next request begins, the connection is closed,
-//! and so that the answer is not overtaken by a reset, what the client still sends is read for a moment.
+//! and so that the answer is not overtaken by a reset, what the client still sends is read for a while. Nobody waits for that: a server
+//! that stops hangs up.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, HEAD_DEADLINE, IDLE_TIMEOUT};
+use common::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
@@ -50,10 +50,10 @@ enum After {
 /// What answers requests: [`dispatch`], but in tests.
 type Handler = for<'a> fn(
     &'a Arc<Service>,
-    IpAddr,
+    &Seat,
     &'a RequestHead,
     Framing,
-    &'a mut dyn Content,
+    &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal>;
 
 /// One connection and what it is served with.
@@ -79,7 +79,7 @@ fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: 
         match connection.serve_one()? {
             After::Another => {}
             After::Close => {
-                connection.conn.lingering_close();
+                connection.conn.lingering_close(if seat.wait() { LINGER_TIME } else { DRAIN_TIME });
                 return Ok(());
             }
             After::Gone => return Ok(()),
@@ -159,6 +159,7 @@ impl Connection<'_> {
             return Ok(false);
         }
         if self.conn.buffered().is_empty() {
+            self.conn.rest();
             match self.conn.fill(Deadline::after(IDLE_TIMEOUT)) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
@@ -189,13 +190,15 @@ impl Connection<'_> {
         if head.version == Version::Http11 && head.fields.get("expect").is_some() {
             body = body.with_continue();
         }
-        let (handler, service, from) = (self.handler, self.service, self.seat.peer());
-        let (turn, keep) = match guarded(service, || handler(service, from, &head, framing, &mut body)) {
+        let (handler, service, seat) = (self.handler, self.service, self.seat);
+        let (turn, keep) = match guarded(service, || handler(service, seat, &head, framing, &mut body)) {
             Some(Ok(Reply::Whole(answer))) => (Turn::Answered(answer), Keep::Open),
             Some(Ok(Reply::Later(later))) => (Turn::Later(later), Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, &head, begun, &Answer::empty(200));
-                return stream_out(self.service, self.seat, head.version, &fields, stream);
+                self.seat.stream();
+                self.conn.rest();
+                return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
                 Some(answer) => (Turn::Answered(answer), Keep::Open),
@@ -213,10 +216,10 @@ impl Connection<'_> {
 
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
 fn log(service: &Service, peer: &str, head: &RequestHead, begun: Instant, answer: &Answer) {
-    let Answer { status, body, .. } = answer;
+    let Answer { status, is_trouble, body, .. } = answer;
     let line = format!("{peer} {} {} {status} {} ms", head.method, head.target, begun.elapsed().as_millis());
     match body {
-        AnswerBody::Bytes(reason) if 500 <= *status => {
+        AnswerBody::Bytes(reason) if *is_trouble => {
             service.log.warn(format!("{line}: {}", String::from_utf8_lossy(reason).trim_end()));
         }
         _ => service.log.debug(line),
@@ -229,15 +232,14 @@ fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
     request_framing(head)
 }
 
-/// Writes a stream. The client may go on sending its request meanwhile, so writing has a handle of its own.
+/// Writes a stream.
 fn stream_out(
     service: &Service,
-    seat: &Seat,
+    conn: &mut Conn,
     version: Version,
     fields: &Fields,
     stream: Streaming<'_>,
 ) -> io::Result<After> {
-    let mut conn = Conn::new(seat.clone_transport()?)?;
     let mut fields = common_fields(fields, Keep::Close);
     let delimiter = match version {
         Version::Http11 => {
@@ -285,10 +287,10 @@ mod tests {
 
     fn fragile<'a>(
         _: &'a Arc<Service>,
-        _: IpAddr,
+        _: &Seat,
         head: &'a RequestHead,
         _: Framing,
-        _: &'a mut dyn Content,
+        _: &mut dyn Content,
     ) -> Result<Reply<'a>, Refusal> {
         match head.target.as_str() {
             "/defect" => panic!("a defect, for a test"),

@@ -1,28 +1,29 @@
 //! From a request to its handler: what every request has to pass, and who then deals with it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use common::protocol::ProblemKind;
+use common::protocol::{Problem, ProblemKind};
 use common::wire::http::framing::Framing;
 use common::wire::http::head::RequestHead;
 use common::wire::http::uri::parse_authority;
 
 use crate::answer::{Answer, Content, Refusal, Reply};
 use crate::auth::{Denied, Dialect};
+use crate::registry::Seat;
 use crate::request::Request;
+use crate::room::Full;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
 use crate::view::View;
 use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
-/// Answers a request that comes from this address, or says why not.
+/// Answers a request of the connection with this seat, or says why not.
 pub(crate) fn dispatch<'a>(
     service: &'a Arc<Service>,
-    peer: IpAddr,
+    seat: &Seat,
     head: &'a RequestHead,
     framing: Framing,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let route = route(head.method, &head.target);
     if let Ok(Route::Public(page)) = route {
@@ -31,16 +32,24 @@ pub(crate) fn dispatch<'a>(
         return Ok(Reply::Whole(status::public(page)));
     }
     // Whoever has no key learns nothing else, not even whether the target makes sense.
-    let grant = service.auth.check(&head.fields, peer).map_err(|denied| {
+    let grant = service.auth.check(&head.fields, seat.peer()).map_err(|denied| {
         service.denials.count();
         denied.answer()
     })?;
+    seat.know().map_err(|Full| crowded())?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
-    let view = View::new(service, grant);
+    let view = View::new(service, grant, seat.number());
     check_grant(&route, &view)?;
     check_expectation(head)?;
     handle(service, &view, &Request::new(head, framing)?, route, dialect, body)
+}
+
+/// What is said to one who has a key and no place: nobody could make room for him.
+fn crowded() -> Answer {
+    let problem =
+        Problem::new(ProblemKind::Busy, "there are too many connections, or too many from this address");
+    Answer::problem(&problem).with("retry-after", "1")
 }
 
 /// Whether what the client may do includes this, and there is a place to do it.
@@ -65,7 +74,7 @@ fn handle<'a>(
     request: &Request<'a>,
     route: Route,
     dialect: Dialect,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
     let answer = match route {
         Route::List if dialect == Dialect::Original => return original::list(view, body),

@@ -42,14 +42,14 @@ fn select(method: Method, fields: &Fields, entry: &Entry, body: AnswerBody) -> R
     match evaluate(method, fields, Some(&tag), Some(seconds))? {
         Precondition::Proceed => {}
         Precondition::NotModified => {
-            return Ok(Answer { status: 304, fields: version_fields(entry), body: AnswerBody::Empty });
+            return Ok(Answer { fields: version_fields(entry), ..Answer::empty(304) });
         }
         Precondition::Failed => {
             let problem = Problem::new(ProblemKind::PreconditionFailed, "the box holds another version");
             return Err(Answer::problem(&problem).with("etag", entry.content.etag()).into());
         }
     }
-    let whole = Answer { status: 200, fields: content_fields(entry), body };
+    let whole = Answer { fields: content_fields(entry), body, ..Answer::empty(200) };
     // A range goes with GET alone, and with the version it was meant for. Dates are too coarse to tell versions apart.
     match fields.unique("range")? {
         Some(range) if method == Method::Get && if_range(fields, Some(&tag), None) => part(whole, range),
@@ -66,8 +66,7 @@ fn part(whole: Answer, range: &str) -> Result<Answer, Refusal> {
             Err(Answer::problem(&problem).with("content-range", unsatisfied_range(length)).into())
         }
         RangeRequest::Part { start, end_exclusive } => {
-            let answer =
-                Answer { status: 206, body: cut(whole.body, start, end_exclusive), fields: whole.fields };
+            let answer = Answer { status: 206, body: cut(whole.body, start, end_exclusive), ..whole };
             Ok(answer.with("content-range", content_range(start, end_exclusive, length)))
         }
     }

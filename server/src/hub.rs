@@ -80,6 +80,8 @@ pub(crate) struct Listener {
 
 #[derive(Debug)]
 struct Subscriber {
+    /// Its number in the registry.
+    connection: u64,
     queue: SyncSender<Arc<Frame>>,
     state: Arc<SubscriberState>,
 }
@@ -119,7 +121,7 @@ pub(crate) enum Next {
     Lagged,
     /// Nothing for so long.
     Quiet,
-    /// The server is stopping.
+    /// The server is stopping, or somebody else needs the place of this connection.
     Stopped,
 }
 
@@ -131,6 +133,7 @@ impl Hub {
     /// Adds a subscriber. Call it under the index lock, so that no change falls between what was read there and what is heard here.
     pub(crate) fn subscribe(
         self: &Arc<Hub>,
+        connection: u64,
         client: &str,
         name: &str,
         realm: &Realm,
@@ -146,7 +149,7 @@ impl Hub {
         });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(subscribers) = lock(&self.subscribers).as_mut() {
-            subscribers.insert(number, Subscriber { queue: sender, state: state.clone() });
+            subscribers.insert(number, Subscriber { connection, queue: sender, state: state.clone() });
         }
         Subscription { hub: self.clone(), number, queue, state }
     }
@@ -176,6 +179,13 @@ impl Hub {
             seq: subscriber.state.seq.load(Ordering::Relaxed),
         };
         lock(&self.subscribers).iter().flat_map(HashMap::values).map(listener).collect()
+    }
+
+    /// Ends the subscription of a connection that is hung up on: who waits for news does not look at its socket.
+    pub(crate) fn dismiss(&self, connection: u64) {
+        if let Some(subscribers) = lock(&self.subscribers).as_mut() {
+            subscribers.retain(|_, subscriber| subscriber.connection != connection);
+        }
     }
 
     /// Ends every subscription, now and to come.
@@ -244,7 +254,7 @@ mod tests {
     #[test]
     fn a_full_queue_makes_it_lag_after_what_is_queued() {
         let hub = Hub::new();
-        let subscription = hub.subscribe("a", "laptop", &Realm::default(), 0);
+        let subscription = hub.subscribe(1, "a", "laptop", &Realm::default(), 0);
         for seq in 1..=SUBSCRIBER_QUEUE as u64 + 5 {
             hub.publish(frame(seq));
         }
@@ -264,7 +274,7 @@ mod tests {
     fn nobody_waits_for_what_is_left_out() {
         for round in 0..200 {
             let hub = Hub::new();
-            let subscription = hub.subscribe("a", "laptop", &Realm::default(), 0);
+            let subscription = hub.subscribe(1, "a", "laptop", &Realm::default(), 0);
             let waiting = AtomicBool::new(false);
             let (next, _) = std::thread::scope(|scope| {
                 let waiter = scope.spawn({
@@ -299,14 +309,27 @@ mod tests {
     }
 
     #[test]
+    fn who_is_hung_up_on_hears_no_more() {
+        let hub = Hub::new();
+        let (one, other) = (
+            hub.subscribe(1, "a", "", &Realm::default(), 0),
+            hub.subscribe(2, "b", "", &Realm::default(), 0),
+        );
+        hub.dismiss(1);
+        assert!(matches!(one.next(Duration::from_secs(9)), Next::Stopped));
+        assert!(matches!(other.next(Duration::ZERO), Next::Quiet));
+        assert_eq!(hub.listeners().len(), 1);
+    }
+
+    #[test]
     fn stopping_ends_all() {
         let hub = Hub::new();
-        let before = hub.subscribe("a", "laptop", &Realm::default(), 7);
+        let before = hub.subscribe(1, "a", "laptop", &Realm::default(), 7);
         assert_eq!(hub.listeners().len(), 1);
         hub.stop();
         assert!(matches!(before.next(Duration::from_secs(9)), Next::Stopped));
         assert!(matches!(
-            hub.subscribe("b", "", &Realm::default(), 0).next(Duration::from_secs(9)),
+            hub.subscribe(2, "b", "", &Realm::default(), 0).next(Duration::from_secs(9)),
             Next::Stopped
         ));
     }

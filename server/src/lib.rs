@@ -21,8 +21,10 @@ mod download;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hub;
+mod intake;
 mod listen;
 mod listener;
+mod lobby;
 mod original;
 mod outlet;
 mod owed;
@@ -31,6 +33,7 @@ mod registry;
 mod relocate;
 mod request;
 mod resume;
+mod room;
 mod route;
 mod send;
 mod server;
@@ -44,6 +47,7 @@ mod testing;
 mod upload;
 mod verify;
 mod view;
+mod vigil;
 
 use std::env;
 use std::io::{self, Write};

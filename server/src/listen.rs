@@ -1,7 +1,12 @@
 //! Lets connections in: a thread each, up to a cap.
 //!
-//! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. What
-//! is beyond the cap hears 503 at once, which costs no thread.
+//! ```text
+//!     accept  ->  lobby, until the first byte comes  ->  a thread of its own
+//! ```
+//!
+//! Accepting goes on whatever happens to a single connection, and whatever the system runs out of; it ends when the stop bell rings. When
+//! there are too many connections, one of them makes room (see [`room`](crate::room)). For whom there is none, because those who have to go
+//! take their time, hears 503 at once, which costs no thread.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -9,7 +14,7 @@ use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::limits::{ACCEPT_PAUSE, CONNECTION_STACK};
 use common::net::transport::Transport;
@@ -18,6 +23,7 @@ use common::sys::wake::Wake;
 
 use crate::connection::serve;
 use crate::listener::{Listener, Origin};
+use crate::lobby::Lobby;
 use crate::registry::{NoSeat, Seat};
 use crate::service::Service;
 
@@ -30,55 +36,126 @@ const BUSY: &[u8] =
 
 /// Accepts on all listeners until the bell rings.
 pub(crate) fn accept_all(service: &Arc<Service>, listeners: &[Listener], stop: &Wake) -> io::Result<()> {
-    let mut troubles = Troubles { service, ongoing: false };
-    loop {
-        let mut fds = vec![PollFd::readable(stop.as_fd())];
-        fds.extend(listeners.iter().map(|listener| PollFd::readable(listener.as_fd())));
-        poll::wait(&mut fds, UNDISTURBED)?;
-        if fds[0].is_ready() {
-            return Ok(());
+    let mut entrance = Entrance { service, stop, lobby: Lobby::default(), trouble: None };
+    while let Some(turn) = entrance.wait(listeners)? {
+        for number in turn.speakers {
+            entrance.let_speak(number)?;
         }
-        // One from each, so that none keeps the others waiting.
-        for (listener, fd) in listeners.iter().zip(&fds[1..]) {
-            if fd.is_ready() {
-                accept_one(service, listener, &mut troubles, stop)?;
+        entrance.lobby.note_the_silent();
+        entrance.lobby.send_away_the_silent(Instant::now());
+        // A few from each, so that none keeps the others waiting.
+        for listener in turn.listeners {
+            entrance.accept_some(listener)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many come in by one listener before another is looked at, and whether those who came before have begun to speak.
+const ACCEPTED_AT_ONCE: usize = 64;
+
+/// After so much time without any, troubles are over.
+const OVER: Duration = Duration::from_secs(10);
+
+/// Where connections come in.
+struct Entrance<'a> {
+    service: &'a Arc<Service>,
+    stop: &'a Wake,
+    lobby: Lobby,
+    /// When something has last kept a connection from being let in.
+    trouble: Option<Instant>,
+}
+
+/// What there is to be done.
+struct Turn<'l> {
+    /// Who has begun to speak, by number.
+    speakers: Vec<u64>,
+    /// Where somebody waits.
+    listeners: Vec<&'l Listener>,
+}
+
+impl Entrance<'_> {
+    /// Waits for something to do. `None`: the bell rings.
+    fn wait<'l>(&self, listeners: &'l [Listener]) -> io::Result<Option<Turn<'l>>> {
+        let mut fds = vec![PollFd::readable(self.stop.as_fd())];
+        fds.extend(listeners.iter().map(|listener| PollFd::readable(listener.as_fd())));
+        let (numbers, silent): (Vec<u64>, Vec<PollFd<'_>>) = self.lobby.watched().unzip();
+        fds.extend(silent);
+        poll::wait(&mut fds, self.lobby.patience().unwrap_or(UNDISTURBED))?;
+        let (stop, rest) = fds.split_at(1);
+        if stop[0].is_ready() {
+            return Ok(None);
+        }
+        let (waiting, speaking) = rest.split_at(listeners.len());
+        Ok(Some(Turn { speakers: of_ready(numbers, speaking), listeners: of_ready(listeners, waiting) }))
+    }
+
+    /// Gives one who has begun to speak a thread.
+    fn let_speak(&mut self, number: u64) -> io::Result<()> {
+        let Some((seat, transport)) = self.lobby.take(number) else { return Ok(()) };
+        match start(self.service.clone(), seat, transport.clone()) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                turn_away(&transport);
+                self.have_trouble("serve a connection", &error)
             }
+        }
+    }
+
+    fn accept_some(&mut self, listener: &Listener) -> io::Result<()> {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match listener.accept() {
+                Ok((transport, origin)) => self.admit(transport, origin),
+                Err(error) if is_nothing(&error) => return Ok(()),
+                Err(error) => return self.have_trouble("accept a connection", &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, transport: Transport, origin: Origin) {
+        match self.service.registry.seat(&transport, origin) {
+            Ok(seat) => {
+                if let Some(leaver) = seat.leaver() {
+                    self.lobby.send_away(leaver);
+                }
+                self.lobby.enter(seat, transport);
+                self.have_none();
+            }
+            Err(NoSeat::Full) => turn_away(&transport),
+            Err(NoSeat::Stopping) => {}
+        }
+    }
+
+    /// What keeps connections from being let in is told once when it begins and once when it is over for good, and waited out in between.
+    /// Those who are there and say nothing have to go meanwhile.
+    fn have_trouble(&mut self, what: &str, error: &io::Error) -> io::Result<()> {
+        if self.trouble.is_none() {
+            self.service.log.error(format!(
+                "can't {what}: {error}; trying again (if there are too few file descriptors, raise ulimit -n)"
+            ));
+        }
+        self.trouble = Some(Instant::now());
+        self.service.registry.shed();
+        poll::wait(&mut [PollFd::readable(self.stop.as_fd())], ACCEPT_PAUSE).map(drop)
+    }
+
+    fn have_none(&mut self) {
+        if self.trouble.is_some_and(|last| OVER < last.elapsed()) {
+            self.service.log.info("connections are let in again");
+            self.trouble = None;
         }
     }
 }
 
-fn accept_one(
-    service: &Arc<Service>,
-    listener: &Listener,
-    troubles: &mut Troubles<'_>,
-    stop: &Wake,
-) -> io::Result<()> {
-    match listener.accept() {
-        Ok((transport, origin)) => match admit(service, transport, origin) {
-            Ok(()) => troubles.over(),
-            Err(error) => troubles.happen("serve a connection", &error, stop)?,
-        },
-        Err(error) if is_nothing(&error) => {}
-        Err(error) => troubles.happen("accept a connection", &error, stop)?,
-    }
-    Ok(())
+/// Those of `all` whose descriptors are ready.
+fn of_ready<T>(all: impl IntoIterator<Item = T>, fds: &[PollFd<'_>]) -> Vec<T> {
+    all.into_iter().zip(fds).filter(|(_, fd)| fd.is_ready()).map(|(one, _)| one).collect()
 }
 
 /// Nobody is waiting any more, or somebody gave up waiting.
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
-}
-
-fn admit(service: &Arc<Service>, transport: Transport, origin: Origin) -> io::Result<()> {
-    match service.registry.seat(&transport, origin) {
-        Ok(seat) => start(service.clone(), seat, transport),
-        Err(NoSeat::Full) => {
-            turn_away(&transport);
-            Ok(())
-        }
-        Err(NoSeat::Stopping) => Ok(()),
-        Err(NoSeat::Io(error)) => Err(error),
-    }
 }
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
@@ -103,29 +180,4 @@ fn turn_away(transport: &Transport) {
     // The socket is new: its buffer takes these few bytes without waiting.
     let _ = transport.write_vectored(&[IoSlice::new(BUSY)]);
     let _ = transport.shutdown(Shutdown::Write);
-}
-
-/// What keeps connections from being let in: told once when it begins and once when it is over, and waited out in between.
-struct Troubles<'a> {
-    service: &'a Service,
-    ongoing: bool,
-}
-
-impl Troubles<'_> {
-    fn happen(&mut self, what: &str, error: &io::Error, stop: &Wake) -> io::Result<()> {
-        if !self.ongoing {
-            self.service.log.error(format!(
-                "can't {what}: {error}; trying again (if there are too few file descriptors, raise ulimit -n)"
-            ));
-        }
-        self.ongoing = true;
-        poll::wait(&mut [PollFd::readable(stop.as_fd())], ACCEPT_PAUSE).map(drop)
-    }
-
-    fn over(&mut self) {
-        if self.ongoing {
-            self.service.log.info("connections are let in again");
-        }
-        self.ongoing = false;
-    }
 }

@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -31,12 +31,33 @@ use common::tree;
 use crate::config::Address;
 
 /// From where somebody connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     /// From this address. An IPv4 peer has one, also where it comes in as IPv6.
     Address(IpAddr),
     /// Through a file of this machine.
     Local,
+}
+
+impl Origin {
+    /// The same for all whom one peer is likely to be.
+    pub(crate) fn neighbourhood(self) -> Origin {
+        match self {
+            Origin::Address(address) => Origin::Address(network(address)),
+            Origin::Local => Origin::Local,
+        }
+    }
+}
+
+/// What one peer is likely to have to itself: an address of IPv4, and of IPv6 the first half, since the other is chosen freely.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address => address,
+    }
 }
 
 /// Something that connections come in by.

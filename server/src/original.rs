@@ -21,11 +21,11 @@
 use std::collections::HashSet;
 use std::io;
 
-use common::limits::{INDEX_BATCH, UPLOADS_AT_ONCE};
+use common::limits::{INDEX_BATCH, STREAM_LOOK, UPLOADS_AT_ONCE};
 use common::protocol::{CURSOR_FIELD, ProblemKind, RemoteEntry};
 use common::tree::{Content as Version, Entry, Kind, Path};
 use common::wire::http::fields::Fields;
-use common::wire::json::{Reader, Value, Writer};
+use common::wire::json::{JsonError, JsonErrorKind, Reader, Value, Writer};
 
 use crate::answer::{Answer, Content, Refusal, Reply};
 use crate::auth::Denied;
@@ -33,10 +33,9 @@ use crate::hub::{News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::{Action, Label, Replaced, Require, Step};
-use crate::stream::Vigil;
-use crate::sync::refuse_json;
-use crate::upload::{check_room, receive_file, refused};
+use crate::upload::{check_room, claim, receive_file, refused};
 use crate::view::{IndexView, View};
+use crate::vigil::Vigil;
 
 const PATH_FIELD: &str = "File-Path";
 
@@ -57,7 +56,7 @@ struct Item {
 // ---- The list ------------------------------------------------------------------------------------------------------------------------
 
 /// `POST /sync`. The list is read before it is answered: it comes in no order, so what is missing from it is known at its end only.
-pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
+pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<'a>, Refusal> {
     let (subscription, begun) = {
         let index = view.index();
         let seq = index.cursor().seq;
@@ -72,6 +71,14 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Rep
     };
     let fields = Fields::new().with("content-type", "application/json").with("cache-control", "no-store");
     Ok(Reply::Stream(fields, Box::new(stream)))
+}
+
+/// A body that can't be read is not a body that is wrong.
+fn refuse_json(error: JsonError) -> Refusal {
+    match error.kind {
+        JsonErrorKind::Io(error) => Refusal::Body(error),
+        _ => Refusal::bad(error.to_string()),
+    }
 }
 
 /// What of a list matters for the answer.
@@ -143,7 +150,7 @@ fn read_item(value: &Value) -> Result<Item, Refusal> {
 
 // ---- The answer ----------------------------------------------------------------------------------------------------------------------
 
-fn answer(view: &View<'_>, listed: Listed, out: &mut Outlet) -> io::Result<()> {
+fn answer(view: &View<'_>, listed: Listed, out: &mut Outlet<'_>) -> io::Result<()> {
     for path in &listed.upload {
         say(path, ToDo::Upload, out)?;
     }
@@ -183,14 +190,14 @@ fn tell_live(
     view: &View<'_>,
     subscription: &Subscription,
     mut told: u64,
-    out: &mut Outlet,
+    out: &mut Outlet<'_>,
 ) -> io::Result<()> {
     let mut vigil = Vigil::begin();
     loop {
         if vigil.look(view).is_err() {
             return Ok(());
         }
-        match subscription.next(Vigil::patience(view)) {
+        match subscription.next(STREAM_LOOK) {
             Next::Frame(frame) => match &frame.news {
                 News::Whole(encoded) => {
                     told = told.max(frame.seq);
@@ -210,7 +217,7 @@ fn tell_live(
 }
 
 /// Deletions can't be told in this dialect, so it does no harm if those before the horizon are forgotten.
-fn catch_up(view: &View<'_>, told: u64, out: &mut Outlet) -> io::Result<u64> {
+fn catch_up(view: &View<'_>, told: u64, out: &mut Outlet<'_>) -> io::Result<u64> {
     let mut after = Step::end_of(told);
     loop {
         let batch: Vec<(Step, Option<RemoteEntry>)> =
@@ -223,7 +230,7 @@ fn catch_up(view: &View<'_>, told: u64, out: &mut Outlet) -> io::Result<u64> {
     }
 }
 
-fn tell(change: &RemoteEntry, out: &mut Outlet) -> io::Result<()> {
+fn tell(change: &RemoteEntry, out: &mut Outlet<'_>) -> io::Result<()> {
     match &change.entry {
         Some(entry) if is_file(entry) => say(&change.path, ToDo::Download, out),
         _ => Ok(()),
@@ -231,7 +238,7 @@ fn tell(change: &RemoteEntry, out: &mut Outlet) -> io::Result<()> {
 }
 
 /// One line, in a chunk of its own: these clients parse chunks, not lines.
-fn say(path: &Path, to_do: ToDo, out: &mut Outlet) -> io::Result<()> {
+fn say(path: &Path, to_do: ToDo, out: &mut Outlet<'_>) -> io::Result<()> {
     match line(path, to_do) {
         Some(line) => {
             out.push(&line)?;
@@ -268,8 +275,9 @@ pub(crate) fn upload(
 ) -> Result<Answer, Refusal> {
     let name = request.field(PATH_FIELD)?.ok_or_else(|| Refusal::bad("File-Path names the file"))?;
     let path = Path::new(name.as_bytes()).map_err(|error| Refusal::bad(format!("File-Path: {error}")))?;
+    let mut claim = claim(view, &path, request.length.unwrap_or(0))?;
     check_room(view, request.length)?;
-    let received = receive_file(view, body)?;
+    let received = receive_file(view, &mut claim, &path, body)?;
     if is_in_box(view, &path, received.version) {
         return Ok(Answer::empty(200));
     }
@@ -284,7 +292,7 @@ pub(crate) fn upload(
         require: Require::Anything,
         replaced: Replaced::Kept,
     };
-    match view.submit(&path, action, None) {
+    match view.submit(&path, action, None, claim) {
         Ok(committed) => Ok(Answer::empty(200).with(CURSOR_FIELD, committed.cursor.to_string())),
         Err(reason) => Err(refused(reason, &path)),
     }

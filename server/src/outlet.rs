@@ -23,16 +23,16 @@ pub(crate) enum Delimiter {
 
 /// Writes a stream.
 #[derive(Debug)]
-pub(crate) struct Outlet {
-    conn: Conn,
+pub(crate) struct Outlet<'a> {
+    conn: &'a mut Conn,
     delimiter: Delimiter,
     waiting: Vec<u8>,
     flushed: Instant,
 }
 
-impl Outlet {
+impl<'a> Outlet<'a> {
     /// Writes to `conn`, after the head of the answer.
-    pub(crate) fn new(conn: Conn, delimiter: Delimiter) -> Outlet {
+    pub(crate) fn new(conn: &'a mut Conn, delimiter: Delimiter) -> Outlet<'a> {
         Outlet { conn, delimiter, waiting: Vec::new(), flushed: Instant::now() }
     }
 
@@ -77,6 +77,14 @@ impl Outlet {
             self.waiting.extend_from_slice(sse::HEARTBEAT);
         }
         self.flush()
+    }
+
+    /// Fails if the connection has ended both ways, be it that the client is gone or that it was hung up on.
+    pub(crate) fn check_open(&self) -> io::Result<()> {
+        match self.conn.transport().is_over()? {
+            true => Err(io::ErrorKind::NotConnected.into()),
+            false => Ok(()),
+        }
     }
 
     /// Whether the client has hung up, as far as can be told without writing. For streams that have no heartbeat.

@@ -10,6 +10,8 @@
 //! A client that is confined to a folder names what is in it as if there were nothing else. Inwards a path gets the folder put in front;
 //! since a [`Path`] can't lead up, no result can lead out. Outwards the folder is taken off, and what is not below it does not exist.
 //!
+//! All who see the same part are one *account*.
+//!
 //! Each folder has a history of its own name: the epoch of the box, and a number made of the folder's path, bit by bit exclusive. So a
 //! client that is given a token for another folder notices that what it remembers is of another world, and compares everything.
 
@@ -25,6 +27,17 @@ pub(crate) struct Realm {
     mask: u64,
 }
 
+/// All who see this folder, or the whole box: what they hold is counted together, and when many wait they share one turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Account(pub(crate) Option<Path>);
+
+impl Account {
+    /// The folder; `None` for the whole box.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.0.as_ref()
+    }
+}
+
 impl Realm {
     /// What is below this folder.
     pub(crate) fn below(root: Path) -> Realm {
@@ -36,6 +49,11 @@ impl Realm {
     /// The folder; `None` for the whole box.
     pub(crate) fn root(&self) -> Option<&Path> {
         self.root.as_ref()
+    }
+
+    /// Who all sees the same.
+    pub(crate) fn account(&self) -> Account {
+        Account(self.root.clone())
     }
 
     /// The client's cursor as one of the box, and the other way round.

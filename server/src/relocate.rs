@@ -34,8 +34,8 @@ use crate::answer::{Answer, Refusal};
 use crate::download::{changing, link_target, unreadable};
 use crate::request::Request;
 use crate::route::upload_path;
-use crate::store::{Action, Copied, Label, Refused, Replaced, Require};
-use crate::upload::{check_room, committed, held, known_tags, refused, require_existing, stored};
+use crate::store::{Action, Claim, Copied, Label, Refused, Replaced, Require};
+use crate::upload::{check_room, claim, committed, held, known_tags, refused, require_existing, stored};
 use crate::view::View;
 
 /// `MOVE` and `COPY`.
@@ -49,7 +49,7 @@ pub(crate) fn relocate(view: &View<'_>, request: &Request<'_>, from: &Path) -> R
         )),
         _ => {
             let action = Action::Move { to: to.clone(), require };
-            let done = view.submit(from, action, request.client);
+            let done = view.submit(from, action, request.client, Claim::default());
             done.map(committed).map_err(|reason| refuse(reason, from, &to))
         }
     }
@@ -101,6 +101,7 @@ fn copy(view: &View<'_>, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answe
         Checked::Source { source, replaced } => (source, replaced),
         Checked::AlreadyThere(answer) => return Ok(answer),
     };
+    let claim = claim(view, to, source.content.size())?;
     check_room(view, Some(source.content.size()))?;
     let label = read_label(request, &source, replaced)?;
     let (staged, file) = match source.content {
@@ -117,7 +118,7 @@ fn copy(view: &View<'_>, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answe
     };
     let (content, require, replaced) = (source.content, replacing.clone(), Replaced::Removed);
     let action = Action::Put { content, label, staged, file, require, replaced };
-    let done = view.submit(to, action, request.client);
+    let done = view.submit(to, action, request.client, claim);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
@@ -220,7 +221,7 @@ mod tests {
         let mut body = Body(body.as_bytes(), Fields::new());
         let answer = match dispatch(
             &workshop.service,
-            [127, 0, 0, 1].into(),
+            &workshop.seat(),
             &head,
             request_framing(&head).unwrap(),
             &mut body,

@@ -20,7 +20,7 @@
 use std::io;
 
 use common::disk::{Complete, FoundPartial, Partial};
-use common::limits::{COPY_BUFFER_BYTES, PARTIAL_AGE, RESUMABLE_BYTES};
+use common::limits::{PARTIAL_AGE, RESUMABLE_BYTES};
 use common::protocol::{
     NO, Problem, ProblemKind, UPLOAD_COMPLETE_FIELD, UPLOAD_LENGTH_FIELD, UPLOAD_LIMIT_FIELD,
     UPLOAD_OFFSET_FIELD, YES,
@@ -30,9 +30,11 @@ use common::wire::http::digest::repr_digest;
 use common::wire::http::fields::parse_decimal;
 use common::wire::sha256::Hash;
 
-use crate::answer::{Answer, Content, Refusal};
+use crate::answer::{Answer, Content, Refusal, read_pieces};
 use crate::request::Request;
-use crate::upload::{Received, Wanted, already_there, check_index, check_room, mismatch, read_head, store};
+use crate::upload::{
+    Received, Wanted, already_there, check_index, check_room, claim, mismatch, read_head, store,
+};
 use crate::view::View;
 
 /// `HEAD /upload/{path}`: how much of an upload is here.
@@ -68,11 +70,12 @@ pub(crate) fn append(
     check_index(view, request, path, &wanted)?;
     let partial = find(view, request, path, wanted.digest)?;
     check_place(request, offset, &partial)?;
+    let claim = claim(view, path, partial.length())?;
     check_room(view, request.length)?;
     let (from, length) = (partial.offset(), partial.length());
     view.log(path, &format!("the upload goes on at byte {from} of {length}"));
     let received = receive(view, path, partial, body)?;
-    let answer = store(view, request, path, &wanted, received, body.trailers())?.answer()?;
+    let answer = store(view, request, path, &wanted, (received, claim), body.trailers())?.answer()?;
     Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES))
 }
 
@@ -105,18 +108,12 @@ pub(crate) fn receive(
         io::ErrorKind::InvalidInput => Refusal::bad(error.to_string()),
         _ => Refusal::disk(&error),
     };
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    loop {
-        match body.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => partial.append(&buffer[..count]).map_err(on_disk)?,
-            Err(error) => {
-                let (came, length) = (partial.offset(), partial.length());
-                view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
-                return Err(Refusal::Body(error));
-            }
+    read_pieces(body, |piece| partial.append(piece).map_err(on_disk)).inspect_err(|refusal| {
+        if let Refusal::Body(_) = refusal {
+            let (came, length) = (partial.offset(), partial.length());
+            view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
         }
-    }
+    })?;
     let (size, digest) = (partial.offset(), partial.content());
     match partial.finish().map_err(on_disk)? {
         Complete::Staged(staged, file) => {

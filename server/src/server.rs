@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use common::cli::exit::Exit;
 use common::cli::log::Log;
-use common::limits::{HANG_UP_WAIT, STOP_WAIT};
+use common::limits::{CONNECTIONS, HANG_UP_WAIT, STOP_WAIT};
 use common::sys::rlimit::raise_open_files;
 use common::sys::signals::{Signal, Signals};
 use common::sys::wake::Wake;
@@ -25,9 +25,11 @@ use common::threads::spawn;
 use crate::auth::{Auth, Key, KeySource, Tokens};
 use crate::config::{Address, Config};
 use crate::hub::Hub;
+use crate::intake::Lists;
 use crate::listen::accept_all;
 use crate::listener::Listener;
 use crate::registry::Registry;
+use crate::room::Capacity;
 use crate::service::{Counter, Service};
 use crate::store::{OpenError, Options, Store};
 
@@ -52,13 +54,10 @@ pub(crate) fn serve(config: &Config, signals: io::Result<Signals>) -> Exit {
 
 fn run(config: &Config, signals: io::Result<Signals>, log: Log) -> Result<Exit, Failure> {
     let signals = signals.map_err(|error| failed(format!("can't wait for signals: {error}")))?;
-    match raise_open_files() {
-        Ok(limit) => log.debug(format!("up to {limit} files and connections may be open at once")),
-        Err(error) => log.debug(format!("the number of open files stays as limited as it is: {error}")),
-    }
+    let capacity = capacity(log);
     let stop = StopBell::hang(signals)?;
     let listeners = listen(config)?;
-    let service = open(config, &listeners, log)?;
+    let service = open(config, &listeners, capacity, log)?;
     say_ready(&listeners, &service);
     let accepted = accept_all(&service, &listeners, &stop.bell);
     drop(listeners);
@@ -96,7 +95,29 @@ fn advice(address: &Address, error: ErrorKind) -> &'static str {
     }
 }
 
-fn open(config: &Config, listeners: &[Listener], log: Log) -> Result<Arc<Service>, Failure> {
+/// How many connections there may be, by the descriptors that the system lets this process have.
+fn capacity(log: Log) -> Capacity {
+    let most = raise_open_files().unwrap_or_else(|error| {
+        log.debug(format!("the number of open files stays as limited as it is: {error}"));
+        USUAL_OPEN_FILES
+    });
+    let capacity = Capacity::of_descriptors(most);
+    if capacity.all() < CONNECTIONS {
+        let all = capacity.all();
+        log.info(format!("at most {all} connections at once: only {most} files may be open (ulimit -n)"));
+    }
+    capacity
+}
+
+/// What the system allows without being asked for more.
+const USUAL_OPEN_FILES: u64 = 1024;
+
+fn open(
+    config: &Config,
+    listeners: &[Listener],
+    capacity: Capacity,
+    log: Log,
+) -> Result<Arc<Service>, Failure> {
     let private = listeners.iter().all(Listener::is_private);
     let hub = Hub::new();
     let options = Options { fsync: config.fsync, force: config.force };
@@ -112,12 +133,14 @@ fn open(config: &Config, listeners: &[Listener], log: Log) -> Result<Arc<Service
             "listening on {listener}, beyond this machine, without TLS: key and content can be read on the way; put a proxy with TLS in front"
         ));
     }
+    let registry = Arc::new(Registry::new(capacity, hub.clone()));
     Ok(Arc::new(Service {
         store,
         hub,
         auth: Auth::new(key, tokens, log),
         log,
-        registry: Arc::new(Registry::default()),
+        registry,
+        lists: Lists::default(),
         checks_names: private && listeners.iter().any(Listener::is_open_to_pages),
         started: Instant::now(),
         requests: Counter::default(),

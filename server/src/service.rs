@@ -8,6 +8,7 @@ use common::cli::log::Log;
 
 use crate::auth::Auth;
 use crate::hub::Hub;
+use crate::intake::Lists;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -19,6 +20,7 @@ pub(crate) struct Service {
     pub(crate) auth: Auth,
     pub(crate) log: Log,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) lists: Lists,
     /// Whether a request that shows no key has to call the server by a local name.
     pub(crate) checks_names: bool,
     pub(crate) started: Instant,

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use common::protocol::{Allowance, Amount};
 use common::wire::json::Writer;
 
 use crate::answer::Answer;
 use crate::hub::Listener;
 use crate::route::Public;
 use crate::service::Service;
-use crate::view::{Amount, View};
+use crate::view::View;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -30,22 +31,21 @@ const PAGE: &str = "\
 struct Figures {
     epoch: String,
     seq: u64,
-    entries: u64,
-    bytes: u64,
+    there: Amount,
+    allowed: Allowance,
     listeners: Vec<Listener>,
     uptime: u64,
     connections: usize,
 }
 
 fn figures(service: &Service, view: &View<'_>) -> Figures {
-    let Amount { entries, bytes } = view.amount();
     let cursor = view.index().cursor();
     let listeners = view.listeners();
     Figures {
         epoch: cursor.epoch.to_string(),
         seq: cursor.seq,
-        entries,
-        bytes,
+        there: view.amount(),
+        allowed: view.allowed(),
         uptime: service.started.elapsed().as_secs(),
         // Whoever sees a part of the box is not to know how many others there are.
         connections: if view.is_whole() { service.registry.count() } else { listeners.len() },
@@ -66,8 +66,12 @@ fn status_json(figures: &Figures) -> Vec<u8> {
         .field_str("version", env!("CARGO_PKG_VERSION"))
         .field_str("epoch", &figures.epoch)
         .field_u64("seq", figures.seq)
-        .field_u64("entries", figures.entries)
-        .field_u64("bytes", figures.bytes);
+        .field_u64("entries", figures.there.entries)
+        .field_u64("bytes", figures.there.bytes);
+    if !figures.allowed.is_boundless() {
+        json.key("quota");
+        figures.allowed.encode(&mut json);
+    }
     json.key("clients").begin_array();
     for listener in &figures.listeners {
         let cursor = format!("{}-{}", figures.epoch, listener.seq);
@@ -91,8 +95,8 @@ pub(crate) fn metrics(service: &Service, view: &View<'_>) -> Answer {
     let figures = figures(service, view);
     let mut text = String::new();
     for (name, kind, value) in [
-        ("entries", "gauge", figures.entries),
-        ("bytes", "gauge", figures.bytes),
+        ("entries", "gauge", figures.there.entries),
+        ("bytes", "gauge", figures.there.bytes),
         ("seq", "gauge", figures.seq),
         ("clients", "gauge", figures.listeners.len() as u64),
         ("connections", "gauge", figures.connections as u64),
@@ -138,8 +142,8 @@ mod tests {
         let figures = Figures {
             epoch: "00000000000000ab".into(),
             seq: 5,
-            entries: 1,
-            bytes: 2,
+            there: Amount { entries: 1, bytes: 2 },
+            allowed: Allowance { bytes: Some(3), entries: None },
             listeners: vec![listener],
             uptime: 7,
             connections: 8,
@@ -147,7 +151,7 @@ mod tests {
         let text = String::from_utf8(status_json(&figures)).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         let want = format!(
-            "{{\"version\":\"{version}\",\"epoch\":\"00000000000000ab\",\"seq\":5,\"entries\":1,\"bytes\":2,\"clients\":[\
+            "{{\"version\":\"{version}\",\"epoch\":\"00000000000000ab\",\"seq\":5,\"entries\":1,\"bytes\":2,\"quota\":{{\"bytes\":3}},\"clients\":[\
              {{\"id\":\"9c\",\"name\":\"the \\\"laptop\\\"\",\"cursor\":\"00000000000000ab-3\"}}],\"uptime\":7,\"connections\":8}}\n"
         );
         assert_eq!(text, want);

@@ -15,19 +15,21 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::limits::{HEARTBEAT, INDEX_BATCH, TOKEN_LOOK};
+use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
 
 use crate::answer::{Refusal, Reply};
+use crate::auth::Denied;
 use crate::hub::{Encoded, Frame, News, Next, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::Step;
 use crate::view::{NO_ROOT, View};
+use crate::vigil::Vigil;
 
 /// One event to be told: a change, or one part of it.
 #[derive(Debug)]
@@ -74,9 +76,15 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<Denied> for End {
+    fn from(denied: Denied) -> End {
+        End::Reason(denied.to_string())
+    }
+}
+
 /// Ends a stream, with the last thing that the client has to know. The status is long sent, so a reason is told as a comment: what
 /// follows from it the client hears when it connects again.
-pub(crate) fn end(told: Result<(), End>, out: &mut Outlet) -> io::Result<()> {
+pub(crate) fn end(told: Result<(), End>, out: &mut Outlet<'_>) -> io::Result<()> {
     match told {
         Ok(()) => Ok(()),
         Err(End::Connection(error)) => Err(error),
@@ -85,33 +93,6 @@ pub(crate) fn end(told: Result<(), End>, out: &mut Outlet) -> io::Result<()> {
             let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             out.push(format!(": {reason}\n\n").as_bytes())
         }
-    }
-}
-
-/// Looks now and then whether a client may still be told what happens.
-#[derive(Debug)]
-pub(crate) struct Vigil {
-    looked: Instant,
-}
-
-impl Vigil {
-    /// It was just looked at.
-    pub(crate) fn begin() -> Vigil {
-        Vigil { looked: Instant::now() }
-    }
-
-    /// Looks if it is time to.
-    pub(crate) fn look(&mut self, view: &View<'_>) -> Result<(), End> {
-        if view.is_lasting() || self.looked.elapsed() < TOKEN_LOOK {
-            return Ok(());
-        }
-        self.looked = Instant::now();
-        view.check_again().map_err(|denied| End::Reason(denied.to_string()))
-    }
-
-    /// How long to wait for news at most until the next look.
-    pub(crate) fn patience(view: &View<'_>) -> Duration {
-        if view.is_lasting() { HEARTBEAT } else { TOKEN_LOOK }
     }
 }
 
@@ -141,7 +122,7 @@ pub(crate) fn follow<'a>(
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet) -> Result<(), End> {
+fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet<'_>) -> Result<(), End> {
     let mut teller = Teller::begin(view, client, "", since, out)?;
     teller.catch_up(out)?;
     teller.synced(Synced::default(), out)?;
@@ -155,7 +136,7 @@ impl<'a> Teller<'a> {
         client: &str,
         name: &str,
         since: Option<Cursor>,
-        out: &mut Outlet,
+        out: &mut Outlet<'_>,
     ) -> Result<Teller<'a>, End> {
         let (now, since, subscription) = {
             let index = view.index();
@@ -191,11 +172,11 @@ impl<'a> Teller<'a> {
 
     /// Looks now and then whether the client may still be told anything.
     pub(crate) fn look(&mut self) -> Result<(), End> {
-        self.vigil.look(&self.view)
+        Ok(self.vigil.look(&self.view)?)
     }
 
     /// Tells every change from where the client stands up to now.
-    pub(crate) fn catch_up(&mut self, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn catch_up(&mut self, out: &mut Outlet<'_>) -> Result<(), End> {
         let mut after = Step::end_of(self.told);
         loop {
             self.look()?;
@@ -224,7 +205,7 @@ impl<'a> Teller<'a> {
 
     /// A change of many parts may begin in one batch and end in another. Until its end the cursor stays before it, so that a client whose
     /// connection breaks meanwhile is told all of it again. The end may also be where the client does not see it.
-    fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet) -> io::Result<()> {
+    fn tell(&mut self, batch: Vec<Part>, out: &mut Outlet<'_>) -> io::Result<()> {
         for Part { step: Step { seq, .. }, change, is_last } in batch {
             let is_answered = |change: &RemoteEntry| {
                 self.answered.get(&change.path).is_some_and(|answered| seq <= *answered)
@@ -243,41 +224,44 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells that the answer to the list is complete, which moves the client's cursor to where it has been told.
-    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn synced(&mut self, counts: Synced, out: &mut Outlet<'_>) -> Result<(), End> {
         self.announce(&Event::Synced(counts), out)?;
         Ok(out.flush()?)
     }
 
     /// Tells that what happened since the last event is none of the client's.
-    fn pass(&mut self, out: &mut Outlet) -> io::Result<()> {
+    fn pass(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         self.announce(&Event::Passed, out)
     }
 
-    fn announce(&mut self, event: &Event, out: &mut Outlet) -> io::Result<()> {
+    fn announce(&mut self, event: &Event, out: &mut Outlet<'_>) -> io::Result<()> {
         self.announced = self.told;
         self.is_open = false;
         out.push(&event.encode(Some(self.cursor())))
     }
 
     /// Tells what is yet to be told and what happens from now on, until the client leaves or the server stops.
-    pub(crate) fn tell_live(mut self, out: &mut Outlet) -> Result<(), End> {
+    pub(crate) fn tell_live(mut self, out: &mut Outlet<'_>) -> Result<(), End> {
         self.catch_up(out)?;
         loop {
             self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { Vigil::patience(&self.view) };
+            let patience = if out.is_waiting() { Duration::ZERO } else { STREAM_LOOK };
             match self.subscription.next(patience) {
                 Next::Frame(frame) if frame.seq <= self.told => {}
                 Next::Frame(frame) => self.hear(&frame, out)?,
                 Next::Lagged => self.catch_up(out)?,
-                Next::Quiet => out.flush()?,
+                Next::Quiet => {
+                    out.flush()?;
+                    out.check_open()?;
+                }
                 Next::Stopped => return Ok(()),
             }
             self.beat(out)?;
         }
     }
 
-    fn hear(&mut self, frame: &Frame, out: &mut Outlet) -> Result<(), End> {
+    fn hear(&mut self, frame: &Frame, out: &mut Outlet<'_>) -> Result<(), End> {
         let News::Whole(change) = &frame.news else { return self.catch_up(out) };
         self.told = frame.seq;
         self.subscription.told(frame.seq);
@@ -301,7 +285,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Shows that the server is alive, if nothing else has for a while.
-    fn beat(&mut self, out: &mut Outlet) -> io::Result<()> {
+    fn beat(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         if out.is_waiting() || !out.is_silent_for(HEARTBEAT) {
             return Ok(());
         }

@@ -1,13 +1,13 @@
 //! `POST /sync`: a client says what it has, and is told what to do; then the stream stays open and tells what changes.
 //!
 //! ```text
-//!     hello   verdict  verdict  ...   changes since the cursor   synced        change   change ...
-//!             (no id)                 (with ids)                 (with id)     (with ids)
-//!             \__ while the list is still being read __/
+//!     (the list)   hello   verdict  verdict  ...   changes since the cursor   synced        change   change ...
+//!                          (no id)                 (with ids)                 (with id)     (with ids)
 //! ```
 //!
-//! The list is read item by item and answered item by item; neither it nor the answer is ever held. A complete list comes in the order of
-//! paths and is merged with the index, which has the same order: what the list leaves out is there to be downloaded.
+//! When the list has come as a whole ([`intake`](crate::intake)) it is read and answered item by item; neither it nor the answer is ever held
+//! in memory. A complete list comes in the order of paths and is merged with the index, which has the same order: what the list leaves out is
+//! there to be downloaded.
 //!
 //! A listed deletion that the server agrees with gets no event: the client goes on to send `DELETE` with the base it listed. If the path
 //! changed since the client's cursor and is what it was again, or has other metadata, that is part of the history like any change.
@@ -22,27 +22,29 @@ use common::tree::{Entry, Path, Tag};
 use common::wire::json::{JsonError, JsonErrorKind, Reader};
 
 use crate::answer::{Content, Refusal, Reply};
+use crate::intake::Intake;
 use crate::outlet::Outlet;
 use crate::stream::{End, Teller, end, stream_fields};
 use crate::view::View;
 
 /// The list, from its first item on.
 struct Items<'a> {
-    json: Reader<&'a mut dyn Content>,
+    json: Reader<Intake<'a>>,
     /// Whether there is an array at all.
     any: bool,
 }
 
-/// Reads the beginning of the list, which can still be refused with a status; all else happens in the stream.
-pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Reply<'a>, Refusal> {
-    let mut json = Reader::new(body);
+/// Takes the list in and reads its beginning, which can still be refused with a status; all else happens in the stream.
+pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<'a>, Refusal> {
+    let mut json = Reader::new(Intake::of(view, body)?);
     let (head, any) = ListHead::read(&mut json).map_err(|error| match error {
-        ListError::Json(error) => refuse_json(error),
+        ListError::Json(JsonError { kind: JsonErrorKind::Io(error), .. }) => Refusal::disk(&error),
+        ListError::Json(error) => Refusal::bad(error.to_string()),
         ListError::Protocol(error) => Refusal::bad(error.to_string()),
     })?;
     let items = Items { json, any };
     let view = view.clone();
-    let stream = move |out: &mut Outlet| {
+    let stream = move |out: &mut Outlet<'_>| {
         let told = answer(&view, &head, items, out);
         if let Err(End::Reason(reason)) = &told {
             view.logger().warn(format!("{}: {reason}", who(&head)));
@@ -52,15 +54,7 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &'a mut dyn Content) -> Result<Rep
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-/// A body that can't be read is not a body that is wrong.
-pub(crate) fn refuse_json(error: JsonError) -> Refusal {
-    match error.kind {
-        JsonErrorKind::Io(error) => Refusal::Body(error),
-        _ => Refusal::bad(error.to_string()),
-    }
-}
-
-fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet) -> Result<(), End> {
+fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet<'_>) -> Result<(), End> {
     // Without a cursor there is nothing that "what differs" could refer to.
     let since = head.cursor.filter(|_| !head.complete);
     let mut teller = Teller::begin(view.clone(), &head.client_id, &head.client_name, since, out)?;
@@ -97,10 +91,10 @@ fn broken(reason: impl fmt::Display) -> End {
 }
 
 /// A list being answered.
-struct List<'a, 'b> {
+struct List<'a, 'b, 'c> {
     view: &'a View<'b>,
     teller: &'a mut Teller<'b>,
-    out: &'a mut Outlet,
+    out: &'a mut Outlet<'c>,
     /// The history that the list's bases belong to.
     epoch: Option<Epoch>,
     counts: Synced,
@@ -108,7 +102,7 @@ struct List<'a, 'b> {
     last: Option<Path>,
 }
 
-impl List<'_, '_> {
+impl List<'_, '_, '_> {
     fn answer(&mut self, mut items: Items<'_>, complete: bool) -> Result<Synced, End> {
         while items.any && items.json.next_item()? {
             let item = read_item(&items.json.value()?).map_err(broken)?;
@@ -258,7 +252,7 @@ fn tells_all(verdict: Verdict) -> bool {
 impl From<JsonError> for End {
     fn from(error: JsonError) -> End {
         match error.kind {
-            JsonErrorKind::Io(error) => End::Connection(error),
+            JsonErrorKind::Io(error) => End::Reason(format!("the list can't be read again: {error}")),
             _ => broken(error),
         }
     }

@@ -6,6 +6,8 @@ pub(crate) mod mutator;
 
 use std::fs;
 #[cfg(test)]
+use std::os::unix::net::UnixStream;
+#[cfg(test)]
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,13 @@ use common::cli::log::{Format, Level, Log};
 
 use crate::auth::{Auth, Key, Tokens};
 use crate::hub::Hub;
+use crate::intake::Lists;
+#[cfg(test)]
+use crate::listener::Origin;
 use crate::registry::Registry;
+#[cfg(test)]
+use crate::registry::Seat;
+use crate::room::Capacity;
 use crate::service::{Counter, Service};
 use crate::store::{Options, Store};
 
@@ -68,12 +76,14 @@ impl Workshop {
             .expect("an empty box opens");
         let private = store.private().try_clone().expect("a descriptor is free");
         let tokens = Tokens::open(private, log).expect("nobody was given a token");
+        let registry = Registry::new(Capacity::of_descriptors(u64::MAX), hub.clone());
         let service = Service {
             store,
             hub,
             auth: Auth::new(Key::new("correct-horse-battery").expect("it is long enough"), tokens, log),
             log,
-            registry: Arc::new(Registry::default()),
+            registry: Arc::new(registry),
+            lists: Lists::default(),
             checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),
@@ -81,6 +91,13 @@ impl Workshop {
             panics: Counter::default(),
         };
         Workshop { service: Arc::new(service), dir }
+    }
+
+    /// The seat of a connection that nobody is at.
+    #[cfg(test)]
+    pub(crate) fn seat(&self) -> Seat {
+        let (socket, _) = UnixStream::pair().expect("there are descriptors");
+        self.service.registry.seat(&socket.into(), Origin::Local).expect("there is room")
     }
 }
 

@@ -4,6 +4,8 @@
 //! ```text
 //!     precondition given? -> holds, as far as the index knows? -> room? -> body: staged and hashed -> digest? -> store.submit
 //!          428                       412, 409                      507     413, 408, 400, 507          422       decides for good
+//!
+//! Room is what the sender's account may still take, which is claimed for the change until it is made, and what the disk has.
 //! ```
 //!
 //! Everything that can be refused is refused before the body is read; with `Expect: 100-continue` it is then not even sent. So is what the
@@ -14,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use common::disk::{NewContent, Staged};
-use common::limits::{COPY_BUFFER_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
+use common::limits::{LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
     ProblemKind, mode_text, parse_mode, parse_mtime,
@@ -27,11 +29,11 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
-use crate::answer::{Answer, Content, Refusal, Reply};
+use crate::answer::{Answer, Content, Refusal, Reply, read_pieces};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
-use crate::store::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
+use crate::store::{Action, Claim, Committed, Label, Refused, Replaced, Require, usual_mode};
 use crate::view::{PreparedView, View};
 
 /// The media type of a change of metadata.
@@ -88,13 +90,14 @@ pub(crate) fn put<'a>(
         return Ok(Reply::Whole(answer));
     }
     check_index(view, request, path, &wanted)?;
+    let mut claim = claim(view, path, request.length.unwrap_or(0))?;
     let partial = resume::begin(view, request, path, &wanted)?;
     check_room(view, request.length)?;
     let received = match partial {
         Some(partial) => resume::receive(view, path, partial, body)?,
-        None => receive(view, wanted.kind, body)?,
+        None => receive(view, wanted.kind, &mut claim, path, body)?,
     };
-    store(view, request, path, &wanted, received, body.trailers()).map(Reply::Later)
+    store(view, request, path, &wanted, (received, claim), body.trailers()).map(Reply::Later)
 }
 
 /// Prepares what was received to be stored, if it is what was announced.
@@ -103,7 +106,7 @@ pub(crate) fn store(
     request: &Request<'_>,
     path: &Path,
     wanted: &Wanted,
-    received: Received,
+    (received, claim): (Received, Claim),
     trailers: &Fields,
 ) -> Result<Later, Refusal> {
     // Receiving may have taken hours.
@@ -112,13 +115,13 @@ pub(crate) fn store(
     check_digest(&version, wanted.digest, trailers)?;
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
-    prepare(view, request, path, action)
+    prepare(view, request, path, action, claim)
 }
 
 /// `DELETE`: leaves a tombstone.
 pub(crate) fn delete(view: &View<'_>, request: &Request<'_>, path: &Path) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
-    submit(view, request, path, Action::Delete { require })
+    submit(view, request, path, Action::Delete { require }, Claim::default())
 }
 
 /// `PATCH`: what its media type says. Metadata alone, or the rest of an upload.
@@ -150,7 +153,7 @@ fn set_meta(
 ) -> Result<Answer, Refusal> {
     let require = require_existing(request.fields())?;
     let (mtime, mode) = meta_change(&read_small(body, SMALL_BODY_BYTES as usize)?)?;
-    submit(view, request, path, Action::SetMeta { mtime, mode, require })
+    submit(view, request, path, Action::SetMeta { mtime, mode, require }, Claim::default())
 }
 
 // ---- The head --------------------------------------------------------------------------------------------------------------------
@@ -251,7 +254,7 @@ pub(crate) fn already_there(
         && !current.same_meta(&Entry { meta: wanted.label.over(Some(&current), wanted.kind), ..current })
     {
         let action = Action::SetMeta { mtime: Some(mtime), mode, require: wanted.require.clone() };
-        return submit(view, request, path, action).map(Some);
+        return submit(view, request, path, action, Claim::default()).map(Some);
     }
     Ok(Some(stored(204, Some(&current), cursor)))
 }
@@ -278,6 +281,11 @@ pub(crate) fn check_index(
         return Err(refused(Refused::ParentMissing, path));
     }
     Ok(())
+}
+
+/// Room in the account of whoever sends this, until the change is made. Nothing is written without.
+pub(crate) fn claim(view: &View<'_>, path: &Path, bytes: u64) -> Result<Claim, Refusal> {
+    view.claim(path, bytes).map_err(|reason| refused(reason, path))
 }
 
 /// A body that can't fit is not begun; before that, what is retained and what is kept of uploads that were cut give way. One whose length
@@ -314,40 +322,40 @@ pub(crate) struct Received {
     pub(crate) file: Option<File>,
 }
 
-fn receive(view: &View<'_>, kind: Kind, body: &mut dyn Content) -> Result<Received, Refusal> {
+fn receive(
+    view: &View<'_>,
+    kind: Kind,
+    claim: &mut Claim,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Received, Refusal> {
     match kind {
-        Kind::File => receive_file(view, body),
+        Kind::File => receive_file(view, claim, path, body),
         Kind::Symlink => receive_link(view, body),
         Kind::Directory => receive_directory(view, body),
     }
 }
 
-/// Stages and hashes a file in one pass, through one buffer, whatever its size.
-pub(crate) fn receive_file(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
+/// Stages and hashes a file in one pass, through one buffer, whatever its size. If that was not announced the claim grows with what comes.
+pub(crate) fn receive_file(
+    view: &View<'_>,
+    claim: &mut Claim,
+    path: &Path,
+    body: &mut dyn Content,
+) -> Result<Received, Refusal> {
     let on_disk = |error| cannot_stage(view, &error);
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
-    let mut buffer = vec![0; buffer_for(body)];
     let (mut hasher, mut size) = (Sha256::new(), 0);
-    loop {
-        match body.read(&mut buffer).map_err(Refusal::Body)? {
-            0 => break,
-            count => {
-                hasher.update(&buffer[..count]);
-                content.write_all(&buffer[..count]).map_err(on_disk)?;
-                size += count as u64;
-            }
-        }
-    }
+    read_pieces(body, |piece| {
+        size += piece.len() as u64;
+        claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
+        hasher.update(piece);
+        content.write_all(piece).map_err(on_disk)
+    })?;
     content.finish().map_err(on_disk)?;
     let version = Version::File { size, hash: hasher.finish() };
     Ok(Received { version, staged, file: Some(file) })
-}
-
-/// The size of a buffer that holds the body, or as much of it as is worth holding.
-fn buffer_for(body: &dyn Content) -> usize {
-    let announced = body.announced().and_then(|length| usize::try_from(length).ok());
-    announced.map_or(COPY_BUFFER_BYTES, |length| length.clamp(1, COPY_BUFFER_BYTES))
 }
 
 fn receive_link(view: &View<'_>, body: &mut dyn Content) -> Result<Received, Refusal> {
@@ -423,12 +431,24 @@ fn meta_change(bytes: &[u8]) -> Result<(Option<Mtime>, Option<u16>), Refusal> {
 
 // ---- The outcome -----------------------------------------------------------------------------------------------------------------
 
-fn submit(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Answer, Refusal> {
-    prepare(view, request, path, action)?.answer()
+fn submit(
+    view: &View<'_>,
+    request: &Request<'_>,
+    path: &Path,
+    action: Action,
+    claim: Claim,
+) -> Result<Answer, Refusal> {
+    prepare(view, request, path, action, claim)?.answer()
 }
 
-fn prepare(view: &View<'_>, request: &Request<'_>, path: &Path, action: Action) -> Result<Later, Refusal> {
-    match view.prepare(path, action, request.client) {
+fn prepare(
+    view: &View<'_>,
+    request: &Request<'_>,
+    path: &Path,
+    action: Action,
+    claim: Claim,
+) -> Result<Later, Refusal> {
+    match view.prepare(path, action, request.client, claim) {
         Ok(prepared) => Ok(Later { path: path.clone(), prepared }),
         Err(reason) => Err(refused(reason, path)),
     }
@@ -460,7 +480,7 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
                 Some(Some(_)) => "another version",
             };
             let detail = format!("the box holds {holds} at {path}");
-            Problem { kind: ProblemKind::PreconditionFailed, detail, current }.into()
+            Problem { current, ..Problem::new(ProblemKind::PreconditionFailed, detail) }.into()
         }
         Refused::ParentMissing => {
             Refusal::new(ProblemKind::ParentMissing, format!("there is no directory to hold {path}"))
@@ -472,6 +492,11 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
         }
         Refused::BadName(error) => {
             Refusal::bad(format!("something in {path} can't have its new path: {error}"))
+        }
+        Refused::Quota(exceeded) => {
+            let detail = format!("there is no room for {path} in this account: {exceeded}");
+            let quota = Some(exceeded.quota);
+            Problem { quota, ..Problem::new(ProblemKind::QuotaExceeded, detail) }.into()
         }
         Refused::Disk(error) => Refusal::disk(&error),
         Refused::Stopping => Refusal::new(ProblemKind::Busy, "the server is stopping"),

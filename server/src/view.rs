@@ -20,8 +20,7 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use common::cli::log::Log;
 use common::disk::{FoundPartial, Partial, PartialKey, Stage, Stat, StatKind};
-use common::limits::INDEX_BATCH;
-use common::protocol::{Cursor, ProblemKind, RemoteEntry};
+use common::protocol::{Allowance, Amount, Cursor, ProblemKind, RemoteEntry};
 use common::sync::Remote;
 use common::tree::{Content, Entry, Kind, Path};
 use common::wire::jwt::Scope;
@@ -30,11 +29,12 @@ use common::wire::sha256::Hash;
 use crate::answer::Refusal;
 use crate::auth::{Denied, Grant, insufficient_scope};
 use crate::hub::{Listener, Subscription};
-use crate::realm::Realm;
+use crate::intake::Room;
+use crate::realm::{Account, Realm};
 use crate::service::Service;
 use crate::store::{
-    Action, Committed, Copied, Index, Label, OpenFile, Prepared, Record, Refused, Replaced, Require, Step,
-    Store, usual_mode,
+    Action, Asker, Claim, Committed, Copied, Index, Label, OpenFile, Prepared, Record, Refused, Replaced,
+    Require, Step, Store, usual_mode,
 };
 
 /// The box as a client sees it.
@@ -42,6 +42,8 @@ use crate::store::{
 pub(crate) struct View<'a> {
     service: &'a Service,
     grant: Grant,
+    /// Over which connection, by its number.
+    connection: u64,
 }
 
 /// Its index, for reading. Changes wait meanwhile, so let go of it soon.
@@ -58,19 +60,12 @@ pub(crate) struct PreparedView {
     realm: Realm,
 }
 
-/// How much there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-}
-
 // ---- What is allowed -----------------------------------------------------------------------------------------------------------------
 
 impl<'a> View<'a> {
-    /// What a grant opens.
-    pub(crate) fn new(service: &'a Service, grant: Grant) -> View<'a> {
-        View { service, grant }
+    /// What a grant opens to whoever is at this connection.
+    pub(crate) fn new(service: &'a Service, grant: Grant, connection: u64) -> View<'a> {
+        View { service, grant, connection }
     }
 
     /// Whether the client sees all of the box.
@@ -144,7 +139,9 @@ impl View<'_> {
         }
         for directory in missing.into_iter().rev() {
             // Whatever else may have come of it shows in a moment: somebody else was faster, or something else is there.
-            if let Err(Refused::Disk(error)) = make_directory(&self.service.store, directory) {
+            if let Err(Refused::Disk(error)) =
+                make_directory(&self.service.store, directory, self.asker(Claim::default()))
+            {
                 return Err(Refusal::disk(&error));
             }
         }
@@ -156,7 +153,7 @@ impl View<'_> {
 pub(crate) const NO_ROOT: &str = "the folder that the token is for was deleted, moved or replaced in the box; nothing happens until it is back";
 
 /// Makes a directory with the usual permission bits, unless something is there.
-fn make_directory(store: &Store, path: Path) -> Result<(), Refused> {
+fn make_directory(store: &Store, path: Path, asker: Asker) -> Result<(), Refused> {
     let mode = usual_mode(Kind::Directory);
     let staged = store.stage().directory(mode).map_err(Refused::Disk)?;
     let action = Action::Put {
@@ -167,7 +164,7 @@ fn make_directory(store: &Store, path: Path) -> Result<(), Refused> {
         require: Require::Nothing,
         replaced: Replaced::Removed,
     };
-    match store.submit(path, action, None) {
+    match store.submit(path, action, asker) {
         Ok(_) | Err(Refused::Precondition(_)) => Ok(()),
         Err(refused) => Err(refused),
     }
@@ -215,7 +212,7 @@ impl View<'_> {
 
     /// Begins to listen, at this seq. To be called while the index is held.
     pub(crate) fn subscribe(&self, client: &str, name: &str, seq: u64) -> Subscription {
-        self.service.hub.subscribe(client, name, &self.grant.realm, seq)
+        self.service.hub.subscribe(self.connection, client, name, &self.grant.realm, seq)
     }
 
     /// Who listens, of those who see the same.
@@ -225,28 +222,14 @@ impl View<'_> {
         listeners
     }
 
-    /// What there is. In a part of the box it is counted, batch by batch.
+    /// How much there is.
     pub(crate) fn amount(&self) -> Amount {
-        if self.is_whole() {
-            let index = self.service.store.index();
-            return Amount { entries: index.live(), bytes: index.bytes() };
-        }
-        let (mut amount, mut last) = (Amount::default(), None);
-        loop {
-            let index = self.index();
-            let mut number = 0;
-            for (path, record) in index.after(last.as_ref()).take(INDEX_BATCH) {
-                if let Some(entry) = record.entry() {
-                    amount.entries += 1;
-                    amount.bytes += entry.content.size();
-                }
-                number += 1;
-                last = Some(path);
-            }
-            if number < INDEX_BATCH {
-                return amount;
-            }
-        }
+        self.service.store.amount(&self.account())
+    }
+
+    /// How much the client's token allows.
+    pub(crate) fn allowed(&self) -> Allowance {
+        self.grant.allowed
     }
 
     /// Where to log.
@@ -355,15 +338,30 @@ impl PreparedView {
     }
 }
 
-impl View<'_> {
-    /// As [`Store::submit`].
+impl<'a> View<'a> {
+    fn account(&self) -> Account {
+        self.grant.realm.account()
+    }
+
+    fn asker(&self, claim: Claim) -> Asker {
+        Asker { account: self.account(), client: None, claim }
+    }
+
+    /// Claims room for something of this size at a path, as far as the client's token allows.
+    pub(crate) fn claim(&self, path: &Path, bytes: u64) -> Result<Claim, Refused> {
+        let path = self.grant.realm.inwards(path).map_err(Refused::BadName)?;
+        self.service.store.claim(self.account(), self.grant.allowed, path, bytes)
+    }
+
+    /// As [`Store::submit`]. What puts something at a path comes with the room that was claimed for it.
     pub(crate) fn submit(
         &self,
         path: &Path,
         action: Action,
-        origin: Option<&str>,
+        client: Option<&str>,
+        claim: Claim,
     ) -> Result<Committed, Refused> {
-        self.prepare(path, action, origin)?.outcome()
+        self.prepare(path, action, client, claim)?.outcome()
     }
 
     /// As [`Store::prepare`].
@@ -371,18 +369,21 @@ impl View<'_> {
         &self,
         path: &Path,
         action: Action,
-        origin: Option<&str>,
+        client: Option<&str>,
+        claim: Claim,
     ) -> Result<PreparedView, Refused> {
         let realm = &self.grant.realm;
         let path = realm.inwards(path).map_err(Refused::BadName)?;
-        let prepared = self.service.store.prepare(path, inwards(realm, action)?, origin);
+        let asker = Asker { client: client.map(str::to_owned), ..self.asker(claim) };
+        let prepared = self.service.store.prepare(path, inwards(realm, action)?, asker);
         Ok(PreparedView { prepared, realm: realm.clone() })
     }
 
     /// Makes a directory with the usual permission bits, unless something is there.
     pub(crate) fn make_directory(&self, path: &Path) -> Result<(), Refused> {
+        let claim = self.claim(path, 0)?;
         let path = self.grant.realm.inwards(path).map_err(Refused::BadName)?;
-        make_directory(&self.service.store, path)
+        make_directory(&self.service.store, path, self.asker(claim))
     }
 
     /// Where new content is written before it is submitted.
@@ -393,6 +394,11 @@ impl View<'_> {
     /// How many bytes there is room for.
     pub(crate) fn free_space(&self) -> io::Result<u64> {
         self.service.store.root().free_space()
+    }
+
+    /// Where a list is kept while it comes.
+    pub(crate) fn list_room(&self) -> Room<'a> {
+        self.service.lists.room(self.grant.realm.root())
     }
 
     /// Gives up what is kept of cut uploads, until so many bytes are free. Whether that was enough.
@@ -471,13 +477,13 @@ mod tests {
     }
 
     fn below<'a>(workshop: &'a Workshop, root: &str) -> View<'a> {
-        View::new(&workshop.service, Grant::of_a_test(Realm::below(path(root))))
+        View::new(&workshop.service, Grant::of_a_test(Realm::below(path(root))), 0)
     }
 
     /// Directories `a`, `a/d`, `b`, and a link in each, made through the whole box.
     fn workshop() -> Workshop {
         let workshop = Workshop::new();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         for directory in ["a", "a/d", "b"] {
             whole.make_directory(&path(directory)).unwrap();
         }
@@ -492,12 +498,17 @@ mod tests {
         let content = Content::Symlink { size: 9, hash: common::wire::sha256::sha256(target) };
         let staged = view.stage().symlink(target).unwrap();
         let (label, replaced) = (Label::now(None), Replaced::Removed);
-        view.submit(&path(link), Action::Put { content, label, staged, file: None, require, replaced }, None)
+        view.submit(
+            &path(link),
+            Action::Put { content, label, staged, file: None, require, replaced },
+            None,
+            Claim::default(),
+        )
     }
 
     fn relocate(view: &View<'_>, from: &str, to: &str) -> Result<Committed, Refused> {
         let action = Action::Move { to: path(to), require: Require::Something };
-        view.submit(&path(from), action, None)
+        view.submit(&path(from), action, None, Claim::default())
     }
 
     fn told(view: &View<'_>, after: u64) -> Vec<String> {
@@ -535,7 +546,7 @@ mod tests {
     fn changes_stay_within_and_are_answered_by_their_names_there() {
         let workshop = workshop();
         let (view, whole) =
-            (below(&workshop, "a"), View::new(&workshop.service, Grant::of_a_test(Realm::default())));
+            (below(&workshop, "a"), View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0));
         put(&view, "new", Require::Nothing).unwrap();
         assert!(whole.index().live_entry(&path("a/new")).is_some());
         let other = Require::OneOf(vec![Tag::Directory]);
@@ -543,7 +554,7 @@ mod tests {
             Ok(committed) => assert!(!committed.created, "it is there already"),
             Err(refused) => panic!("{refused:?}"),
         }
-        match view.submit(&path("l"), Action::Delete { require: other }, None) {
+        match view.submit(&path("l"), Action::Delete { require: other }, None, Claim::default()) {
             Err(Refused::Precondition(Some(current))) => assert_eq!(current.path, path("l")),
             other => panic!("{other:?}"),
         }
@@ -569,7 +580,7 @@ mod tests {
     #[test]
     fn a_move_over_the_border_is_a_deletion_or_a_creation() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let (a, b) = (below(&workshop, "a"), below(&workshop, "b"));
         let before = whole.index().cursor().seq;
         relocate(&whole, "a/d", "b/d").unwrap();
@@ -581,7 +592,7 @@ mod tests {
     #[test]
     fn the_folder_of_a_realm_is_made_once_and_never_again() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let new = below(&workshop, "c/d/e");
         assert!(!new.has_root() && new.require_root().is_err());
         new.found_root().unwrap();
@@ -602,7 +613,7 @@ mod tests {
     #[test]
     fn a_view_has_its_own_listeners() {
         let workshop = workshop();
-        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()));
+        let whole = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
         let (a, also_a, b) = (below(&workshop, "a"), below(&workshop, "a"), below(&workshop, "b"));
         let _subscriptions = [("1", &whole), ("2", &a), ("3", &also_a), ("4", &b)]
             .map(|(client, view)| view.subscribe(client, "", 0));

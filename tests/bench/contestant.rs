@@ -33,7 +33,8 @@ pub(crate) enum Contestant {
 pub(crate) struct Service {
     /// The process that serves.
     pub(crate) process: Process,
-    address: String,
+    /// As a client of it is told.
+    pub(crate) address: String,
 }
 
 /// Where a contestant works: its programs, if they are this project's, its box, and what it keeps beside it.
@@ -50,10 +51,16 @@ impl Ground<'_> {
     pub(crate) fn held(&self) -> PathBuf {
         self.work.join("box")
     }
+
+    /// The key of a server of this project.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.held().join(".filesync/key")
+    }
 }
 
 impl Contestant {
-    const ALL: [Self; 6] =
+    /// In the order of tables.
+    pub(crate) const ALL: [Self; 6] =
         [Self::Filesync, Self::FilesyncNoFsync, Self::Rsync, Self::Unison, Self::Cp, Self::Loopback];
 
     /// All that can take part on this machine.
@@ -70,6 +77,23 @@ impl Contestant {
                 format!("{program} is not installed. Debian and its kin: apt-get install {program}")
             })
             .collect()
+    }
+
+    /// As it is called in tables and among the results.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Filesync => "filesync",
+            Self::FilesyncNoFsync => "filesync --no-fsync",
+            Self::Rsync => "rsync",
+            Self::Unison => "unison",
+            Self::Cp => "cp and sync",
+            Self::Loopback => "bare loopback copy",
+        }
+    }
+
+    /// The contestant of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|contestant| contestant.name() == name)
     }
 
     /// The program, and package, that it needs.
@@ -99,7 +123,7 @@ impl Contestant {
                 let mut server = own_program(ground, "server");
                 server.args(["-q", "--listen", "127.0.0.1:0", "--box"]).arg(&held);
                 self.choose_durability(&mut server);
-                let mut process = Process::start(&mut server, &log)?;
+                let mut process = Process::start_alone(&mut server, &log)?;
                 let address = process.address()?;
                 (process, address)
             }
@@ -204,10 +228,7 @@ impl Contestant {
 
     fn live_client(self, ground: Ground<'_>, name: &str, address: &str, folder: &Path) -> Command {
         let mut client = own_program(ground, name);
-        client
-            .args(["-q", "--server", address, "--token-file"])
-            .arg(ground.held().join(".filesync/key"))
-            .arg(folder);
+        client.args(["-q", "--server", address, "--token-file"]).arg(ground.key()).arg(folder);
         self.choose_durability(&mut client);
         client
     }
@@ -221,14 +242,7 @@ impl Contestant {
 
 impl fmt::Display for Contestant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Filesync => "filesync",
-            Self::FilesyncNoFsync => "filesync --no-fsync",
-            Self::Rsync => "rsync",
-            Self::Unison => "unison",
-            Self::Cp => "cp and sync",
-            Self::Loopback => "bare loopback copy",
-        })
+        formatter.pad(self.name())
     }
 }
 

@@ -4,14 +4,14 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::contestant::{Contestant, Ground};
-use crate::process::{Process, Usage};
-use crate::report::quantile;
+use crate::live::Live;
+use crate::usage::{Usage, quantile};
+use crate::workload::Figure;
 
 /// The size of the small file, in bytes.
 const SIZE: usize = 4 << 10;
@@ -26,41 +26,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes so many changes: the median and the 99th percentile of their times. CPU and memory are those of the whole run.
-pub(crate) fn run(
-    contestant: Contestant,
-    ground: Ground<'_>,
-    count: usize,
-) -> Result<Vec<(&'static str, Usage)>> {
+pub(crate) fn run(contestant: Contestant, ground: Ground<'_>, count: usize) -> Result<Vec<(Figure, Usage)>> {
     let (from, to) = (ground.work.join("a"), ground.work.join("b"));
-    for directory in [&from, &to, &ground.held()] {
-        fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    }
-    let service = contestant.serve(ground)?.ok_or("a contestant without a server can't be live")?;
-    let mut clients = Vec::new();
-    for (name, folder) in [("client_a", &from), ("client_b", &to)] {
-        let mut client = contestant.follower(ground, &service, name, folder);
-        clients.push(Process::start(&mut client, &ground.work.join(name).with_extension("log"))?);
-        wait_until_idle(ground, folder)?;
-    }
+    let live = Live::start(contestant, ground, [&from, &to])?;
     let mut seconds = Vec::with_capacity(count);
     for number in 0..count {
         seconds.push(change(&from, &to, number)?);
         thread::sleep(PAUSE);
     }
     seconds.sort_by(f64::total_cmp);
-    let usage = Usage {
-        seconds: 0.0,
-        server_cpu: service.process.cpu(),
-        client_cpu: clients.iter().map(Process::cpu).sum(),
-        server_peak: service.process.peak(),
-        client_peak: clients.iter().map(Process::peak).max().unwrap_or(0),
-    };
-    for process in clients.into_iter().chain([service.process]) {
-        process.stop()?;
-    }
-    fs::remove_dir_all(ground.work)?;
-    let quantiles = [("p50", 0.50), ("p99", 0.99)];
-    Ok(quantiles.map(|(name, part)| (name, Usage { seconds: quantile(&seconds, part), ..usage })).into())
+    let usage = live.usage();
+    live.stop()?;
+    let quantiles = [(Figure::Median, 0.50), (Figure::Percentile99, 0.99)];
+    Ok(quantiles.map(|(figure, part)| (figure, Usage { seconds: quantile(&seconds, part), ..usage })).into())
 }
 
 /// One change: seconds from its `close` to its arrival.
@@ -80,17 +58,4 @@ fn change(from: &Path, to: &Path, number: usize) -> Result<f64> {
         thread::sleep(LOOKING);
     }
     Ok(closed.elapsed().as_secs_f64())
-}
-
-fn wait_until_idle(ground: Ground<'_>, folder: &Path) -> Result<()> {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        let status =
-            Command::new(ground.programs.join("client_b")).args(["status", "--json"]).arg(folder).output()?;
-        if String::from_utf8_lossy(&status.stdout).contains("\"state\":\"idle\"") {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Err(format!("the client of {} does not become idle", folder.display()).into())
 }

@@ -1,67 +1,41 @@
-//! The command line: how large the workloads are, which of them to run, how often and where.
+//! The command line: what to measure, how large, how often and where, or what to make of results that are there.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::Result;
-use crate::contestant::Contestant;
 use crate::loopback::Role;
-use crate::transfer::Step;
-use crate::tree::Shape;
+use crate::workload::{Kind, Workload};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Measures filesync beside rsync, Unison, cp and a bare copy over loopback, as far as they are installed.
 
-  --rounds N         how often each contestant does each workload (5)
-  --only NAMES       of small,large,unchanged,latency (all four)
-  --small N          small: so many files of 4 KiB, pushed and pulled (10000)
-  --large MIB        large: one file of so many MiB, pushed and pulled (2048)
-  --unchanged N      unchanged: so many files of 1 KiB, and nothing to do (100000)
-  --latency N        latency: so many files, one after the other, between two folders (500)
+What is measured, each with its size or sizes:
+  --small N          so many files of 4 KiB, pushed and pulled (10000)
+  --large MIB        one file of so many MiB, pushed and pulled (2048)
+  --mixed N          so many files from 4 KiB to N times 2 MiB, pushed and pulled (1000)
+  --unchanged N      so many files of 1 KiB, and nothing to do (100000)
+  --latency N        so many files, one after the other, between two folders (500)
+  --idle SECONDS     two live folders in which nothing happens (30)
+  --fanout N,...     so many clients who are told of an upload (10,100,1000,2000,5000)
+  --entries N,...    so many tiny files: time of syncs and restarts, memory at rest (1000,10000,100000,1000000)
+  --only NAMES       of small,large,mixed,unchanged,latency,idle,fanout,entries (all of them)
+
+  --rounds N         how often each contestant does each workload (5); idle and entries are done once
   --on DIR           below which directory to work; may be given again (TMPDIR, and /dev/shm if it is there)
-  --output FILE      where each single run goes, as tab-separated values (bench.tsv)
   --programs DIR     where server and clients are (target/release)
+  --results FILE     where each single run goes, as tab-separated values (bench.tsv)
+  --add              keep the results that are there, and add to them
 
-It takes room for three times the largest workload below each of the directories.
+Instead of measuring, from the results that are there:
+  --tables           print the tables that are printed after measuring
+  --markdown         print them for a document
+  --plot             draw how time and memory grow
+  --picture FILE     where that goes, as SVG (growth.svg)
+
+A tree takes its room three times. A workload for which there is not enough is left out, and it is said.
 ";
-
-/// A workload, with its size.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Workload {
-    /// Steps with a whole tree, all of which are measured.
-    Tree { name: &'static str, steps: &'static [Step], shape: Shape },
-    /// So many changes, one after the other, between two live folders.
-    Latency(usize),
-}
-
-impl Workload {
-    /// As it is called on the command line and in tables.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Tree { name, .. } => name,
-            Self::Latency(_) => "latency",
-        }
-    }
-
-    /// Whether the contestant can do it.
-    pub(crate) fn is_for(&self, contestant: Contestant) -> bool {
-        match self {
-            Self::Tree { steps, .. } => contestant.compares() || !steps.contains(&Step::Again),
-            Self::Latency(_) => contestant.is_live(),
-        }
-    }
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tree { name, shape, .. } => write!(formatter, "{name} ({shape})"),
-            Self::Latency(count) => write!(formatter, "latency ({count} files)"),
-        }
-    }
-}
 
 /// What a whole bench is to do.
 #[derive(Debug)]
@@ -73,9 +47,22 @@ pub(crate) struct Options {
     /// Below which directories.
     pub(crate) places: Vec<PathBuf>,
     /// Where the single runs are written.
-    pub(crate) output: PathBuf,
+    pub(crate) results: PathBuf,
+    /// Whether to keep what is written there.
+    pub(crate) add: bool,
     /// Where server and clients are.
     pub(crate) programs: PathBuf,
+}
+
+/// What to make of results that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Tables for a terminal.
+    Tables,
+    /// Tables for a document.
+    Markdown,
+    /// A picture of what grows, in this file.
+    Plot(PathBuf),
 }
 
 /// What the command line asks for.
@@ -87,54 +74,68 @@ pub(crate) enum Request {
     Loopback(Role),
     /// The bench.
     Bench(Options),
+    /// Something about the results in a file.
+    View(View, PathBuf),
 }
 
 impl Request {
     /// Takes the arguments after the program's name.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let (mut rounds, mut small, mut large, mut unchanged, mut latency) = (5, 10_000, 2048, 100_000, 500);
-        let mut only = String::from("small,large,unchanged,latency");
-        let mut places = Vec::new();
-        let mut output = PathBuf::from("bench.tsv");
-        let mut programs = PathBuf::from("target/release");
+        let mut options = Options {
+            rounds: 5,
+            workloads: Vec::new(),
+            places: Vec::new(),
+            results: PathBuf::from("bench.tsv"),
+            add: false,
+            programs: PathBuf::from("target/release"),
+        };
+        let mut kinds = Kind::ALL.to_vec();
+        let mut sizes = Kind::ALL.map(|kind| kind.sizes().to_vec());
+        let (mut view, mut picture) = (None, PathBuf::from("growth.svg"));
         while let Some(option) = arguments.next() {
+            let mut value = || {
+                let lacking = || format!("{option} lacks its value, or is unknown: see --help");
+                arguments.next().ok_or_else(lacking)
+            };
             match option.as_str() {
                 "-h" | "--help" => return Ok(Self::Help),
                 "loopback" => return Role::parse(arguments).map(Self::Loopback),
-                _ => {}
-            }
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{option} lacks its value, or is unknown: see --help"))?;
-            match option.as_str() {
-                "--rounds" => rounds = number(&option, &value)?,
-                "--small" => small = number(&option, &value)?,
-                "--large" => large = number(&option, &value)?,
-                "--unchanged" => unchanged = number(&option, &value)?,
-                "--latency" => latency = number(&option, &value)?,
-                "--only" => only = value,
-                "--on" => places.push(PathBuf::from(value)),
-                "--output" => output = PathBuf::from(value),
-                "--programs" => programs = PathBuf::from(value),
-                _ => return Err(format!("unknown option {option}: see --help").into()),
+                "--add" => options.add = true,
+                "--tables" => view = Some(View::Tables),
+                "--markdown" => view = Some(View::Markdown),
+                "--plot" => view = Some(View::Plot(PathBuf::new())),
+                "--rounds" => options.rounds = number(&option, &value()?)?,
+                "--only" => kinds = value()?.split(',').map(kind).collect::<Result<_>>()?,
+                "--on" => options.places.push(value()?.into()),
+                "--results" => options.results = value()?.into(),
+                "--programs" => options.programs = value()?.into(),
+                "--picture" => picture = value()?.into(),
+                _ => {
+                    let kind = kind(option.trim_start_matches("--"))?;
+                    let given = value()?;
+                    let given = given.split(',').map(|size| number(&option, size));
+                    sizes[kind as usize] = given.collect::<Result<_>>()?;
+                }
             }
         }
-        if places.is_empty() {
-            places = default_places();
+        match view {
+            Some(View::Plot(_)) => return Ok(Self::View(View::Plot(picture), options.results)),
+            Some(view) => return Ok(Self::View(view, options.results)),
+            None => {}
         }
-        let tree = |name, steps, shape| Workload::Tree { name, steps, shape };
-        let workload = |name: &str| {
-            Ok(match name {
-                "small" => tree("small", &[Step::Push, Step::Pull], Shape { files: small, bytes: 4 << 10 }),
-                "large" => tree("large", &[Step::Push, Step::Pull], Shape { files: 1, bytes: large << 20 }),
-                "unchanged" => tree("unchanged", &[Step::Again], Shape { files: unchanged, bytes: 1 << 10 }),
-                "latency" => Workload::Latency(latency),
-                _ => return Err(format!("unknown workload {name}: see --help").into()),
-            })
-        };
-        let workloads = only.split(',').map(workload).collect::<Result<_>>()?;
-        Ok(Self::Bench(Options { rounds, workloads, places, output, programs }))
+        for kind in kinds {
+            let of_kind = sizes[kind as usize].iter().map(|&size| Workload { kind, size });
+            options.workloads.extend(of_kind);
+        }
+        if options.places.is_empty() {
+            options.places = default_places();
+        }
+        Ok(Self::Bench(options))
     }
+}
+
+fn kind(name: &str) -> Result<Kind> {
+    Kind::named(name).ok_or_else(|| format!("unknown workload or option {name}: see --help").into())
 }
 
 /// Nothing here can be zero.
@@ -164,25 +165,26 @@ mod tests {
 
     #[test]
     fn sizes_and_workloads_are_taken_from_the_line() {
-        let Request::Bench(options) =
-            parse("--rounds 2 --only large,latency --large 3 --latency 7 --on /a --on /b").unwrap()
-        else {
-            panic!("not a bench")
-        };
-        assert_eq!(options.rounds, 2);
+        let line = "--rounds 2 --only large,fanout,idle --large 3 --add --fanout 7,8 --on /a --on /b";
+        let Request::Bench(options) = parse(line).unwrap() else { panic!("not a bench") };
+        assert_eq!((options.rounds, options.add), (2, true));
         assert_eq!(options.places, [PathBuf::from("/a"), PathBuf::from("/b")]);
-        assert!(matches!(
-            options.workloads[..],
-            [
-                Workload::Tree { name: "large", shape: Shape { files: 1, bytes: 3_145_728 }, .. },
-                Workload::Latency(7)
-            ]
-        ));
+        let of = |kind, size| Workload { kind, size };
+        let expected = [of(Kind::Large, 3), of(Kind::Fanout, 7), of(Kind::Fanout, 8), of(Kind::Idle, 30)];
+        assert_eq!(options.workloads, expected);
+    }
+
+    #[test]
+    fn results_can_be_looked_at_again() {
+        let Request::View(view, results) = parse("--picture x.svg --plot --results y.tsv").unwrap() else {
+            panic!("not a view")
+        };
+        assert_eq!((view, results), (View::Plot("x.svg".into()), "y.tsv".into()));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["--rounds", "--rounds 0", "--rounds x", "--only medium", "--what 1"] {
+        for line in ["--rounds", "--rounds 0", "--fanout 1,x", "--only medium", "--what 1", "what 1"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -27,21 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// What a run took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// From its begin to its end.
-    pub(crate) seconds: f64,
-    /// CPU seconds of the server, in user and kernel.
-    pub(crate) server_cpu: f64,
-    /// CPU seconds of the clients.
-    pub(crate) client_cpu: f64,
-    /// Peak memory of the server, in KiB.
-    pub(crate) server_peak: u64,
-    /// Peak memory of the clients, in KiB.
-    pub(crate) client_peak: u64,
-}
-
 /// A running process. It ends with its value, at the latest.
 pub(crate) struct Process {
     child: Child,
@@ -54,22 +39,29 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; what it says on stderr goes to the file `log`.
+    /// Starts it; what it says on stderr goes to the file `log`. From now on its memory is looked at, and that of the processes beneath it.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let mut process = Self::start_alone(command, log)?;
+        let (pid, kept, until) = (process.child.id(), Arc::clone(&process.peak), Arc::clone(&process.ended));
+        process.sampler = Some(thread::Builder::new().name("memory".into()).spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                kept.fetch_max(tree(pid).into_iter().filter_map(peak_memory).sum(), Ordering::Relaxed);
+                thread::sleep(SAMPLING);
+            }
+        })?);
+        Ok(process)
+    }
+
+    /// Starts one that has no processes beneath it and is stopped in the end. The kernel knows its peak until then; to look at thousands of
+    /// threads all the time would disturb it.
+    pub(crate) fn start_alone(command: &mut Command, log: &Path) -> Result<Self> {
         let stderr = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let begun = Instant::now();
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let stdout = BufReader::new(child.stdout.take().ok_or("a process without stdout")?);
         let (peak, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (pid, kept, until) = (child.id(), Arc::clone(&peak), Arc::clone(&ended));
-        let sampler = thread::Builder::new().name("memory".into()).spawn(move || {
-            while !until.load(Ordering::Relaxed) {
-                kept.fetch_max(tree(pid).into_iter().filter_map(peak_memory).sum(), Ordering::Relaxed);
-                thread::sleep(SAMPLING);
-            }
-        })?;
-        Ok(Self { child, stdout, log: log.into(), begun, peak, ended, sampler: Some(sampler) })
+        Ok(Self { child, stdout, log: log.into(), begun, peak, ended, sampler: None })
     }
 
     /// The last word of the line in which it says where it listens.
@@ -100,6 +92,11 @@ impl Process {
     /// The most memory so far, in KiB.
     pub(crate) fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed).max(tree(self.child.id()).into_iter().filter_map(peak_memory).sum())
+    }
+
+    /// What of its memory is in use now, in KiB: its own alone.
+    pub(crate) fn resident(&self) -> u64 {
+        memory(self.child.id(), "VmRSS:").unwrap_or(0)
     }
 
     /// Waits until it has no processes beneath it: then their CPU time is in its account.
@@ -187,10 +184,14 @@ fn is_listening(port: u16) -> bool {
     })
 }
 
-/// In KiB; nothing of a process that has ended.
 fn peak_memory(pid: u32) -> Option<u64> {
+    memory(pid, "VmHWM:")
+}
+
+/// In KiB; nothing of a process that has ended.
+fn memory(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
 }
 
 fn state(pid: u32) -> Option<char> {

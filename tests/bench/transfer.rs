@@ -8,12 +8,15 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
+use crate::access::Access;
 use crate::contestant::{Contestant, Ground};
-use crate::process::{Process, Usage};
+use crate::process::Process;
 use crate::tree::Shape;
+use crate::usage::Usage;
+use crate::workload::Figure;
 
 /// What a client is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// Bring a folder to an empty server.
     Push,
@@ -24,45 +27,34 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// As it is called in tables.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-            Self::Pull => "pull",
-            Self::Again => "again",
-        }
-    }
+    /// In an order in which they can be done.
+    pub(crate) const ALL: [Self; 3] = [Self::Push, Self::Pull, Self::Again];
 }
 
-/// Lets a contestant do the steps, and a push before them if there is none among them. `source` is the tree, and is left as it was.
+/// Lets a contestant do the steps, and a push before them if there is none among them. `source` is the tree, and `fetched` becomes what was
+/// pulled.
 pub(crate) fn run(
     contestant: Contestant,
     ground: Ground<'_>,
-    source: &Path,
+    (source, fetched): (&Path, &Path),
     shape: Shape,
     steps: &[Step],
-) -> Result<Vec<(&'static str, Usage)>> {
-    let fetched = ground.work.join("fetched");
-    for directory in [ground.held(), fetched.clone()] {
-        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+) -> Result<Vec<(Figure, Usage)>> {
+    for directory in [&ground.held(), fetched] {
+        fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
     let mut measured = Vec::new();
     let first = if steps.contains(&Step::Push) { None } else { Some(Step::Push) };
     for step in first.into_iter().chain(steps.iter().copied()) {
-        let folder = if step == Step::Pull { &fetched } else { source };
+        let folder = if step == Step::Pull { fetched } else { source };
         let checked = once(contestant, ground, step, folder).and_then(|usage| {
             shape.check(&ground.held())?;
             shape.check(folder)?;
             Ok(usage)
         });
-        let usage = checked.map_err(|error| format!("{contestant}, {}: {error}", step.name()))?;
+        let usage = checked.map_err(|error| format!("{contestant}, {step:?}: {error}"))?;
         if steps.contains(&step) {
-            measured.push((step.name(), usage));
-        }
-    }
-    for directory in [ground.work.to_owned(), source.join(".filesync")] {
-        if directory.exists() {
-            fs::remove_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+            measured.push((Figure::Step(step), usage));
         }
     }
     Ok(measured)
@@ -73,14 +65,19 @@ fn once(contestant: Contestant, ground: Ground<'_>, step: Step, folder: &Path) -
     // What was written before is on the disk, so that nobody waits for what another has done.
     Command::new("sync").arg("-f").arg(ground.work).status()?;
     let before = service.as_ref().map_or(0.0, |service| service.process.cpu());
+    let server_start = service.as_ref().map_or(0, |service| service.process.resident());
     let mut client = contestant.client(ground, service.as_ref(), step, folder)?;
     let (seconds, client_cpu, client_peak) =
         Process::start(&mut client, &ground.work.join("client.log"))?.finish()?;
-    let mut usage = Usage { seconds, client_cpu, client_peak, ..Usage::default() };
+    let mut usage = Usage { seconds, client_cpu, client_peak, server_start, ..Usage::default() };
     if let Some(service) = service {
         service.process.wait_for_children();
         usage.server_cpu = service.process.cpu() - before;
+        usage.server_rest = service.process.resident();
         usage.server_peak = service.process.peak();
+        if contestant.is_live() {
+            usage.files_read = Access::new(ground, &service)?.files_read()?;
+        }
         service.process.stop()?;
     }
     Ok(usage)

@@ -13,7 +13,7 @@
 
 use std::ffi::c_int;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use crate::kernel;
 
@@ -44,6 +44,8 @@ pub enum Kind {
     Receive,
     /// Has just told a client that a change was made.
     Answer,
+    /// Starts a thread.
+    Spawn,
 }
 
 /// What becomes of a call.
@@ -69,8 +71,17 @@ struct Page {
 
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(ptr::null_mut());
 
+/// Whether the kernel is to look older than it is.
+static IS_OLD: AtomicBool = AtomicBool::new(false);
+
+/// Whether the calls that are new to Linux are to be missing, as `FAULT_OLD_KERNEL` asks for.
+pub fn is_old_kernel() -> bool {
+    IS_OLD.load(Ordering::Relaxed)
+}
+
 /// Maps the file that `FAULT_CONTROL` names, and says hello in it.
 pub fn open() {
+    IS_OLD.store(kernel::variable(c"FAULT_OLD_KERNEL").is_some(), Ordering::Relaxed);
     let Some(path) = kernel::variable(c"FAULT_CONTROL") else { return };
     let page = kernel::map(path, size_of::<Page>()).cast::<Page>();
     // SAFETY: the file is mapped for good, as large as the page, and holds nothing but atomic numbers.

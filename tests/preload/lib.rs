@@ -17,7 +17,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "the only place of the tests with unsafe code: it takes the place of C functions"
+    reason = "one of two places of the tests with unsafe code: it takes the place of C functions"
 )]
 
 mod control;
@@ -34,6 +34,7 @@ use kernel::{Iovec, Of, Statx, Timespec, real};
 const O_CREAT: c_int = 0o100;
 const O_TRUNC: c_int = 0o1000;
 const EINTR: c_int = 4;
+const ENOSYS: c_int = 38;
 const AT_REMOVEDIR: c_int = 0x200;
 
 #[cfg(target_arch = "x86_64")]
@@ -153,6 +154,7 @@ pub unsafe extern "C" fn syscall(
     // SAFETY: where a call takes a name it ends with NUL, as the caller promises.
     let name = |at: usize| unsafe { CStr::from_ptr(at as *const c_char) };
     match number {
+        number::OPENAT2 if control::is_old_kernel() => fail(ENOSYS),
         number::OPENAT2 => {
             // SAFETY: `struct open_how` begins with the flags.
             let flags = unsafe { *(c as *const u64) } as c_int;
@@ -325,6 +327,29 @@ pub unsafe extern "C" fn ftruncate64(fd: c_int, length: i64) -> c_int {
     let real = real!(ftruncate64: unsafe extern "C" fn(c_int, i64) -> c_int);
     // SAFETY: no pointers are passed.
     guard(Kind::Truncate, || unsafe { real(fd, length) })
+}
+
+// ---- Threads ---------------------------------------------------------------------------------------------------------------------
+
+/// # Safety
+/// As pthread_create(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut c_void,
+    attributes: *const c_void,
+    start: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+    let real =
+        real!(pthread_create: unsafe extern "C" fn(*mut c_void, *const c_void, Start, *mut c_void) -> c_int);
+    match control::strike(Kind::Spawn) {
+        // It has no errno: the error is what it returns.
+        Some(Fault::Error(error)) => error,
+        Some(Fault::Kill) => kernel::die(),
+        // SAFETY: the arguments are the caller's.
+        None | Some(Fault::Short) => unsafe { real(thread, attributes, start, argument) },
+    }
 }
 
 // ---- Flushes ---------------------------------------------------------------------------------------------------------------------

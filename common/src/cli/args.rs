@@ -373,6 +373,19 @@ pub fn parse_duration(option: &'static str, value: &OsStr) -> Result<Duration, U
     seconds.map(Duration::from_secs).ok_or_else(|| bad(option, value, wanted))
 }
 
+/// A number of bytes, in units of 1024 if it says so: `4096`, `512K`, `100M`, `10G`, `2T`.
+pub fn parse_size(option: &'static str, value: &OsStr) -> Result<u64, UsageError> {
+    let (number, unit) = match value.as_bytes() {
+        [number @ .., b'K'] => (number, 1 << 10),
+        [number @ .., b'M'] => (number, 1 << 20),
+        [number @ .., b'G'] => (number, 1 << 30),
+        [number @ .., b'T'] => (number, 1 << 40),
+        number => (number, 1),
+    };
+    let bytes = digits(number).and_then(|number| number.checked_mul(unit)).filter(|bytes| 0 < *bytes);
+    bytes.ok_or_else(|| bad(option, value, "a number of bytes such as 4096, 512K, 100M, 10G or 2T"))
+}
+
 /// Text, where bytes in general won't do.
 pub fn parse_text<'a>(option: &'static str, value: &'a OsStr) -> Result<&'a str, UsageError> {
     value.to_str().ok_or_else(|| bad(option, value, "UTF-8"))
@@ -597,6 +610,25 @@ mod tests {
             parse_u64_in("workers", OsStr::new("x"), 1..=64).unwrap_err().to_string(),
             "--workers (or FILESYNC_WORKERS): 'x' is not a number from 1 to 64"
         );
+    }
+
+    #[test]
+    fn sizes() {
+        let parse = |text: &str| parse_size("quota-bytes", OsStr::new(text)).ok();
+        for (text, want) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("512K", 512 << 10),
+            ("100M", 100 << 20),
+            ("10G", 10 << 30),
+            ("2T", 2 << 40),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse(text), Some(want), "{text}");
+        }
+        for text in ["", "0", "0G", "K", "1k", "1KB", "1KiB", "1 K", "1.5G", "-1", "+1", "16777216T", "1P"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -475,27 +475,33 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         }
     }
 
-    /// What can't be looked at may be there to be looked at in a moment, as when descriptors have run out. Missing permissions come back
-    /// with an event.
-    fn look_again(&self, path: &Path, appeared: bool, error: &io::Error) {
+    /// What can't be looked at may be there to be looked at in a moment, as when descriptors have run out. Missing permissions are those of
+    /// a directory above, and come back with an event about that.
+    fn look_again(&mut self, path: &Path, appeared: bool, error: &io::Error) {
         if error.kind() != io::ErrorKind::PermissionDenied {
             let at = Instant::now() + LOOK_AGAIN;
             self.shared.mark_due(path.clone(), Due { at, appeared, complete: true });
+            return;
         }
+        let above = std::iter::successors(path.parent(), Path::parent);
+        above.for_each(|directory| self.list_after_event(directory));
     }
 
-    /// The same for what can't be listed. The event is about the directory itself, so those that wait for one are remembered; of more than
-    /// are, the next regular scan tells. No event tells that the root can be read again.
+    /// The same for what can't be listed; its own permissions may be missing. No event tells that the root can be read again.
     fn list_again(&mut self, directory: Option<&Path>, error: &io::Error) {
         match directory {
             None => self.shared.scan_within(LOOK_AGAIN),
             Some(directory) if error.kind() != io::ErrorKind::PermissionDenied => {
                 self.look_again(directory, true, error);
             }
-            Some(directory) if self.unlisted.len() < UNLISTED_DIRECTORIES => {
-                self.unlisted.insert(directory.clone());
-            }
-            Some(_) => {}
+            Some(directory) => self.list_after_event(directory.clone()),
+        }
+    }
+
+    /// Of more directories than are remembered the next regular scan tells.
+    fn list_after_event(&mut self, directory: Path) {
+        if self.unlisted.len() < UNLISTED_DIRECTORIES {
+            self.unlisted.insert(directory);
         }
     }
 

@@ -105,12 +105,12 @@ impl Retained {
     }
 
     /// When the oldest is to be forgotten; `None` if nothing is retained.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         lock(&self.items).front().map(|oldest| oldest.since + RETAINED_FOR)
     }
 
     /// Forgets what was retained long enough.
-    pub fn forget_old(&self) {
+    pub(super) fn forget_old(&self) {
         let mut items = lock(&self.items);
         let old = items.iter().take_while(|item| RETAINED_FOR <= item.since.elapsed()).count();
         let old: Vec<Item> = items.drain(..old).collect();

@@ -12,20 +12,24 @@
 //! `.filesync/versions/` where the caller wants that. What can't be swapped back is kept there too: the staging directory is cleared at
 //! every start, versions are left to the user.
 //!
+//! What can't be removed from the staging directory, because the disk does not take it at that moment, is tried again ([`Stage::tidy`]).
+//!
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
 use super::root::{Place, RenameMode, Root};
 use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
-use crate::limits::{NAME_BYTES, VERSIONS_BETWEEN};
+use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
 use crate::sys::errno;
+use crate::threads::lock;
 use crate::tree::{Content, Kind, Meta, Path};
 
 /// Name of the staging directory inside the private directory.
@@ -46,6 +50,8 @@ pub struct Stage {
     /// `.filesync/versions`.
     versions: Root,
     retained: Retained,
+    /// What could not be removed from the staging directory, and when it is to be tried again: the next first.
+    unremoved: Mutex<VecDeque<(Instant, Path)>>,
     next: AtomicU64,
     /// Versions kept by this run.
     kept: AtomicU64,
@@ -107,7 +113,8 @@ impl Stage {
         let (staging, versions) = (private.sub_root(STAGING)?, private.sub_root(VERSIONS)?);
         let retained = Retained::open(private)?;
         let (next, kept) = (AtomicU64::new(0), AtomicU64::new(0));
-        let stage = Stage { root, staging, versions, retained, next, kept, run };
+        let unremoved = Mutex::default();
+        let stage = Stage { root, staging, versions, retained, unremoved, next, kept, run };
         stage.prune();
         Ok(Arc::new(stage))
     }
@@ -120,6 +127,41 @@ impl Stage {
     /// What was replaced or removed a moment ago.
     pub fn retained(&self) -> &Retained {
         &self.retained
+    }
+
+    /// When [`Stage::tidy`] has something to do; `None` if there is nothing to wait for.
+    pub fn due(&self) -> Option<Instant> {
+        let again = lock(&self.unremoved).front().map(|(again, _)| *again);
+        [again, self.retained.due()].into_iter().flatten().min()
+    }
+
+    /// Forgets what was retained long enough, and tries again to remove what could not be removed.
+    pub fn tidy(&self) {
+        self.retained.forget_old();
+        let now = Instant::now();
+        let due: Vec<Path> = {
+            let mut unremoved = lock(&self.unremoved);
+            let due = unremoved.iter().take_while(|(again, _)| *again <= now).count();
+            unremoved.drain(..due).map(|(_, name)| name).collect()
+        };
+        for name in due {
+            self.discard(&name);
+        }
+    }
+
+    /// Removes something from the staging directory, now or later. What is beyond the bound the next start clears.
+    fn discard(&self, name: &Path) {
+        let is_gone = |result: io::Result<()>| match result {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_gone(self.staging.remove_file(name)) || is_gone(self.staging.remove_dir(name)) {
+            return;
+        }
+        let mut unremoved = lock(&self.unremoved);
+        if unremoved.len() < UNREMOVED_FILES {
+            unremoved.push_back((Instant::now() + REMOVE_AGAIN, name.clone()));
+        }
     }
 
     /// Clears what an earlier run left: what was taken from its place, and maybe not looked at before a crash, is kept as a version of
@@ -547,10 +589,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if self.armed {
-            // Nothing to do about an error: the next start clears what is left.
-            if self.stage.staging.remove_file(&self.name).is_err() {
-                let _ = self.stage.staging.remove_dir(&self.name);
-            }
+            self.stage.discard(&self.name);
         }
     }
 }
@@ -581,6 +620,27 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
+
+    #[test]
+    fn what_cannot_be_removed_is_removed_later() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root, &private, 1).unwrap();
+        let staged = stage.directory(0o755).unwrap();
+        let on_disk = scratch.path().join(".filesync/staging").join(staged.name.to_string());
+        // Not even root removes a directory with something in it.
+        fs::write(on_disk.join("in the way"), "").unwrap();
+        assert_eq!(stage.due(), None);
+        drop(staged);
+        let again = stage.due().unwrap();
+        stage.tidy();
+        assert_eq!((on_disk.exists(), stage.due()), (true, Some(again)), "it is not time yet");
+        fs::remove_file(on_disk.join("in the way")).unwrap();
+        std::thread::sleep(again.saturating_duration_since(Instant::now()));
+        stage.tidy();
+        assert_eq!((on_disk.exists(), stage.due()), (false, None));
+    }
 
     #[test]
     fn a_mode_set_since_the_look_is_not_taken_back() {

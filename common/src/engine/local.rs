@@ -97,12 +97,14 @@ pub(super) fn delete(
     }
 }
 
-/// Gives what is at a path a conflict name, if it is still what the verdict was based on.
+/// Gives what is at a path a conflict name, if it is still what the verdict was based on. `durable`: so that the name outlives a power cut
+/// before anybody hears of it; else the server would have the copy, and the next start make another one.
 pub(super) fn set_aside(
     folder: &Folder,
     path: &Path,
     client: &str,
     print: Fingerprint,
+    durable: bool,
 ) -> io::Result<Outcome> {
     let _open = folder.open_doors(&[path])?;
     let before = folder.root.stat(path)?;
@@ -119,6 +121,10 @@ pub(super) fn set_aside(
         let copy = conflict_path(path, client, &time, attempt).map_err(io::Error::other)?;
         match Root::rename((&folder.root, path), (&folder.root, &copy), RenameMode::NoReplace) {
             Ok(()) => {
+                if durable {
+                    // It has its name; if that can't be flushed, the worst that comes of it is a second copy.
+                    let _ = folder.root.sync_dir(copy.parent().as_ref());
+                }
                 let renamed = folder.root.stat(&copy)?;
                 let known = match renamed {
                     // RACE: written to between the check and the rename. It is the copy that was written to, and it will be read again.
@@ -213,11 +219,11 @@ mod tests {
         fs::create_dir(scratch.path().join("other")).unwrap();
         fs::remove_dir(scratch.path().join("d")).unwrap();
         fs::rename(scratch.path().join("other"), scratch.path().join("d")).unwrap();
-        let outcome = set_aside(&folder, &path, "me", judged).unwrap();
+        let outcome = set_aside(&folder, &path, "me", judged, true).unwrap();
         assert!(matches!(outcome, Outcome::LocalIs(Some(_))), "{outcome:?}");
         let now = folder.root.stat(&path).unwrap().unwrap().print;
         fs::write(scratch.path().join("d/inside"), "moves its times").unwrap();
-        let outcome = set_aside(&folder, &path, "me", now).unwrap();
+        let outcome = set_aside(&folder, &path, "me", now, true).unwrap();
         assert!(matches!(outcome, Outcome::SetAside { .. }), "{outcome:?}");
     }
 }

@@ -1,19 +1,18 @@
 //! The stream thread: one `POST /sync` after the other. It sends the list, reads the events, and connects again when it has to.
 //!
 //! ```text
-//!     ask control for the head of the list -> connect -> POST /sync ---- list pieces ---->  (a thread of its own, while it lasts)
-//!                                                            <---- events ----------------
+//!     ask control for the head of the list -> connect -> POST /sync -> the list, piece by piece -> hello -> events
 //!     lost: tell control, rest (longer each time, or as long as was asked for), again
 //! ```
 //!
-//! List and events flow at the same time: the server answers items as they come, so whoever sends a long list without reading would end
-//! with both sides waiting for the other.
+//! The server answers when it has all of the list. So one thread first writes and then reads; only a refusal comes earlier, and the client
+//! of `net` looks for one while it sends.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backoff::pause;
@@ -23,18 +22,16 @@ use crate::limits::{
     CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
 };
 use crate::net::body::{Body, Pace};
-use crate::net::conn::Conn;
-use crate::net::deadline::Deadline;
-use crate::net::dial::open;
+use crate::net::client::{HttpClient, Response};
 use crate::net::endpoint::Endpoint;
 use crate::net::error::NetError;
+use crate::net::exchange::{ChunkedSource, RequestBody};
 use crate::net::transport::Transport;
 use crate::protocol::{Cursor, Event, ListHead, Problem, VERSION_NAME, encode_list_head, encode_list_tail};
 use crate::threads::{Awaited, lock, spawn_awaited};
-use crate::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
+use crate::tree::Path;
 use crate::wire::http::fields::Fields;
-use crate::wire::http::framing::response_framing;
-use crate::wire::http::head::{Method, ResponseHead, encode_request, parse_response};
+use crate::wire::http::head::{Method, ResponseHead};
 use crate::wire::http::retry::retry_after;
 use crate::wire::sse;
 
@@ -158,98 +155,44 @@ impl Caller {
 
     /// One connection, from beginning to end; it always ends with a loss.
     fn session(&self, head: &ListHead) -> Loss {
-        let mut conn = match open(&self.endpoint, CONNECT_TIMEOUT) {
-            Ok(conn) => conn,
-            Err(error) => return Loss::Unreachable(format!("cannot connect to {}: {error}", self.endpoint)),
-        };
-        let writer = match self.prepare(&mut conn) {
-            Ok(writer) => writer,
-            Err(error) => return Loss::Broken(error.to_string()),
-        };
-        let sent = OnceLock::new();
-        std::thread::scope(|scope| {
-            let list = std::thread::Builder::new().name("list".into());
-            let list = list.spawn_scoped(scope, || self.send_list(writer, head, &sent));
-            let loss = match list {
-                Ok(_) => self.listen(&mut conn, &sent),
-                Err(error) => Loss::Broken(format!("no thread to send the list with: {error}")),
-            };
-            // The list thread may be waiting for the server to read.
-            let _ = conn.transport().shutdown(Shutdown::Both);
-            loss
-        })
-    }
-
-    /// Sends the head of the request, and makes the second handle through which the list goes.
-    fn prepare(&self, conn: &mut Conn) -> io::Result<Conn> {
-        *lock(&self.shared.transport) = Some(conn.transport().try_clone()?);
-        let mut fields =
-            Fields::new().with("host", self.endpoint.authority()).with("user-agent", VERSION_NAME);
-        if let Some(token) = &self.token {
-            fields.push("authorization", format!("Bearer {token}"));
-        }
-        let fields = fields
-            .with("accept", "text/event-stream")
-            .with("content-type", "application/json")
-            .with("transfer-encoding", "chunked");
-        let target = format!("{}/sync", self.endpoint.base());
-        let head = encode_request(Method::Post, &target, &fields).map_err(io::Error::other)?;
-        conn.write_all(&head)?;
-        Conn::new(conn.transport().try_clone()?)
-    }
-
-    /// The "list" thread. If it can't send, the connection is broken, and reading will say so.
-    fn send_list(&self, mut conn: Conn, head: &ListHead, sent: &OnceLock<Instant>) {
-        let _ = self.send_pieces(&mut conn, head);
-        let _ = sent.set(Instant::now());
-    }
-
-    fn send_pieces(&self, conn: &mut Conn, head: &ListHead) -> io::Result<()> {
-        send_chunk(conn, &encode_list_head(head))?;
-        let (mut after, mut first) = (None, true);
-        loop {
-            let (reply, answer) = sync_channel(1);
-            let wanted = Stream::List { after: after.take(), complete: head.complete, reply };
-            self.control.send(Message::Stream(wanted)).map_err(|_| io::ErrorKind::BrokenPipe)?;
-            let piece = answer.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
-            if !piece.bytes.is_empty() {
-                // Every item comes with a comma in front, and the first one must not have it.
-                let bytes = if first { &piece.bytes[1..] } else { &piece.bytes[..] };
-                first = false;
-                send_chunk(conn, bytes)?;
+        let mut client = HttpClient::new(self.endpoint.clone(), VERSION_NAME, self.token.as_deref());
+        let answer = match client.connect(CONNECT_TIMEOUT) {
+            Ok(()) => {
+                *lock(&self.shared.transport) = client.transport().cloned();
+                self.ask(&mut client, head)
             }
-            match piece.last {
-                Some(last) => after = Some(last),
-                None => break,
-            }
+            Err(error @ NetError::Connect { .. }) => return Loss::Unreachable(error.to_string()),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Response { head, body }) => self.listen(&head, body),
+            Err(error) => Loss::Broken(error.to_string()),
         }
-        send_chunk(conn, encode_list_tail())?;
-        conn.write_all(&last_chunk(&Fields::new()).map_err(io::Error::other)?)
     }
 
-    fn listen(&self, conn: &mut Conn, sent: &OnceLock<Instant>) -> Loss {
-        let head = match conn.read_head(parse_response, Deadline::after(STREAM_STALL)) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Loss::Broken(NetError::Closed.to_string()),
-            Err(error) => return Loss::Broken(NetError::from(error).to_string()),
-        };
-        let framing = match response_framing(Method::Post, &head) {
-            Ok(framing) => framing,
-            Err(error) => return Loss::Broken(error.to_string()),
-        };
-        let mut body = Body::new(conn, framing, Pace::Stall(STREAM_STALL));
-        if let Some(loss) = refusal(&head, &mut body) {
+    /// Sends the list, and waits for the beginning of the answer.
+    fn ask<'c>(&self, client: &'c mut HttpClient, head: &ListHead) -> Result<Response<'c>, NetError> {
+        let fields =
+            Fields::new().with("accept", "text/event-stream").with("content-type", "application/json");
+        let mut list = List::new(&self.control, head);
+        client.write_request(Method::Post, "/sync", &fields, RequestBody::Chunked(&mut list))?;
+        client.read_response(Method::Post)
+    }
+
+    fn listen(&self, head: &ResponseHead, body: Body<'_>) -> Loss {
+        let mut body = body.with_pace(Pace::Stall(STREAM_STALL));
+        if let Some(loss) = refusal(head, &mut body) {
             return loss;
         }
-        match self.read_events(body, sent) {
+        match self.read_events(body) {
             Ok(()) => Loss::Broken("the server ended the stream".into()),
             Err(reason) => Loss::Broken(reason),
         }
     }
 
-    fn read_events(&self, mut body: Body<'_>, sent: &OnceLock<Instant>) -> Result<(), String> {
+    fn read_events(&self, mut body: Body<'_>) -> Result<(), String> {
         let mut reader = sse::Reader::new();
-        let mut answering = Answering::default();
+        let mut answering = Answering::begin(Instant::now());
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let count = match body.read(&mut buffer) {
@@ -270,7 +213,7 @@ impl Caller {
                     answering.heard(&event.name, Instant::now());
                 }
             }
-            if answering.is_overdue(sent.get().copied(), Instant::now()) {
+            if answering.is_overdue(Instant::now()) {
                 return Err(format!(
                     "the server has not answered the list for {} s",
                     LIST_ANSWER_LONGEST.as_secs()
@@ -292,31 +235,98 @@ impl Caller {
     }
 }
 
+/// The list as the body of a request: control is asked for one piece after the other, and there is never more than one.
+struct List<'a> {
+    control: &'a SyncSender<Message>,
+    complete: bool,
+    piece: io::Cursor<Vec<u8>>,
+    next: Next,
+}
+
+/// What comes after the piece at hand.
+enum Next {
+    /// The items after this path; from the beginning on if there is none.
+    Items {
+        after: Option<Path>,
+        first: bool,
+    },
+    /// What closes the list.
+    Tail,
+    Nothing,
+}
+
+impl<'a> List<'a> {
+    fn new(control: &'a SyncSender<Message>, head: &ListHead) -> List<'a> {
+        let piece = io::Cursor::new(encode_list_head(head));
+        List { control, complete: head.complete, piece, next: Next::Items { after: None, first: true } }
+    }
+
+    /// Gets the next piece, which may be empty. `false` if there is none.
+    fn advance(&mut self) -> io::Result<bool> {
+        let bytes = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Nothing => return Ok(false),
+            Next::Tail => encode_list_tail().to_vec(),
+            Next::Items { after, first } => self.items(after, first)?,
+        };
+        self.piece = io::Cursor::new(bytes);
+        Ok(true)
+    }
+
+    fn items(&mut self, after: Option<Path>, first: bool) -> io::Result<Vec<u8>> {
+        let (reply, answer) = sync_channel(1);
+        let wanted = Stream::List { after, complete: self.complete, reply };
+        self.control.send(Message::Stream(wanted)).map_err(|_| ErrorKind::BrokenPipe)?;
+        let mut piece = answer.recv().map_err(|_| ErrorKind::BrokenPipe)?;
+        let first = if first && !piece.bytes.is_empty() {
+            // Every item comes with a comma in front, and the first one must not have it.
+            piece.bytes[0] = b' ';
+            false
+        } else {
+            first
+        };
+        self.next = match piece.last {
+            Some(last) => Next::Items { after: Some(last), first },
+            None => Next::Tail,
+        };
+        Ok(piece.bytes)
+    }
+}
+
+impl Read for List<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.piece.read(out)?;
+            if 0 < count || out.is_empty() || !self.advance()? {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl ChunkedSource for List<'_> {}
+
 /// How far the answer to the list has come. Heartbeats are no part of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Answering {
-    /// When something was told last.
-    heard: Option<Instant>,
+    /// When something was told last; when the answer began, if nothing was.
+    heard: Instant,
     complete: bool,
 }
 
 impl Answering {
+    fn begin(now: Instant) -> Answering {
+        Answering { heard: now, complete: false }
+    }
+
     fn heard(&mut self, event: &str, now: Instant) {
-        self.heard = Some(now);
+        self.heard = now;
         self.complete |= event == "synced";
     }
 
-    /// Whether more should have come by now; the list was sent then.
-    fn is_overdue(&self, sent: Option<Instant>, now: Instant) -> bool {
-        let since = sent.map(|sent| self.heard.map_or(sent, |heard| heard.max(sent)));
-        !self.complete
-            && since.is_some_and(|since| LIST_ANSWER_LONGEST < now.saturating_duration_since(since))
+    /// Whether more should have come by now.
+    fn is_overdue(&self, now: Instant) -> bool {
+        !self.complete && LIST_ANSWER_LONGEST < now.saturating_duration_since(self.heard)
     }
-}
-
-fn send_chunk(conn: &mut Conn, bytes: &[u8]) -> io::Result<()> {
-    let head = chunk_head(bytes.len() as u64);
-    conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(bytes), IoSlice::new(CHUNK_TAIL)])
 }
 
 /// Why this is not the beginning of a stream, if it is not.
@@ -348,14 +358,13 @@ mod tests {
     fn an_answer_that_is_nothing_but_heartbeats_is_overdue() {
         let begin = Instant::now();
         let later = begin + LIST_ANSWER_LONGEST + Duration::from_secs(1);
-        let mut answering = Answering::default();
-        assert!(!answering.is_overdue(None, later), "the list is not sent yet");
-        assert!(!answering.is_overdue(Some(begin), begin + LIST_ANSWER_LONGEST));
-        assert!(answering.is_overdue(Some(begin), later));
+        let mut answering = Answering::begin(begin);
+        assert!(!answering.is_overdue(begin + LIST_ANSWER_LONGEST));
+        assert!(answering.is_overdue(later));
         answering.heard("stored", later);
-        assert!(!answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST));
-        assert!(answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST * 2));
+        assert!(!answering.is_overdue(later + LIST_ANSWER_LONGEST));
+        assert!(answering.is_overdue(later + LIST_ANSWER_LONGEST * 2));
         answering.heard("synced", later);
-        assert!(!answering.is_overdue(Some(begin), later + LIST_ANSWER_LONGEST * 2));
+        assert!(!answering.is_overdue(later + LIST_ANSWER_LONGEST * 2));
     }
 }

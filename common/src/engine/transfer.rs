@@ -584,6 +584,7 @@ pub(super) fn refusal(response: Response<'_>, operation: &'static str) -> Result
     let (kind, words) = match problem.kind {
         ProblemKind::Unauthorized => (FailureKind::NotAuthorised, "not authorised"),
         ProblemKind::NoSpace => (FailureKind::NoSpace, "the server has no room"),
+        ProblemKind::QuotaExceeded => (FailureKind::NoSpace, "the quota is used up"),
         ProblemKind::Busy => (FailureKind::Moment, "the server is busy"),
         ProblemKind::Http(408) => (FailureKind::Network, "the server waited in vain"),
         ProblemKind::InsufficientScope => (FailureKind::ReadOnly, "not allowed"),

@@ -195,7 +195,7 @@ pub(super) fn perform(
         }
         Task::DeleteRemote { seen } => transfer.delete_remote(path, *seen),
         Task::SetAside { print } => {
-            local::set_aside(folder, path, &crew.client_name, *print).map_err(disk("rename"))
+            local::set_aside(folder, path, &crew.client_name, *print, crew.durable).map_err(disk("rename"))
         }
         Task::FetchAside { remote } => transfer.fetch_aside(path, remote.entry),
         Task::PullMeta { remote, print } => {

@@ -163,6 +163,13 @@ impl<'a> Body<'a> {
         self
     }
 
+    /// The same body from a sender that may be this slow.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Pace) -> Body<'a> {
+        self.pace = pace;
+        self
+    }
+
     /// Sends `100 (Continue)` before the first wait for the body, for a request that has `Expect: 100-continue`. A server that answers
     /// without reading the body thereby never sends it; nor does one whose client has begun to send without waiting.
     #[must_use]

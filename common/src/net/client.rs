@@ -424,7 +424,7 @@ mod tests {
             |mut conn| {
                 request(&mut conn);
                 conn.write_all(FULL).unwrap();
-                conn.lingering_close();
+                conn.lingering_close(Duration::from_secs(10));
             },
             |mut conn| {
                 request(&mut conn);

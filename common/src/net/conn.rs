@@ -5,19 +5,23 @@
 //!                         ^ start           ^ end
 //! ```
 //!
-//! Incoming bytes wait in one buffer of fixed size, in which parsers look for what they know; what they took is consumed. A parser is
-//! run again over everything whenever more has come, which is cheap because heads are small, and the buffer is larger than any.
+//! Incoming bytes wait in one buffer, in which parsers look for what they know; what they took is consumed. A parser is run again over
+//! everything whenever more has come, which is cheap because heads are small. The buffer grows with what waits in it, up to a size that is
+//! larger than any head, and while a connection rests there is none: thousands that say nothing shall cost next to nothing.
 //! Bodies go through it as well, but large reads of a body pass it by (see [`body`](super::body)).
 //!
 //! Writes aren't buffered: callers hand over in one call what belongs together.
 
 use super::deadline::Deadline;
 use super::transport::{Link, Transport, is_timeout};
-use crate::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, UNCONFIRMED_LONGEST, WRITE_STALL};
+use crate::limits::{
+    CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST, WRITE_STALL,
+};
 use crate::wire::http::head::HeadError;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
+use std::time::Duration;
 
 /// Why no head could be read.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ enum Position {
 /// A connection.
 pub struct Conn {
     link: Link,
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     position: Position,
@@ -107,8 +111,7 @@ impl Conn {
         link.transport.set_prompt()?;
         link.transport.set_write_timeout(WRITE_STALL)?;
         link.transport.set_unconfirmed_timeout(UNCONFIRMED_LONGEST)?;
-        let buffer = vec![0; CONN_BUFFER_BYTES].into_boxed_slice();
-        Ok(Conn { link, buffer, start: 0, end: 0, position: Position::BetweenMessages })
+        Ok(Conn { link, buffer: Vec::new(), start: 0, end: 0, position: Position::BetweenMessages })
     }
 
     /// What carries this connection.
@@ -131,19 +134,38 @@ impl Conn {
     ///
     /// A server waits for a further request by calling this with the deadline for idle connections while nothing is buffered.
     pub fn fill(&mut self, deadline: Deadline) -> io::Result<usize> {
+        self.make_room(deadline)?;
+        let count = self.link.read(&mut self.buffer[self.end..], deadline)?;
+        self.end += count;
+        Ok(count)
+    }
+
+    fn make_room(&mut self, deadline: Deadline) -> io::Result<()> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let room = &mut self.buffer[self.end..];
-        if room.is_empty() {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a message does not fit into the buffer"));
+        match self.buffer.len() {
+            0 => {
+                self.link.wait_for_bytes(deadline)?;
+                self.buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
+            }
+            length if self.end < length => {}
+            length if length < CONN_BUFFER_BYTES => self.buffer.resize(CONN_BUFFER_BYTES.min(2 * length), 0),
+            _ => {
+                return Err(io::Error::new(ErrorKind::InvalidData, "a message does not fit into the buffer"));
+            }
         }
-        let count = self.link.read(room, deadline)?;
-        self.end += count;
-        Ok(count)
+        Ok(())
+    }
+
+    /// Gives up the buffer if nothing is in it: a message may be long in coming.
+    pub fn rest(&mut self) {
+        if self.start == self.end {
+            (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
+        }
     }
 
     /// Reads once, past the buffer, which must be empty.
@@ -194,17 +216,18 @@ impl Conn {
         self.link.transport.shutdown(Shutdown::Write)
     }
 
-    /// Closes the connection so that the last answer arrives.
+    /// Closes the connection so that the last answer arrives (RFC 9112, section 9.6).
     ///
-    /// Closing a socket with unread bytes makes the kernel send a reset, which overtakes what was written and takes it from the peer. So
-    /// the peer is told first that this was all, and what it is still sending is read for a while.
-    pub fn lingering_close(mut self) {
+    /// Closing a socket with unread bytes makes the kernel send a reset, which overtakes what was written and takes it from the peer; and a
+    /// proxy whose write fails may not look whether there is an answer. So the peer is told first that this was all, and what it is still
+    /// sending is read until it closes as well, but no more than [`LINGER_BYTES`], and for no longer than `patience`.
+    pub fn lingering_close(mut self, patience: Duration) {
         if self.shutdown_write().is_err() {
             return;
         }
-        let deadline = Deadline::after(DRAIN_TIME);
+        let deadline = Deadline::after(patience);
         let mut drained = 0;
-        while drained < DRAIN_BYTES {
+        while drained < LINGER_BYTES {
             self.start = self.end;
             match self.fill(deadline) {
                 Ok(0) | Err(_) => return,
@@ -234,7 +257,7 @@ pub(super) mod tests {
     use crate::wire::http::head::{parse_request, parse_response};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// Two ends of a connection.
     pub(in crate::net) fn pair() -> (Conn, TcpStream) {
@@ -347,7 +370,7 @@ pub(super) mod tests {
         let (mut conn, mut peer) = pair();
         peer.write_all(&[0; 50_000]).unwrap();
         conn.write_all(b"answer").unwrap();
-        let closer = std::thread::spawn(move || conn.lingering_close());
+        let closer = std::thread::spawn(move || conn.lingering_close(Duration::from_secs(10)));
         std::thread::sleep(Duration::from_millis(20));
         let mut answer = Vec::new();
         peer.read_to_end(&mut answer).unwrap();

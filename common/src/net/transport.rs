@@ -26,31 +26,31 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A stream of bytes in both directions.
-#[derive(Debug)]
+/// A stream of bytes in both directions. A clone is the same stream, for another thread, and costs no descriptor.
+#[derive(Clone, Debug)]
 pub struct Transport {
     socket: Socket,
     /// What is at the other end of a pair of sockets. It ends with the last clone.
     command: Option<Arc<Running>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(Arc<TcpStream>),
+    Unix(Arc<UnixStream>),
 }
 
 impl Transport {
     /// A connection that a command carries.
     pub(super) fn carried_by(stream: UnixStream, command: Running) -> Transport {
-        Transport { socket: Socket::Unix(stream), command: Some(Arc::new(command)) }
+        Transport { socket: Socket::Unix(Arc::new(stream)), command: Some(Arc::new(command)) }
     }
 
     /// Reads once.
     pub fn read(&self, out: &mut [u8]) -> io::Result<usize> {
         let read = match &self.socket {
-            Socket::Tcp(stream) => (&mut &*stream).read(out),
-            Socket::Unix(stream) => (&mut &*stream).read(out),
+            Socket::Tcp(stream) => (&mut &**stream).read(out),
+            Socket::Unix(stream) => (&mut &**stream).read(out),
         };
         match read {
             Ok(0) if !out.is_empty() => self.failure().map_or(Ok(0), Err),
@@ -62,8 +62,8 @@ impl Transport {
     /// Writes once, from several places.
     pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = match &self.socket {
-            Socket::Tcp(stream) => (&mut &*stream).write_vectored(parts),
-            Socket::Unix(stream) => (&mut &*stream).write_vectored(parts),
+            Socket::Tcp(stream) => (&mut &**stream).write_vectored(parts),
+            Socket::Unix(stream) => (&mut &**stream).write_vectored(parts),
         };
         written.map_err(|error| if is_end(&error) { self.failure().unwrap_or(error) } else { error })
     }
@@ -117,15 +117,6 @@ impl Transport {
         }
     }
 
-    /// The same stream once more, for another thread.
-    pub fn try_clone(&self) -> io::Result<Transport> {
-        let socket = match &self.socket {
-            Socket::Tcp(stream) => Socket::Tcp(stream.try_clone()?),
-            Socket::Unix(stream) => Socket::Unix(stream.try_clone()?),
-        };
-        Ok(Transport { socket, command: self.command.clone() })
-    }
-
     /// The peer's name, for logs.
     pub fn peer(&self) -> String {
         match &self.socket {
@@ -135,6 +126,12 @@ impl Transport {
             },
             Socket::Unix(_) => "unix socket".to_owned(),
         }
+    }
+
+    /// Whether nothing can come or go any more, as after a [`shutdown`](Transport::shutdown) of both directions, by whoever. A peer that
+    /// has only said all that it had to say is still there.
+    pub fn is_over(&self) -> io::Result<bool> {
+        wait(&mut [PollFd::ended(self.as_fd())], Duration::ZERO)
     }
 
     /// Whether a read would return at once, be it with bytes, with the end, or with an error.
@@ -155,13 +152,13 @@ impl AsFd for Transport {
 
 impl From<TcpStream> for Transport {
     fn from(stream: TcpStream) -> Transport {
-        Transport { socket: Socket::Tcp(stream), command: None }
+        Transport { socket: Socket::Tcp(Arc::new(stream)), command: None }
     }
 }
 
 impl From<UnixStream> for Transport {
     fn from(stream: UnixStream) -> Transport {
-        Transport { socket: Socket::Unix(stream), command: None }
+        Transport { socket: Socket::Unix(Arc::new(stream)), command: None }
     }
 }
 
@@ -192,6 +189,15 @@ impl Link {
                 Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => {}
                 result => return result,
             }
+        }
+    }
+
+    /// Waits until something can be read, be it the end.
+    pub(super) fn wait_for_bytes(&self, deadline: Deadline) -> io::Result<()> {
+        let remaining = deadline.remaining().ok_or(ErrorKind::TimedOut)?;
+        match wait(&mut [PollFd::readable(self.transport.as_fd())], remaining)? {
+            true => Ok(()),
+            false => Err(ErrorKind::TimedOut.into()),
         }
     }
 

@@ -8,6 +8,7 @@ mod event;
 mod fields;
 mod list;
 mod problem;
+mod quota;
 
 pub use cursor::{Cursor, CursorError, Epoch};
 pub use event::{Event, RemoteEntry, Synced};
@@ -21,6 +22,7 @@ pub use list::{
     Known, ListError, ListHead, ListItem, encode_list_head, encode_list_item, encode_list_tail, read_item,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
+pub use quota::{Allowance, Amount, Quota};
 
 use std::fmt;
 

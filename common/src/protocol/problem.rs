@@ -1,6 +1,7 @@
 //! Errors as documents: `application/problem+json` (RFC 9457). The `type` is the contract; the words beside it are for people.
 
 use super::event::{RemoteEntry, remote, remote_members};
+use super::quota::Quota;
 use crate::wire::json::{self, Value, Writer};
 
 /// The media type of a problem document.
@@ -47,6 +48,8 @@ pub enum ProblemKind {
     Busy,
     /// No space left in the box.
     NoSpace,
+    /// The account holds as much as its token allows.
+    QuotaExceeded,
     /// A status that HTTP itself defines well enough.
     Http(u16),
 }
@@ -60,9 +63,11 @@ pub struct Problem {
     pub detail: String,
     /// What the box holds at the path, where that helps to go on without asking again.
     pub current: Option<RemoteEntry>,
+    /// What the account holds and may hold, where that is the problem.
+    pub quota: Option<Quota>,
 }
 
-const KINDS: [ProblemKind; 19] = [
+const KINDS: [ProblemKind; 20] = [
     ProblemKind::BadRequest,
     ProblemKind::Unauthorized,
     ProblemKind::InsufficientScope,
@@ -82,6 +87,7 @@ const KINDS: [ProblemKind; 19] = [
     ProblemKind::Internal,
     ProblemKind::Busy,
     ProblemKind::NoSpace,
+    ProblemKind::QuotaExceeded,
 ];
 
 impl ProblemKind {
@@ -128,6 +134,7 @@ impl ProblemKind {
             ProblemKind::Internal => (500, "internal", "Something went wrong inside the server"),
             ProblemKind::Busy => (503, "busy", "The server is at a limit"),
             ProblemKind::NoSpace => (507, "no-space", "No space left in the box"),
+            ProblemKind::QuotaExceeded => (507, "quota-exceeded", "The account holds as much as it may"),
             ProblemKind::Http(status) => (status, "http", "The request was refused"),
         }
     }
@@ -136,7 +143,7 @@ impl ProblemKind {
 impl Problem {
     /// A problem without a version.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into(), current: None }
+        Problem { kind, detail: detail.into(), current: None, quota: None }
     }
 
     /// The document.
@@ -155,6 +162,10 @@ impl Problem {
             json.key("current").begin_object();
             remote_members(&mut json, current);
             json.end_object();
+        }
+        if let Some(quota) = &self.quota {
+            json.key("quota");
+            quota.encode(&mut json);
         }
         json.end_object();
         let mut bytes = json.finish();
@@ -175,22 +186,29 @@ impl Problem {
             Some(current) => Some(remote(current).ok()?),
             None => None,
         };
-        Some(Problem { kind, detail, current })
+        let quota = match object.get("quota") {
+            Some(quota) => Some(Quota::read(quota)?),
+            None => None,
+        };
+        Some(Problem { kind, detail, current, quota })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Allowance, Amount};
     use crate::tree::Path;
 
     #[test]
     fn round_trip() {
         let current =
             RemoteEntry { path: Path::new(b"a b").unwrap(), entry: None, seq: 3, since: 3, origin: None };
+        let allowed = Allowance { bytes: Some(2), entries: None };
+        let quota = Quota { used: Amount { bytes: 1, entries: 5 }, allowed };
         for kind in KINDS.into_iter().chain([ProblemKind::Http(417)]) {
-            for current in [None, Some(current.clone())] {
-                let problem = Problem { kind, detail: "\"why\"\n".into(), current };
+            for (current, quota) in [(None, None), (Some(current.clone()), None), (None, Some(quota))] {
+                let problem = Problem { kind, detail: "\"why\"\n".into(), current, quota };
                 let bytes = problem.encode();
                 assert_eq!(Problem::parse(kind.status(), &bytes), Some(problem));
                 for end in 0..bytes.len() - 1 {

@@ -36,6 +36,11 @@ impl<'fd> PollFd<'fd> {
         PollFd { awaited: POLLOUT, ..PollFd::readable(fd) }
     }
 
+    /// Wait until both directions have ended, or the connection has failed.
+    pub fn ended(fd: BorrowedFd<'fd>) -> PollFd<'fd> {
+        PollFd { awaited: 0, ..PollFd::readable(fd) }
+    }
+
     /// Whether it is worth trying; that includes an error or the other end's leaving, which the attempt then tells.
     pub fn is_ready(&self) -> bool {
         self.came != 0

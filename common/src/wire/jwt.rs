@@ -35,6 +35,10 @@ pub struct Claims {
     pub root: Option<String>,
     /// What it allows.
     pub scope: Scope,
+    /// The most bytes that there may be where it writes; `None`: any number.
+    pub quota_bytes: Option<u64>,
+    /// The most entries, likewise.
+    pub quota_entries: Option<u64>,
     /// When it was issued, in seconds since 1970.
     pub iat: u64,
     /// When it ends, in seconds since 1970.
@@ -122,11 +126,13 @@ pub fn mint(name: &str, key: &SigningKey, claims: &Claims) -> Result<String, Jwt
     if let Some(root) = &claims.root {
         body.field_str("root", root);
     }
-    body.field_str("scope", claims.scope.word())
-        .field_u64("iat", claims.iat)
-        .field_u64("exp", claims.exp)
-        .field_str("jti", &claims.jti)
-        .end_object();
+    body.field_str("scope", claims.scope.word());
+    for (name, most) in [(QUOTA_BYTES, claims.quota_bytes), (QUOTA_ENTRIES, claims.quota_entries)] {
+        if let Some(most) = most {
+            body.field_u64(name, most);
+        }
+    }
+    body.field_u64("iat", claims.iat).field_u64("exp", claims.exp).field_str("jti", &claims.jti).end_object();
     let signed = format!("{}.{}", encode_url(&header.finish()), encode_url(&body.finish()));
     let code = encode_url(&hmac_sha256(key, signed.as_bytes()));
     let token = format!("{signed}.{code}");
@@ -168,6 +174,8 @@ pub fn verify(
 
 const ALGORITHM: &str = "HS256";
 const TYPE: &str = "JWT";
+const QUOTA_BYTES: &str = "quota_bytes";
+const QUOTA_ENTRIES: &str = "quota_entries";
 
 /// The name of the key, from a header that is in order.
 fn key_name(header: &[u8]) -> Result<String, JwtError> {
@@ -187,13 +195,16 @@ fn read_claims(body: &Value) -> Result<Claims, JwtError> {
         let text = body.get(name).and_then(Value::as_str).map(str::to_owned);
         text.ok_or(JwtError::Claim(name))
     };
-    let time = |name: &'static str| body.get(name).and_then(Value::as_u64).ok_or(JwtError::Claim(name));
+    let number = |name: &'static str| body.get(name).and_then(Value::as_u64).ok_or(JwtError::Claim(name));
+    let quota = |name| body.get(name).map(|_| number(name)).transpose();
     Ok(Claims {
         sub: text("sub")?,
         root: body.get("root").map(|_| text("root")).transpose()?,
         scope: Scope::from_word(&text("scope")?).ok_or(JwtError::Claim("scope"))?,
-        iat: time("iat")?,
-        exp: time("exp")?,
+        quota_bytes: quota(QUOTA_BYTES)?,
+        quota_entries: quota(QUOTA_ENTRIES)?,
+        iat: number("iat")?,
+        exp: number("exp")?,
         jti: text("jti")?,
     })
 }
@@ -204,7 +215,7 @@ fn not_before(body: &Value) -> Result<u64, JwtError> {
 
 /// What has to be so at any time.
 fn check(claims: &Claims) -> Result<(), JwtError> {
-    let Claims { sub, root, scope: _, iat, exp, jti } = claims;
+    let Claims { sub, root, iat, exp, jti, .. } = claims;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let rules = [
         ("sub", (1..=CLIENT_ID_BYTES).contains(&sub.len()) && !sub.chars().any(char::is_control)),
@@ -245,6 +256,8 @@ mod tests {
             sub: "the laptop".into(),
             root: Some("photos/a%20b".into()),
             scope: Scope::Read,
+            quota_bytes: Some(10 << 30),
+            quota_entries: Some(u64::MAX),
             iat: NOW,
             exp: NOW + 3600,
             jti: "7f3a".into(),
@@ -286,6 +299,7 @@ mod tests {
     fn round_trip() {
         for claims in [
             claims(),
+            Claims { quota_bytes: None, quota_entries: Some(0), ..claims() },
             Claims { root: None, scope: Scope::Write, sub: "ü\"\\".into(), ..claims() },
             Claims { exp: NOW + TOKEN_LIFE_LONGEST.as_secs(), ..claims() },
         ] {
@@ -392,6 +406,9 @@ mod tests {
             (with(r#""jti":"1""#, r#""jti":"a b""#), JwtError::Claim("jti")),
             (with(r#""jti":"1""#, r#""jti":1"#), JwtError::Claim("jti")),
             (with("{", r#"{"nbf":"1","#), JwtError::Claim("nbf")),
+            (with("{", r#"{"quota_bytes":null,"#), JwtError::Claim("quota_bytes")),
+            (with("{", r#"{"quota_bytes":-1,"#), JwtError::Claim("quota_bytes")),
+            (with("{", r#"{"quota_entries":"9","#), JwtError::Claim("quota_entries")),
         ] {
             assert_eq!(read(&signed(HEADER, &body)), Err(error), "{body}");
         }

@@ -22,7 +22,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::cli::log::Log;
-use common::protocol::{Problem, ProblemKind, path_from_wire};
+use common::protocol::{Allowance, Problem, ProblemKind, path_from_wire};
 use common::threads::lock;
 use common::wire::http::fields::Fields;
 use common::wire::jwt::{Claims, Scope, looks_like};
@@ -69,6 +69,8 @@ pub(crate) struct Grant {
     /// Where.
     pub(crate) realm: Realm,
     pub(crate) scope: Scope,
+    /// How much may be there when he has written.
+    pub(crate) allowed: Allowance,
     /// The token that says so; `None` for who has the key.
     token: Option<Token>,
 }
@@ -107,7 +109,8 @@ impl Auth {
             Err(denied) => return Err(self.count(denied, peer)),
         };
         if self.key.is(shown) {
-            return Ok(Grant { dialect, realm: Realm::default(), scope: Scope::Write, token: None });
+            let allowed = Allowance::default();
+            return Ok(Grant { dialect, realm: Realm::default(), scope: Scope::Write, allowed, token: None });
         }
         let claims = match looks_like(shown) {
             true => self.tokens.verify(shown),
@@ -118,6 +121,7 @@ impl Auth {
                 dialect,
                 realm: realm(&claims)?,
                 scope: claims.scope,
+                allowed: Allowance { bytes: claims.quota_bytes, entries: claims.quota_entries },
                 token: Some(Token(shown.to_owned())),
             })
         });
@@ -174,7 +178,8 @@ impl Grant {
     /// Everything in this realm, for a test.
     #[cfg(test)]
     pub(crate) fn of_a_test(realm: Realm) -> Grant {
-        Grant { dialect: Dialect::Filesync, realm, scope: Scope::Write, token: None }
+        let allowed = Allowance::default();
+        Grant { dialect: Dialect::Filesync, realm, scope: Scope::Write, allowed, token: None }
     }
 
     /// Whether it lasts as long as the server runs.

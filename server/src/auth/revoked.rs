@@ -101,7 +101,16 @@ mod tests {
 
     fn claims(sub: &str, jti: &str, iat: u64) -> Claims {
         let (sub, jti) = (sub.to_owned(), jti.to_owned());
-        Claims { sub, root: None, scope: Scope::Write, iat, exp: iat + 1, jti }
+        Claims {
+            sub,
+            root: None,
+            scope: Scope::Write,
+            quota_bytes: None,
+            quota_entries: None,
+            iat,
+            exp: iat + 1,
+            jti,
+        }
     }
 
     #[test]

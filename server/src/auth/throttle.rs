@@ -6,10 +6,12 @@
 //! How it is counted: each failure costs an address one pause, in a future that may reach [`FAILURES`] pauses far.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use common::limits::{FAILURE_PAUSE, FAILURES, THROTTLED_ADDRESSES};
+
+use crate::listener::network;
 
 /// Who failed lately.
 #[derive(Debug, Default)]
@@ -68,17 +70,6 @@ impl Throttle {
                 self.addresses.remove(&least);
             }
         }
-    }
-}
-
-/// What one peer is likely to have to itself: an address of IPv4, and of IPv6 the first half, since the other is chosen freely.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address => address,
     }
 }
 

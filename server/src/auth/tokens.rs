@@ -184,6 +184,8 @@ mod tests {
             sub: "laptop".into(),
             root: None,
             scope: Scope::Write,
+            quota_bytes: None,
+            quota_entries: None,
             iat: exp - 3600,
             exp,
             jti: jti.into(),

@@ -7,8 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::cli::args::{Parsed, Spec, UsageError, parse, parse_duration, parse_text};
+use common::cli::args::{
+    Parsed, Spec, UsageError, parse, parse_duration, parse_size, parse_text, parse_u64_in,
+};
 use common::limits::{CLIENT_ID_BYTES, TOKEN_LIFE_LONGEST};
+use common::protocol::Allowance;
 use common::tree::Path;
 use common::wire::jwt::Scope;
 
@@ -17,8 +20,16 @@ use crate::account::{NewToken, Revocation};
 
 const BOX: Spec = Spec::value("box");
 const HELP: Spec = Spec::query("help", 'h');
-const TOKEN: &[Spec] =
-    &[BOX, HELP, Spec::value("client"), Spec::value("root"), Spec::flag("read-only"), Spec::value("expires")];
+const TOKEN: &[Spec] = &[
+    BOX,
+    HELP,
+    Spec::value("client"),
+    Spec::value("root"),
+    Spec::flag("read-only"),
+    Spec::value("quota-bytes"),
+    Spec::value("quota-entries"),
+    Spec::value("expires"),
+];
 const REVOKE: &[Spec] = &[BOX, HELP, Spec::value("client"), Spec::value("id")];
 const ROTATE: &[Spec] = &[BOX, HELP];
 
@@ -60,8 +71,17 @@ fn token(parsed: &Parsed) -> Result<Command, UsageError> {
         client: client_name(client)?,
         root: parsed.value("root").map(folder).transpose()?,
         scope: if parsed.flag("read-only") { Scope::Read } else { Scope::Write },
+        allowed: allowance(parsed)?,
         life: parsed.value("expires").map_or(Ok(DEFAULT_LIFE), life)?,
     }))
+}
+
+fn allowance(parsed: &Parsed) -> Result<Allowance, UsageError> {
+    let entries = |value| parse_u64_in("quota-entries", value, 1..=u64::MAX);
+    Ok(Allowance {
+        bytes: parsed.value("quota-bytes").map(|value| parse_size("quota-bytes", value)).transpose()?,
+        entries: parsed.value("quota-entries").map(entries).transpose()?,
+    })
 }
 
 fn revoke(parsed: &Parsed) -> Result<Command, UsageError> {
@@ -142,6 +162,7 @@ mod tests {
             client: "the laptop".into(),
             root: Some(Path::new(b"photos/2026").unwrap()),
             scope: Scope::Read,
+            allowed: Allowance { bytes: Some(10 << 30), entries: Some(100_000) },
             life: Duration::from_secs(7200),
         };
         let args = [
@@ -152,6 +173,9 @@ mod tests {
             "--root",
             "photos/2026/",
             "--read-only",
+            "--quota-bytes=10G",
+            "--quota-entries",
+            "100000",
             "--expires=2h",
         ];
         assert_eq!(read_with(&args, &[]), Ok(Command::Token(new)));
@@ -160,6 +184,7 @@ mod tests {
             client: "a".into(),
             root: None,
             scope: Scope::Write,
+            allowed: Allowance::default(),
             life: DEFAULT_LIFE,
         };
         assert_eq!(read_with(&["token", "--client=a"], &[]), Ok(Command::Token(plain)));
@@ -192,6 +217,10 @@ mod tests {
             &["token", "--client=a", "--expires=0s"],
             &["token", "--client=a", "--expires=401d"],
             &["token", "--client=a", "--expires=30"],
+            &["token", "--client=a", "--quota-bytes=0"],
+            &["token", "--client=a", "--quota-bytes=10GB"],
+            &["token", "--client=a", "--quota-entries=10K"],
+            &["token", "--client=a", "--quota-entries=0"],
             &["token", "--client=a", "--id=7f"],
             &["token", "--client=a", "more"],
             &["revoke"],

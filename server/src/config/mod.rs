@@ -20,7 +20,9 @@ Usage: server [OPTIONS]
        server verify --box DIR      compare every byte of the box with what the server knows of it, and change nothing; not while
                                     a server runs on it. Prints a line for each difference, and exits with 1 if there is one
        server token --box DIR --client NAME [--root FOLDER] [--read-only] [--expires 30d]
-                                    print a signed token for a client, which may be kept to one folder of the box, and to reading
+                    [--quota-bytes 10G] [--quota-entries 100000]
+                                    print a signed token for a client, which may be kept to one folder of the box, to reading, and to
+                                    writing no more than that there are so many bytes and entries in it
        server revoke --box DIR (--client NAME | --id ID)
                                     end all tokens that a client was given so far, or one; a server that runs heeds it at once
        server rotate --box DIR      sign with a new key from now on; tokens of the one before stay valid until the next time

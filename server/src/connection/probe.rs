@@ -58,12 +58,12 @@ pub(crate) fn check(workshop: &Workshop, bytes: &[u8]) {
 /// As [`dispatch`], but a stream is answered empty, because it would last.
 fn without_streams<'a>(
     service: &'a Arc<Service>,
-    from: IpAddr,
+    seat: &Seat,
     head: &'a RequestHead,
     framing: Framing,
-    body: &'a mut dyn Content,
+    body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
-    match dispatch(service, from, head, framing, body) {
+    match dispatch(service, seat, head, framing, body) {
         Ok(Reply::Stream(..)) => Ok(Reply::Whole(Answer::empty(200))),
         other => other,
     }

@@ -14,6 +14,7 @@ use common::threads::read;
 use common::tree::{Content, Entry, Kind, Meta, Path};
 
 use super::change::{Action, Refused, Replaced, Reply};
+use super::claim::Claim;
 use super::index::{Origin, State, Step};
 use super::look::{has_mode, is_labelled, mode_in_box};
 use super::records::JournalRecord;
@@ -28,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) origin: Origin,
     /// Whether there was nothing at the path before.
     pub(crate) created: bool,
+    /// The room that it takes in its account.
+    pub(crate) claim: Claim,
     pub(crate) reply: Option<Reply>,
     pub(crate) act: Act,
 }

@@ -9,17 +9,30 @@ use common::disk::{Fingerprint, Staged};
 use common::protocol::{Cursor, RemoteEntry};
 use common::tree::{Content, Entry, Kind, Meta, Mtime, Path, PathError, Tag};
 
+use super::claim::{Claim, Exceeded};
 use super::index::{Index, Record};
+use crate::realm::Account;
 
 /// A change that wants to become part of the box's history.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) path: Path,
     pub(crate) action: Action,
-    /// The client that asks for it; `None` if it was made by hand in the box.
-    pub(crate) origin: Option<String>,
+    /// Who asks for it; `None` if it was made by hand in the box.
+    pub(crate) asker: Option<Asker>,
     /// Where the outcome goes; `None` if nobody waits for it.
     pub(crate) reply: Option<Reply>,
+}
+
+/// Who asks for a change.
+#[derive(Debug, Default)]
+pub(crate) struct Asker {
+    /// Whose turn it takes.
+    pub(crate) account: Account,
+    /// The client, if it says which.
+    pub(crate) client: Option<String>,
+    /// The room that is kept for what the change adds.
+    pub(crate) claim: Claim,
 }
 
 impl Change {
@@ -183,6 +196,8 @@ pub(crate) enum Refused {
     IntoItself,
     /// Something below a directory would get a path that is none.
     BadName(PathError),
+    /// The account has no room for it.
+    Quota(Exceeded),
     /// The disk said no.
     Disk(io::Error),
     /// The server is stopping.

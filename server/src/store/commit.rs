@@ -1,6 +1,7 @@
 //! The one thread that changes the index and the box.
 //!
-//! It takes what waits as one *commit group*, so that all of it shares one flush: a lone change waits for one, and so do five hundred.
+//! It takes what waits as one *commit group*, so that all of it shares one flush: a lone change waits for one, and so do five hundred. What
+//! goes into a group is decided in queue.rs and lanes.rs.
 //! In this order, which is what the promise "a 2xx survives power loss" rests on:
 //!
 //! ```text
@@ -13,15 +14,13 @@
 //! A crash between any two of these is what recover.rs is for. A flush that failed fails the changes that waited for it, and they are
 //! not tried again; the journal is then written anew before anything else happens, and as long as that fails nothing is accepted.
 
-use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use common::disk::Fingerprint;
-use common::limits::{COMMIT_GROUP, FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
+use common::limits::{FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
 use common::protocol::Cursor;
 use common::sys::heap;
 use common::threads::{read, write};
@@ -29,24 +28,14 @@ use common::tree::Path;
 
 use super::act::{Act, Done, Job};
 use super::book::Book;
-use super::change::{Change, Committed, Refused, Reply};
+use super::change::{Asker, Change, Committed, Refused, Reply};
+use super::claim::Claim;
 use super::index::{Index, Origin, Record, State, Step};
-use super::pick::pick;
+use super::queue::{Exit, Taken};
 use super::records::JournalRecord;
 use super::rules::{Verdict, judge};
 use super::shared::Shared;
 use crate::hub::Frame;
-
-/// What the commit thread is sent.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// A change to be made.
-    Change(Box<Change>),
-    /// To be answered when all changes sent before it are made or refused.
-    Barrier(SyncSender<()>),
-    /// Refuse what waits, and end.
-    Stop,
-}
 
 /// The commit thread's own.
 #[derive(Debug)]
@@ -54,9 +43,7 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     book: Book,
     fsync: bool,
-    messages: Receiver<Message>,
-    waiting: VecDeque<Change>,
-    barrier: Option<SyncSender<()>>,
+    changes: Exit,
     /// Whether the box was not in its place when last looked.
     is_away: bool,
     /// Changes made since memory was last given back.
@@ -66,69 +53,38 @@ pub(crate) struct Committer {
 // ---- Groups ----------------------------------------------------------------------------------------------------------------------
 
 impl Committer {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        book: Book,
-        fsync: bool,
-        messages: Receiver<Message>,
-    ) -> Committer {
-        let waiting = VecDeque::new();
-        Committer { shared, book, fsync, messages, waiting, barrier: None, is_away: false, made: 0 }
+    pub(crate) fn new(shared: Arc<Shared>, book: Book, fsync: bool, changes: Exit) -> Committer {
+        Committer { shared, book, fsync, changes, is_away: false, made: 0 }
     }
 
     /// Commits until it is told to stop.
     pub(crate) fn run(mut self) {
-        while self.gather() {
-            let group = pick(&mut self.waiting, |change| change.paths().cloned().collect::<Vec<_>>());
-            if !group.is_empty() {
-                self.commit(group);
-            }
-            if self.waiting.is_empty()
-                && let Some(barrier) = self.barrier.take()
-            {
-                // Whoever waited for it may have given up.
-                let _ = barrier.try_send(());
-            }
+        while let Some(group) = self.next_group() {
+            self.commit(group);
         }
         self.close();
     }
 
-    /// Takes what there is, and waits only if there is nothing to do. False: it is time to end.
-    fn gather(&mut self) -> bool {
-        while self.barrier.is_none() && self.waiting.len() < COMMIT_GROUP {
-            let message = match self.waiting.is_empty() {
-                true => self.rest(),
-                false => match self.messages.try_recv() {
-                    Ok(message) => Some(message),
-                    Err(TryRecvError::Empty) => return true,
-                    Err(TryRecvError::Disconnected) => None,
-                },
-            };
-            match message {
-                Some(Message::Change(change)) => self.waiting.push_back(*change),
-                Some(Message::Barrier(barrier)) => self.barrier = Some(barrier),
-                Some(Message::Stop) | None => return false,
+    /// Waits for something to do. `None`: it is time to end.
+    fn next_group(&mut self) -> Option<Vec<Change>> {
+        let mut until = Some(Instant::now());
+        loop {
+            match self.changes.take(until) {
+                Taken::Group(group) => return Some(group),
+                Taken::Closed => return None,
+                Taken::Nothing => self.rest(),
             }
+            until = self.shared.stage.due();
         }
-        true
     }
 
-    /// There is nothing to do: time to give back what many changes left free, and to forget what was retained long enough. `None`: nobody
-    /// is left who could send a message.
-    fn rest(&mut self) -> Option<Message> {
+    /// There is nothing to do: time to give back what many changes left free, and to tidy up.
+    fn rest(&mut self) {
         if GIVE_BACK_PATHS <= self.made {
             self.made = 0;
             heap::give_back();
         }
-        let retained = self.shared.stage.retained();
-        while let Some(due) = retained.due() {
-            match self.messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout) => retained.forget_old(),
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-        self.messages.recv().ok()
+        self.shared.stage.tidy();
     }
 
     fn commit(&mut self, group: Vec<Change>) {
@@ -145,7 +101,7 @@ impl Committer {
         let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
         self.enter(carried_out);
         self.shared.making.end();
-        self.shared.stage.retained().forget_old();
+        self.shared.stage.tidy();
         self.keep_short();
     }
 
@@ -170,14 +126,8 @@ impl Committer {
 
     /// Whatever still waits will not be made.
     fn close(&mut self) {
-        let waiting = mem::take(&mut self.waiting);
-        for change in waiting {
+        for change in self.changes.close() {
             self.refuse(&change.path, change.reply, Refused::Stopping);
-        }
-        while let Ok(message) = self.messages.try_recv() {
-            if let Message::Change(change) = message {
-                self.refuse(&change.path, change.reply, Refused::Stopping);
-            }
         }
         // It was durable before; this only spares the next start some work.
         let _ = self.book.flush();
@@ -190,7 +140,8 @@ impl Committer {
 impl Committer {
     /// Judges a change. What comes to nothing is answered here.
     fn plan(&mut self, change: Change) -> Option<Job> {
-        let Change { path, action, origin, reply } = change;
+        let Change { path, action, asker, reply } = change;
+        let Asker { client, mut claim, .. } = asker.unwrap_or_default();
         let shared = self.shared.clone();
         let verdict = judge(&read(&shared.index), &path, &action);
         let act = match verdict {
@@ -199,7 +150,9 @@ impl Committer {
                 return answer(reply, Ok(settled(&read(&shared.index), place)));
             }
             Ok(Verdict::Seen(print)) => return self.see(&path, print),
-            Ok(verdict) => Act::prepare(&shared, &path, action, verdict),
+            Ok(verdict) => self
+                .check_room(&mut claim, &verdict)
+                .and_then(|()| Act::prepare(&shared, &path, action, verdict)),
             Err(refused) => Err(refused),
         };
         match act {
@@ -209,13 +162,24 @@ impl Committer {
                     _ => &path,
                 };
                 let created = read(&shared.index).live_entry(place).is_none();
-                let origin = self.origin(origin.as_deref());
-                Some(Job { step: self.book.next_step(), path, origin, created, reply, act })
+                let origin = self.origin(client.as_deref());
+                Some(Job { step: self.book.next_step(), path, origin, created, claim, reply, act })
             }
             Err(refused) => {
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }
+        }
+    }
+
+    /// What is to be published has to have room in its account, seen from here.
+    fn check_room(&self, claim: &mut Claim, verdict: &Verdict) -> Result<(), Refused> {
+        match verdict {
+            Verdict::Publish(entry, _) => {
+                claim.cover_in(&read(&self.shared.index), entry.content.size()).map_err(Refused::Quota)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -283,13 +247,14 @@ impl Committer {
 
     /// Does it to the box. What can't be done is voided and refused; what is returned is to be entered.
     fn carry_out(&mut self, job: Job) -> Option<CarriedOut> {
-        let Job { path, step, origin, created, reply, act } = job;
+        let Job { path, step, origin, created, claim, reply, act } = job;
         match act.carry_out(&self.shared, &path) {
-            Ok(done) => Some(CarriedOut { path, step, origin, done, created, reply }),
+            Ok(done) => Some(CarriedOut { path, step, origin, done, created, claim, reply }),
             Err(refused) => {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
                 // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
+                drop(claim);
                 self.refuse(&path, reply, refused);
                 None
             }
@@ -301,7 +266,9 @@ impl Committer {
         let mut answers = Vec::with_capacity(carried_out.len());
         let shared = self.shared.clone();
         let mut index = write(&shared.index);
-        for CarriedOut { path, step, origin, done, created, reply } in carried_out.into_iter().flatten() {
+        for CarriedOut { path, step, origin, done, created, claim, reply } in
+            carried_out.into_iter().flatten()
+        {
             let place = match done {
                 Done::Becomes(state) => {
                     index.apply(path.clone(), Record::new(step, origin, state));
@@ -321,6 +288,8 @@ impl Committer {
                     to
                 }
             };
+            // What it was kept for counts now; nobody looks in between.
+            drop(claim);
             let entry = index.live_entry(&place).copied();
             answers.push((reply, Committed { cursor: index.cursor(), created, entry }));
         }
@@ -368,6 +337,7 @@ struct CarriedOut {
     origin: Origin,
     done: Done,
     created: bool,
+    claim: Claim,
     reply: Option<Reply>,
 }
 

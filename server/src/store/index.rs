@@ -8,12 +8,16 @@
 
 use std::cmp::Ordering;
 use std::ops::{Bound, RangeBounds};
+use std::sync::{Mutex, PoisonError};
 
 use common::disk::Fingerprint;
-use common::limits::TOMBSTONES;
-use common::protocol::{Cursor, Epoch, RemoteEntry};
+use common::limits::{INDEX_BATCH, TOMBSTONES};
+use common::protocol::{Amount, Cursor, Epoch, RemoteEntry};
 use common::sync::Remote;
+use common::threads::lock;
 use common::tree::{Catalog, Entry, Id, Kind, Order, Path, PathError, Tag};
+
+use super::tally::Tallies;
 
 /// Who made a change: an index into [`Origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +131,9 @@ pub(crate) struct Index {
     /// The ids of all records, in the order of their steps.
     by_step: Order,
     pub(crate) origins: Origins,
-    live: u64,
-    bytes: u64,
+    there: Amount,
+    /// What is below some folders. Whoever reads may begin or continue a count; nothing changes meanwhile.
+    tallies: Mutex<Tallies>,
 }
 
 impl Index {
@@ -141,8 +146,8 @@ impl Index {
             records: Catalog::new(),
             by_step: Order::default(),
             origins: Origins::new(),
-            live: 0,
-            bytes: 0,
+            there: Amount::default(),
+            tallies: Mutex::default(),
         }
     }
 
@@ -173,12 +178,30 @@ impl Index {
 
     /// Things that are there.
     pub(crate) fn live(&self) -> u64 {
-        self.live
+        self.there.entries
     }
 
-    /// Their size in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// How much is there below a directory; `None` is the whole box. What was never asked for, or not for long, is counted first.
+    pub(crate) fn amount(&self, directory: Option<&Path>) -> Amount {
+        loop {
+            if let Some(amount) = self.count(directory) {
+                return amount;
+            }
+        }
+    }
+
+    /// The same; but no more than a batch is counted, and if that is not all, `None` is returned.
+    pub(crate) fn count(&self, directory: Option<&Path>) -> Option<Amount> {
+        let Some(directory) = directory else { return Some(self.there) };
+        let mut tallies = lock(&self.tallies);
+        let tally = tallies.of(directory);
+        if tally.amount().is_none() {
+            let last = tally.last().cloned();
+            let next = self.below_after(Some(directory), last.as_ref().map(Path::as_bytes));
+            let size = |record: &Record| record.entry().map(|entry| entry.content.size());
+            tally.count(next.map(|(path, record)| (path, size(record))), INDEX_BATCH);
+        }
+        tally.amount()
     }
 
     /// What is known of a path.
@@ -337,8 +360,9 @@ impl Index {
     fn put(&mut self, path: Path, record: Record) -> Option<Record> {
         self.seq = self.seq.max(record.step.seq);
         if let Some(entry) = record.entry() {
-            self.live += 1;
-            self.bytes += entry.content.size();
+            let bytes = entry.content.size();
+            self.there = self.there.plus(Amount { bytes, entries: 1 });
+            self.tallies.get_mut().unwrap_or_else(PoisonError::into_inner).add(&path, bytes);
         }
         let (id, previous) = match self.records.try_insert(path, record) {
             Ok(id) => (id, None),
@@ -386,14 +410,16 @@ impl Index {
 
     /// To be called before the record goes or changes. It is not counted any more, either.
     fn leave_order(&mut self, id: Id) {
-        let old = *self.records.entry(id).1;
+        let (path, old) = self.records.entry(id);
+        let (path, old) = (path.clone(), *old);
         let found = self.by_step.find(|other| (self.step_of(other), other).cmp(&(old.step, id.number())));
         if let Ok(place) = found {
             self.by_step.remove(place);
         }
         if let Some(entry) = old.entry() {
-            self.live -= 1;
-            self.bytes -= entry.content.size();
+            let bytes = entry.content.size();
+            self.there = self.there.minus(Amount { bytes, entries: 1 });
+            self.tallies.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&path, bytes);
         }
     }
 
@@ -408,12 +434,12 @@ impl Index {
 
     /// Whether there are so many tombstones more than are kept that it is worth while to look for the oldest.
     pub(crate) fn has_many_tombstones(&self) -> bool {
-        2 * TOMBSTONES < self.records.len() - self.live as usize
+        2 * TOMBSTONES < self.records.len() - self.live() as usize
     }
 
     /// Forgets the oldest tombstones, if there are more than are kept. The horizon moves up to the last one forgotten.
     pub(crate) fn forget_old_tombstones(&mut self) {
-        let tombstones = self.records.len() - self.live as usize;
+        let tombstones = self.records.len() - self.live() as usize;
         let Some(surplus) = tombstones.checked_sub(TOMBSTONES).filter(|&surplus| 0 < surplus) else { return };
         let old = self.in_order().filter(|(_, record)| record.entry().is_none()).take(surplus);
         let old: Vec<(Step, Path)> = old.map(|(path, record)| (record.step, path.clone())).collect();
@@ -456,7 +482,7 @@ mod tests {
         put(&mut index, "b", file(20));
         put(&mut index, "a", file(5));
         put(&mut index, "b", State::Tombstone);
-        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 5, 4));
+        assert_eq!((index.live(), index.amount(None).bytes, index.cursor().seq), (1, 5, 4));
         assert_eq!(changed_after(&index, 0), ["a", "b"]);
         assert_eq!(changed_after(&index, 3), ["b"]);
         assert_eq!(changed_after(&index, 4).len(), 0);
@@ -486,11 +512,11 @@ mod tests {
         }
         put(&mut index, "d/gone", State::Tombstone);
         let renamed = index.renamed(&path("d"), &path("e/new")).unwrap();
-        let live = (index.live(), index.bytes());
+        let live = (index.live(), index.amount(None).bytes);
         index.relocate(&renamed, 8, Origin::BOX);
         let want = ["d-x", "other", "d/gone", "e/new", "e/new/a", "e/new/a/f", "d/a/f", "d/a", "d"];
         assert_eq!(changed_after(&index, 0), want);
-        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (live.0, live.1, 8));
+        assert_eq!((index.live(), index.amount(None).bytes, index.cursor().seq), (live.0, live.1, 8));
         let middle = index.changes_after(Step::end_of(7)).nth(3).unwrap().0;
         assert_eq!(index.changes_after(middle).count(), 2);
         assert_eq!(index.remote(&path("d")), Remote::Tombstone { since: 8 });
@@ -563,7 +589,7 @@ mod tests {
         put(&mut index, "b", file(3));
         index.take_back(&path("a"), before);
         index.take_back(&path("b"), None);
-        assert_eq!((index.live(), index.bytes(), index.cursor().seq), (1, 10, 3));
+        assert_eq!((index.live(), index.amount(None).bytes, index.cursor().seq), (1, 10, 3));
         assert_eq!(changed_after(&index, 0), ["a"]);
     }
 

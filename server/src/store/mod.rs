@@ -1,8 +1,8 @@
 //! The box: its files, its index, its history. Handlers ask for changes and read the index; nobody else touches the folder.
 //!
 //! ```text
-//!     handlers --> submit --------+                            +--> journal, box, index
-//!                                 +--> bounded queue --> commit thread --> hub
+//!     handlers --> submit --------+                                                +--> journal, box, index
+//!                                 +--> queue, a lane for each account --> commit thread --> hub
 //!     box-scan thread (by hand) --+
 //! ```
 //!
@@ -12,19 +12,22 @@
 mod act;
 mod book;
 mod change;
+mod claim;
 mod commit;
 mod index;
+mod lanes;
 mod look;
 mod making;
-mod pick;
 mod place;
 mod prepared;
+mod queue;
 mod records;
 mod recover;
 mod renamed;
 mod replay;
 mod rules;
 mod shared;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -36,7 +39,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
@@ -46,18 +49,23 @@ use common::disk::{
     Fidelity, Fingerprint, Holder, Lock, LockError, Mode, Observer, PRIVATE_DIRECTORY, Partials,
     RetainedFile, Root, Stage, Staged, Stat, unflushed,
 };
-use common::limits::{COMMIT_QUEUE, OPEN_PAUSE, OPEN_TRIES};
+use common::limits::{OPEN_PAUSE, OPEN_TRIES};
+use common::protocol::{Allowance, Amount};
 use common::sys::heap;
 use common::threads::{lock, read, spawn};
 use common::tree::{Content, Entry, Kind, Meta, Path, Tag};
 
-use self::commit::{Committer, Message};
+use self::claim::Promised;
+use self::commit::Committer;
 use self::making::Making;
+use self::queue::{Entrance, queue};
 use self::shared::Shared;
 use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
+use crate::realm::Account;
 
-pub(crate) use self::change::{Action, Committed, Label, Refused, Replaced, Require, usual_mode};
+pub(crate) use self::change::{Action, Asker, Committed, Label, Refused, Replaced, Require, usual_mode};
+pub(crate) use self::claim::Claim;
 #[cfg(test)]
 pub(crate) use self::index::Origin;
 pub(crate) use self::index::{Index, Record, State, Step};
@@ -79,7 +87,7 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Store {
     shared: Arc<Shared>,
-    changes: SyncSender<Message>,
+    changes: Entrance,
     threads: Mutex<Threads>,
     /// Held as long as the store is there.
     _lock: Lock,
@@ -156,14 +164,15 @@ impl Store {
             fidelity: Fidelity::of(&stage),
             stage,
             partials,
+            promised: Promised::default(),
             hub,
             log,
             looker: OnceLock::new(),
             making: Making::default(),
             reads: AtomicU64::new(0),
         });
-        let (changes, messages) = sync_channel(COMMIT_QUEUE);
-        let committer = Committer::new(shared.clone(), book, options.fsync, messages);
+        let (changes, exit) = queue();
+        let committer = Committer::new(shared.clone(), book, options.fsync, exit);
         let committer = spawn("commit", move || committer.run()).map_err(at("no thread for the box"))?;
         let threads = Mutex::new(Threads { observer: None, committer: Some(committer) });
         // From here on, dropping it ends the thread.
@@ -227,22 +236,45 @@ impl Store {
         self.shared.reads.load(Ordering::Relaxed)
     }
 
+    /// How much an account holds. What is not known of a folder is counted, batch by batch.
+    pub(crate) fn amount(&self, account: &Account) -> Amount {
+        loop {
+            if let Some(amount) = self.index().count(account.folder()) {
+                return amount;
+            }
+        }
+    }
+
+    /// Claims room for something of this size at a path, in an account that may have so much.
+    ///
+    /// # Errors
+    /// There is none: [`Refused::Quota`].
+    pub(crate) fn claim(
+        &self,
+        account: Account,
+        allowed: Allowance,
+        path: Path,
+        bytes: u64,
+    ) -> Result<Claim, Refused> {
+        if !allowed.is_boundless() {
+            self.amount(&account);
+        }
+        let mut claim = Claim::new(self.shared.clone(), account, allowed, path);
+        claim.cover(bytes).map_err(Refused::Quota)?;
+        Ok(claim)
+    }
+
     /// Asks for a change, and waits for the outcome.
     ///
     /// # Errors
     /// It was not made.
-    pub(crate) fn submit(
-        &self,
-        path: Path,
-        action: Action,
-        origin: Option<&str>,
-    ) -> Result<Committed, Refused> {
-        self.prepare(path, action, origin).outcome()
+    pub(crate) fn submit(&self, path: Path, action: Action, asker: Asker) -> Result<Committed, Refused> {
+        self.prepare(path, action, asker).outcome()
     }
 
     /// A change that is to be asked for.
-    pub(crate) fn prepare(&self, path: Path, action: Action, origin: Option<&str>) -> Prepared {
-        Prepared::new(self.changes.clone(), path, action, origin)
+    pub(crate) fn prepare(&self, path: Path, action: Action, asker: Asker) -> Prepared {
+        Prepared::new(self.changes.clone(), path, action, asker)
     }
 
     /// Opens a file, and makes sure that what is open is the version that the index tells of: content is never sent under the tag of
@@ -322,8 +354,7 @@ impl Store {
         let threads = std::mem::take(&mut *lock(&self.threads));
         // The observer first: it may be waiting for room in the queue, which the committer makes.
         drop(threads.observer);
-        // Fails if the committer has ended already.
-        let _ = self.changes.send(Message::Stop);
+        self.changes.close();
         if let Some(committer) = threads.committer {
             // A thread that panicked has said so on stderr.
             let _ = committer.join();

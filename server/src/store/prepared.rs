@@ -1,30 +1,25 @@
 //! A change on its way to the committer, in two steps: it is handed over, and its outcome is heard. Whoever has several hands over all of
 //! them before the first outcome is waited for, so that they share a commit group.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use common::tree::Path;
 
-use super::change::{Action, Change, Committed, Refused};
-use super::commit::Message;
+use super::change::{Action, Asker, Change, Committed, Refused};
+use super::queue::Entrance;
 
 /// A change that is to be asked for; dropped before that, it is never made.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     change: Option<Box<Change>>,
-    queue: SyncSender<Message>,
+    queue: Entrance,
     outcome: Receiver<Result<Committed, Refused>>,
 }
 
 impl Prepared {
-    pub(super) fn new(
-        queue: SyncSender<Message>,
-        path: Path,
-        action: Action,
-        origin: Option<&str>,
-    ) -> Prepared {
+    pub(super) fn new(queue: Entrance, path: Path, action: Action, asker: Asker) -> Prepared {
         let (reply, outcome) = sync_channel(1);
-        let change = Change { path, action, origin: origin.map(str::to_owned), reply: Some(reply) };
+        let change = Change { path, action, asker: Some(asker), reply: Some(reply) };
         Prepared { change: Some(Box::new(change)), queue, outcome }
     }
 
@@ -32,7 +27,7 @@ impl Prepared {
     pub(crate) fn submit(&mut self) {
         if let Some(change) = self.change.take() {
             // If nobody takes it, nobody holds the other end of `outcome` any more, and that says so.
-            let _ = self.queue.send(Message::Change(change));
+            let _ = self.queue.send(*change);
         }
     }
 

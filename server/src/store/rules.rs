@@ -236,6 +236,7 @@ mod tests {
             Err(Refused::NotFound) => "not found".into(),
             Err(Refused::IntoItself) => "into itself".into(),
             Err(Refused::BadName(_)) => "bad name".into(),
+            Err(Refused::Quota(_)) => "quota".into(),
             Err(Refused::Disk(_)) => "disk".into(),
             Err(Refused::Stopping) => "stopping".into(),
         }

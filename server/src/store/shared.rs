@@ -9,6 +9,7 @@ use common::cli::log::Log;
 use common::disk::{Fidelity, Looker, Partials, Root, Stage};
 use common::tree::Path;
 
+use super::claim::Promised;
 use super::index::Index;
 use super::look::{self, Reading};
 use super::making::Making;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) fidelity: Fidelity,
     /// What came of uploads that were cut.
     pub(crate) partials: Arc<Partials>,
+    /// The room that is kept for uploads on their way.
+    pub(crate) promised: Promised,
     pub(crate) hub: Arc<Hub>,
     pub(crate) log: Log,
     /// Set when observing has begun; before that everything is going to be looked at anyway.

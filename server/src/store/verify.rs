@@ -68,8 +68,12 @@ pub(crate) fn verify(
     // That a delete was finished is written nowhere; one that was not leaves something that is unknown.
     let puts = open.values().filter(|open| matches!(open.redo, Redo::Put(_))).count();
     let unfinished = puts + moves.len();
-    let verified =
-        Verified { entries: index.live(), bytes: index.bytes(), unfinished, ..Verified::default() };
+    let verified = Verified {
+        entries: index.live(),
+        bytes: index.amount(None).bytes,
+        unfinished,
+        ..Verified::default()
+    };
     let mut comparison = Comparison { root, index, report, verified };
     comparison.walk();
     Ok(comparison.verified)

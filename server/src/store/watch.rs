@@ -17,15 +17,15 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use common::disk::{Fidelity, Observation, Stat, StatKind};
-use common::limits::REMEMBERED_NOTICES;
+use common::limits::{LOOK_AGAIN, REMEMBERED_NOTICES};
 use common::sync::is_mass_deletion;
 use common::threads::read;
 use common::tree::{Entry, Kind, Path};
 
 use super::change::{Action, Change};
-use super::commit::Message;
 use super::index::{Index, Record, State};
 use super::look::{Reading, entry, has_mode, mode_in_box};
+use super::queue::Entrance;
 use super::renamed::Renamed;
 use super::shared::Shared;
 
@@ -54,7 +54,7 @@ pub(crate) enum Unopened {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
-    changes: SyncSender<Message>,
+    changes: Entrance,
     first: Option<First>,
     losses: Losses,
     renamed: Renamed,
@@ -91,7 +91,7 @@ impl Watcher {
     /// A watcher that tells `opened` when the first scan is complete.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        changes: SyncSender<Message>,
+        changes: Entrance,
         force: bool,
         opened: SyncSender<Opened>,
     ) -> Watcher {
@@ -206,7 +206,14 @@ impl Watcher {
             }
             // It went, or became something else: there will be word of that.
             Ok(Reading::Absent | Reading::Other) => GO_ON,
-            Err(error) => self.unreadable(Some(&path), &error),
+            Err(error) => {
+                self.unreadable(Some(&path), &error)?;
+                // As when descriptors have run out; missing permissions come back with an event.
+                if error.kind() != io::ErrorKind::PermissionDenied {
+                    self.shared.look(path, LOOK_AGAIN);
+                }
+                GO_ON
+            }
         }
     }
 
@@ -267,6 +274,7 @@ impl Watcher {
     fn scanned(&mut self) -> Flow {
         self.renamed.forget_table();
         self.shared.partials.expire();
+        self.shared.stage.tidy();
         let Some(mut first) = self.first.take() else { return GO_ON };
         // What was found under another name since is not lost.
         first.lost.retain(|path| read(&self.shared.index).live_entry(path).is_some());
@@ -303,13 +311,12 @@ impl Watcher {
     /// Waits until all that was sent is committed.
     fn barrier(&self) -> Flow {
         let (reached, reach) = sync_channel(1);
-        let sent = self.changes.send(Message::Barrier(reached)).is_ok();
-        if sent && reach.recv().is_ok() { GO_ON } else { ControlFlow::Break(()) }
+        let asked = self.changes.ask(reached).is_ok();
+        if asked && reach.recv().is_ok() { GO_ON } else { ControlFlow::Break(()) }
     }
 
     fn send(&self, path: Path, action: Action) -> Flow {
-        let change = Change { path, action, origin: None, reply: None };
-        match self.changes.send(Message::Change(Box::new(change))) {
+        match self.changes.send(Change { path, action, asker: None, reply: None }) {
             Ok(()) => GO_ON,
             Err(_) => ControlFlow::Break(()),
         }
@@ -391,13 +398,14 @@ mod tests {
     use super::super::change::Require;
     use super::super::index::{Origin, Step};
     use super::super::making::Making;
+    use super::super::queue::{Taken, queue};
     use super::*;
     use crate::testing::Workshop;
 
     fn found(path: &Path) -> Change {
         let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(1), mode: 0o755 } };
         let print = Fingerprint { ino: 1, size: 0, mtime: Mtime(1), ctime: Mtime(1) };
-        Change { path: path.clone(), action: Action::Found { entry, print }, origin: None, reply: None }
+        Change { path: path.clone(), action: Action::Found { entry, print }, asker: None, reply: None }
     }
 
     /// The committer has looked at it and not entered it when it goes: the index knows of nothing that could be lost.
@@ -422,7 +430,7 @@ mod tests {
         for observations in seen_absent {
             let shop = Workshop::new();
             let shared = shop.service.store.shared.clone();
-            let ((changes, messages), (opened, _)) = (sync_channel(8), sync_channel(1));
+            let ((changes, exit), (opened, _)) = (queue(), sync_channel(1));
             let mut watcher = Watcher::new(shared.clone(), changes, true, opened);
             watcher.first = None;
             let making = [found(&path)];
@@ -431,15 +439,14 @@ mod tests {
             thread::scope(|scope| {
                 // It ends, and the queue with it.
                 scope.spawn(move || observations.into_iter().try_for_each(|seen| watcher.take(seen)));
-                let Ok(Message::Barrier(reached)) = messages.recv() else { panic!("not waited for: {name}") };
                 let Action::Found { entry, .. } = making[0].action else { panic!("{making:?}") };
                 let record = Record::new(Step { seq: 1, part: 0 }, Origin::BOX, State::Live(entry, None));
+                assert!(exit.waits_for_barrier(), "not waited for: {name}");
                 write(&shared.index).apply(path.clone(), record);
                 shared.making.end();
-                reached.send(()).unwrap();
-                let lost = messages.recv();
-                let is_lost = |message: &Message| matches!(message, Message::Change(change) if change.path == path && matches!(change.action, Action::Lost));
-                assert!(lost.as_ref().is_ok_and(is_lost), "{lost:?} of {name}");
+                let Taken::Group(lost) = exit.take(None) else { panic!("nothing is lost of {name}") };
+                let is_lost = lost[0].path == path && matches!(lost[0].action, Action::Lost);
+                assert!(is_lost && lost.len() == 1, "{lost:?} of {name}");
             });
         }
     }

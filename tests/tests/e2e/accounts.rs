@@ -1,33 +1,13 @@
 //! Tokens: accounts that are folders of the box, readers, and tokens that end.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::harness::{
-    Client, Connection, Json, Request, Response, Server, Tree, World, eventually, pass, program, run,
+    Client, Connection, Request, Response, Server, Token, Tree, World, eventually, mint, pass, program, run,
     signed_token, snapshot,
 };
-
-/// A token as `server token` prints it, and what it was told beside it.
-struct Token {
-    text: String,
-    id: String,
-}
-
-#[track_caller]
-fn mint(server: &Server, options: &[&str]) -> Token {
-    let finished = run(program("server").arg("token").arg("--box").arg(&server.folder).args(options));
-    let finished = finished.expect_code(0);
-    let id = finished.stderr.split("the token ").nth(1).and_then(|rest| rest.split(' ').next());
-    let id = id.unwrap_or_else(|| panic!("no id in {finished:?}")).to_owned();
-    assert!(
-        !finished.stderr.contains(finished.stdout.trim_end()),
-        "the token is shown only where it is wanted"
-    );
-    Token { text: finished.stdout.trim_end().to_owned(), id }
-}
 
 #[track_caller]
 fn revoke(server: &Server, options: &[&str]) {
@@ -37,46 +17,6 @@ fn revoke(server: &Server, options: &[&str]) {
 #[track_caller]
 fn rotate(server: &Server) {
     run(program("server").arg("rotate").arg("--box").arg(&server.folder)).expect_code(0);
-}
-
-impl Token {
-    fn request(&self, method: &str, target: &str) -> Request {
-        Request::new(method, target).field("Authorization", &format!("Bearer {}", self.text))
-    }
-
-    #[track_caller]
-    fn get(&self, server: &Server, target: &str) -> Response {
-        server.ask(&self.request("GET", target))
-    }
-
-    #[track_caller]
-    fn put_new(&self, server: &Server, path: &str, content: &str) -> Response {
-        let request = self.request("PUT", &format!("/upload/{path}"));
-        server.ask(&request.field("If-None-Match", "*").body(content))
-    }
-
-    #[track_caller]
-    fn relocate(&self, server: &Server, method: &str, from: &str, to: &str) -> Response {
-        let request = self.request(method, &format!("/upload/{from}")).field("If-Match", "*");
-        server.ask(&request.field("Destination", to))
-    }
-
-    /// Listens, and has heard that it is up to date.
-    #[track_caller]
-    fn listen(&self, server: &Server) -> Connection {
-        let mut stream = server.connect();
-        stream.send(self.request("GET", "/sync").field("Accept", "text/event-stream").encode());
-        assert_eq!(stream.head().status, 200);
-        stream.event_named("synced");
-        stream
-    }
-
-    /// In a file of its own, for a client.
-    fn file(&self, world: &World) -> Option<PathBuf> {
-        let file = world.directory().join(format!("{}.token", self.id));
-        fs::write(&file, format!("{}\n", self.text)).unwrap();
-        Some(file)
-    }
 }
 
 /// What a stream that has ended said last.
@@ -99,15 +39,6 @@ fn expect_challenge(response: &Response, words: &str) {
 
 fn text(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
-}
-
-#[track_caller]
-fn wait_for_problem(client: &Client, words: &str) {
-    eventually(&format!("{} to say {words:?}", client.name), || {
-        let problems = client.status().get("problems").clone();
-        let said = |problem: &Json| problem.get("error").as_text().is_some_and(|error| error.contains(words));
-        if problems.list().iter().any(said) { Ok(()) } else { Err(format!("{problems:?}")) }
-    });
 }
 
 // ---- Accounts are folders --------------------------------------------------------------------------------------------------------------
@@ -437,7 +368,7 @@ fn a_folder_that_goes_takes_nothing_from_its_client() {
     });
 
     fs::rename(&folder, world.server.folder.join("elsewhere")).unwrap();
-    wait_for_problem(&world.a, "the folder that the token is for");
+    world.a.wait_for_problem("the folder that the token is for");
     let refused = token.put_new(&world.server, "new", "x").expect(409);
     assert_eq!(refused.json().get("type").text(), "/problems/root-missing");
     assert_eq!(fs::read(world.a.at("file 3")).unwrap(), b"mine");
@@ -471,7 +402,7 @@ fn a_reader_follows_and_sends_nothing() {
     fs::write(world.a.at("mine"), "mine").unwrap();
     world.a.start();
     world.a.wait_for_content("theirs", b"first");
-    wait_for_problem(&world.a, "only lets read");
+    world.a.wait_for_problem("only lets read");
     world.a.wait_for_state("idle");
     fs::write(world.a.at("theirs"), "edited here").unwrap();
     eventually("both to be left", || {

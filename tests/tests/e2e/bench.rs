@@ -12,27 +12,47 @@ use crate::harness::{program, run};
 #[test]
 fn every_workload_of_the_bench_is_measured() {
     let directory = TempDir::new().unwrap();
-    let output = directory.path().join("bench.tsv");
+    let results = directory.path().join("bench.tsv");
     let server = program("server");
     let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"));
-    bench.args("--rounds 1 --small 10 --large 1 --unchanged 10 --latency 3".split(' '));
+    let sizes = "--small 10 --large 1 --mixed 2 --unchanged 10 --latency 3 --idle 1 --fanout 3 --entries 20";
+    bench.args("--rounds 1".split(' ')).args(sizes.split(' '));
     bench.arg("--programs").arg(Path::new(server.get_program()).parent().unwrap());
-    bench.arg("--on").arg(directory.path()).arg("--output").arg(&output);
+    bench.arg("--on").arg(directory.path()).arg("--results").arg(&results);
     let finished = run(&mut bench).expect_code(0);
-    assert!(finished.stdout.contains("small, push"), "no table:\n{}", finished.stdout);
+    assert!(finished.stdout.contains("10 files of 4 KiB: push"), "no table:\n{}", finished.stdout);
 
-    let lines = fs::read_to_string(&output).unwrap();
+    let lines = fs::read_to_string(&results).unwrap();
     let runs: BTreeSet<(&str, &str)> = lines
         .lines()
         .map(|line| line.split('\t').collect::<Vec<_>>())
-        .filter(|fields| fields.get(3) == Some(&"filesync") && fields[5].parse::<f64>().unwrap() > 0.0)
-        .map(|fields| (fields[1], fields[2]))
+        .filter(|fields| fields.get(4) == Some(&"filesync") && fields[10].parse::<u64>().unwrap() > 0)
+        .map(|fields| (fields[1], fields[3]))
         .collect();
-    let steps =
-        [("small", "push"), ("small", "pull"), ("large", "push"), ("large", "pull"), ("unchanged", "again")];
-    let expected: BTreeSet<_> = steps.into_iter().chain([("latency", "p50"), ("latency", "p99")]).collect();
+    let expected = [
+        ("small", "push pull"),
+        ("large", "push pull"),
+        ("mixed", "push pull"),
+        ("unchanged", "again"),
+        ("latency", "p50 p99"),
+        ("idle", "rest"),
+        ("fanout", "p50 p99 rest"),
+        ("entries", "push pull again ready rest"),
+    ];
+    let expected: BTreeSet<_> = expected
+        .into_iter()
+        .flat_map(|(workload, figures)| figures.split(' ').map(move |figure| (workload, figure)))
+        .collect();
     assert_eq!(runs, expected, "{lines}");
+
+    let picture = directory.path().join("growth.svg");
+    for view in ["--tables", "--markdown", "--plot"] {
+        let mut look = Command::new(env!("CARGO_BIN_EXE_bench"));
+        look.arg("--results").arg(&results).arg("--picture").arg(&picture).arg(view);
+        run(&mut look).expect_code(0);
+    }
+    assert!(fs::read_to_string(&picture).unwrap().contains("connected clients"), "no picture of growth");
     let left: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["bench.tsv"], "it cleans up");
+    assert_eq!(left.len(), 2, "it cleans up: {left:?}");
 }

@@ -18,10 +18,20 @@ mod attacks;
 mod bench;
 /// A file larger than memory should be, and many files.
 mod big;
+/// A directory that turns into a link that leads outside, and back.
+mod canary;
+/// More connections than the server, or the system, has room for.
+mod crowds;
+/// Connections that are too slow for any good reason.
+mod deadlines;
+/// Clients that go without a word.
+mod departures;
 /// Exit codes, and what is said when something is wrong from the start.
 mod exits;
 /// Programs that are killed at any system call, or whose calls fail, and power cuts.
 mod faults;
+/// Connections without number that mean no good.
+mod floods;
 /// Random histories: users, faults, and an oracle that knows what may not be lost.
 mod histories;
 /// The server as any HTTP client sees it, well-meaning or not.
@@ -32,8 +42,14 @@ mod network;
 mod original;
 /// The transcript in `docs/PROTOCOL.md`, executed.
 mod protocol_doc;
+/// How much an account may hold.
+mod quotas;
 /// Transfers that are cut, and go on.
 mod resume;
+/// What many accounts share.
+mod shares;
+/// Who has no key.
+mod strangers;
 /// Folders and box, through everything that can happen to them.
 mod sync;
 /// All ways that lead to a server.

@@ -167,3 +167,20 @@ fn beside_a_client_of_today() {
     fs::write(world.b.at("from today.txt"), "new").unwrap();
     assert_eq!(line(&mut waiting), r#"{"Path":"from today.txt","Action":1}"#);
 }
+
+/// What a list names that the box lacks is held until its end, so there may be 250,000 of it and no more.
+#[test]
+fn a_list_may_name_so_many_new_files() {
+    let world = World::new();
+    let list = |count: usize| {
+        let items: Vec<String> =
+            (0..count).map(|number| format!("{{\"path\":\"{number}\",\"lastUpdate\":1}}")).collect();
+        format!("{{\"files\":[{}]}}", items.join(","))
+    };
+    let mut connection = world.server.connect();
+    // The answer may come before all is said.
+    let _ = connection.try_send(sync_request(&world.server, &list(250_001)));
+    connection.head().expect(413);
+    let mut connection = start_sync(&world.server, &list(250_000));
+    assert!(line(&mut connection).contains("\"Action\":2"));
+}

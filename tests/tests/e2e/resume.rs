@@ -488,25 +488,64 @@ fn what_another_upload_has_overtaken_is_not_kept() {
 
 // ---- Large ------------------------------------------------------------------------------------------------------------------------------
 
-/// Both programs are killed in the middle, each way. With `FILESYNC_FULL=1` a file of 5 GiB, and the figures are worth reading.
+/// What happens to a transfer on its way.
+type Mishap = fn(&mut Cut);
+
+/// One after the other.
+const MISHAPS: [(&str, Mishap); 4] = [
+    ("the connection was lost", |cut| cut.relay.cut()),
+    ("the server was killed", |cut| {
+        cut.world.server.kill();
+        cut.relay.cut();
+        cut.world.server.start();
+    }),
+    ("the client was killed", |cut| {
+        cut.kill_client();
+        cut.client().start();
+    }),
+    ("both were killed", |cut| {
+        cut.kill_both();
+        cut.start_both();
+    }),
+];
+
+/// Cut four times each way, it goes on from the last byte that is durable. With `FILESYNC_FULL=1` a file of 5 GiB, and the figures are worth
+/// reading.
 #[test]
 fn a_large_file_there_and_back() {
-    let size = if is_full() { 5 * GIB } else { 100 * MIB };
+    let size = if is_full() { 5 * GIB } else { 200 * MIB };
+    let leg = size / 5;
     for (word, begin) in [("up", Cut::up as fn(u64, u64) -> Cut), ("down", Cut::down)] {
-        let start = Instant::now();
-        let mut cut = begin(size, size / 4 * 3);
-        println!("{word}: held up after {} MiB, {:.1} s", cut.before / MIB, start.elapsed().as_secs_f64());
-        cut.kill_both();
-        let marked = last_mark(&cut.receiver()).expect("something is durable");
-        let start = Instant::now();
-        cut.start_both();
+        let mut start = Instant::now();
+        let mut cut = begin(size, leg);
+        let mut marks = Vec::new();
+        for (what, happens) in MISHAPS {
+            let took = start.elapsed().as_secs_f64();
+            let marked = last_mark(&cut.receiver()).expect("something is durable");
+            println!("{word}: {} MiB are durable, {took:.1} s; then {what}", marked / MIB);
+            assert!(marks.last().is_none_or(|last| *last <= marked), "{marks:?}, and then {marked}");
+            marks.push(marked);
+            start = Instant::now();
+            happens(&mut cut);
+            cut.before = cut.relay.passed(cut.way);
+            if marks.len() < MISHAPS.len() {
+                cut.relay.hold_after(cut.way, leg);
+                cut.relay.wait_until_held(cut.way);
+            }
+        }
         let sent = cut.settle();
         let took = start.elapsed().as_secs_f64();
-        println!(
-            "{word}: {} MiB more of {} went after both were killed, {took:.1} s",
-            sent / MIB,
-            size / MIB
+        println!("{word}: {} MiB more of {} went after that, {took:.1} s", sent / MIB, size / MIB);
+        let log = cut.client().process().log();
+        let goes_on = log.lines().filter_map(|line| line.split_once(" goes on at byte ")?.1.split_once(':'));
+        let goes_on: Vec<u64> = goes_on.map(|(byte, _)| byte.parse().expect("a number of bytes")).collect();
+        println!("{word}: went on at {goes_on:?}, and durable was {marks:?}");
+        assert_eq!(goes_on.len(), marks.len(), "{log}");
+        assert!(
+            goes_on.iter().zip(&marks).all(|(at, mark)| mark <= at),
+            "{goes_on:?}, and durable was {marks:?}"
         );
-        assert!(sent < size - marked + BESIDES, "{sent} bytes went over the wire, and {marked} were there");
+        let last = marks[marks.len() - 1];
+        assert!(sent < size - last + BESIDES, "{sent} bytes went over the wire, and {last} were there");
     }
 }

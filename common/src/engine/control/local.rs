@@ -64,6 +64,7 @@ impl Control {
         let mut missing = self.missing_children(directory, entries);
         missing.retain(|child| unsettled.binary_search(child).is_err());
         for child in missing {
+            self.inner.folder_problems.remove(child.as_bytes());
             match self.is_younger(&child, began) {
                 true => self.looker.look(child, Duration::ZERO),
                 false => self.observe(&child, None),

@@ -336,7 +336,7 @@ impl Control {
         if self.is_resting() && !self.inner.renamed.is_empty() {
             self.forget_renamed();
         }
-        self.folder.stage.retained().forget_old();
+        self.folder.stage.tidy();
         let is_due = self.is_resting() || FLUSH_INTERVAL < self.inner.flushed_at.elapsed();
         if !self.state.is_dirty() || !is_due || self.options.dry_run {
             return;

@@ -88,6 +88,11 @@ fn directory(mode: u16) -> Entry {
     Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode } }
 }
 
+/// A client that says who it is.
+pub(super) fn laptop() -> Asker {
+    Asker { client: Some("laptop".into()), ..Asker::default() }
+}
+
 fn tag_of(content: &str) -> Require {
     Require::OneOf(vec![Tag::from(file(content).content)])
 }
@@ -109,14 +114,14 @@ fn put_of(
 }
 
 fn put(store: &Store, name: &str, content: &str, require: Require) -> Result<Committed, Refused> {
-    store.submit(path(name), put_action(store, content, require, Replaced::Removed), Some("laptop"))
+    store.submit(path(name), put_action(store, content, require, Replaced::Removed), laptop())
 }
 
 fn make_dir(store: &Store, name: &str, mode: u16) -> Result<Committed, Refused> {
     let staged = store.stage().directory(0o700).unwrap();
     let entry = directory(mode);
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), put_of(entry, staged, None, require, replaced), Some("laptop"))
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), laptop())
 }
 
 fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refused> {
@@ -124,11 +129,11 @@ fn make_link(store: &Store, name: &str, target: &str) -> Result<Committed, Refus
     let content = Content::Symlink { size: target.len() as u64, hash: sha256(target.as_bytes()) };
     let entry = Entry { content, meta: Meta { mtime: Mtime(0), mode: 0o777 } };
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
-    store.submit(path(name), put_of(entry, staged, None, require, replaced), None)
+    store.submit(path(name), put_of(entry, staged, None, require, replaced), Asker::default())
 }
 
 fn delete(store: &Store, name: &str, require: Require) -> Result<Committed, Refused> {
-    store.submit(path(name), Action::Delete { require }, Some("laptop"))
+    store.submit(path(name), Action::Delete { require }, laptop())
 }
 
 /// Everything in the index, as text that can be compared; without fingerprints.
@@ -225,7 +230,7 @@ fn metadata_alone() {
     put(&store, "a", "one", Require::Nothing).unwrap();
     let ino = fs::metadata(scratch.at("a")).unwrap().ino();
     let action = Action::SetMeta { mtime: Some(Mtime(-1)), mode: Some(0o600), require: tag_of("one") };
-    let done = store.submit(path("a"), action, None).unwrap();
+    let done = store.submit(path("a"), action, Asker::default()).unwrap();
     assert_eq!((done.cursor.seq, done.entry.unwrap().meta.mode), (2, 0o600));
     let found = fs::metadata(scratch.at("a")).unwrap();
     assert_eq!((found.ino(), found.mode() & 0o777, found.mtime()), (ino, 0o600, -1));
@@ -241,7 +246,7 @@ fn metadata_alone() {
 fn everyone_is_told_under_the_lock() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let subscription = store.shared.hub.subscribe("desktop", "", &Realm::default(), 0);
+    let subscription = store.shared.hub.subscribe(1, "desktop", "", &Realm::default(), 0);
     put(&store, "a", "one", Require::Nothing).unwrap();
     delete(&store, "a", Require::Something).unwrap();
     for seq in 1..=2 {
@@ -277,7 +282,7 @@ fn replaced_content_is_kept_if_nobody_saw_it() {
     for name in ["a", &long] {
         for content in ["one", "two", "three"] {
             let action = put_action(&store, content, Require::Anything, Replaced::Kept);
-            store.submit(path(name), action, None).unwrap();
+            store.submit(path(name), action, Asker::default()).unwrap();
         }
     }
     let mut versions = scratch.versions();
@@ -291,7 +296,7 @@ fn many_at_once_and_in_order() {
     let store = scratch.open();
     let mut asked = Vec::new();
     let mut send = |name: &str, action| {
-        asked.push(store.prepare(path(name), action, None));
+        asked.push(store.prepare(path(name), action, Asker::default()));
         asked.last_mut().unwrap().submit();
     };
     for number in 0..600 {

@@ -3,7 +3,7 @@
 use super::*;
 
 fn relocate(store: &Store, from: &str, to: &str, require: Require) -> Result<Committed, Refused> {
-    store.submit(path(from), Action::Move { to: path(to), require }, Some("laptop"))
+    store.submit(path(from), Action::Move { to: path(to), require }, laptop())
 }
 
 fn told_after(store: &Store, seq: u64) -> Vec<String> {
@@ -29,7 +29,7 @@ fn filled(scratch: &Scratch) -> Store {
 fn a_directory_moves_as_one_change() {
     let scratch = Scratch::new();
     let store = filled(&scratch);
-    let subscription = store.shared.hub.subscribe("desktop", "", &Realm::default(), 0);
+    let subscription = store.shared.hub.subscribe(1, "desktop", "", &Realm::default(), 0);
     let done = relocate(&store, "d", "e", Require::OneOf(vec![Tag::Directory])).unwrap();
     assert!(done.created && done.cursor.seq == 6 && done.entry.is_some());
     assert_eq!((scratch.read("e/sub/deep"), scratch.at("d").exists()), ("deep".into(), false));
@@ -102,7 +102,7 @@ fn many_at_once_keep_their_order() {
     let store = filled(&scratch);
     let mut asked = Vec::new();
     let mut send = |name: &str, action| {
-        asked.push(store.prepare(path(name), action, None));
+        asked.push(store.prepare(path(name), action, Asker::default()));
         asked.last_mut().unwrap().submit();
     };
     let move_to = |to: &str| Action::Move { to: path(to), require: Require::Something };
@@ -132,7 +132,7 @@ fn by_hand_nothing_is_read_again() {
     }
     // As the client wanted it; the box itself has to be able to read it.
     let mode = Action::SetMeta { mtime: None, mode: Some(0o040), require: Require::Something };
-    store.submit(path("d/7"), mode, None).unwrap();
+    store.submit(path("d/7"), mode, Asker::default()).unwrap();
     // What has just been made counts as new.
     sleep(Duration::from_millis(2100));
     let reads = store.reads();

@@ -27,9 +27,9 @@ fn filled() -> Scratch {
         put(&store, name, "content", Require::Nothing).unwrap();
     }
     make_link(&store, "z", "nowhere").unwrap();
-    store.submit(path("m"), Action::Delete { require: Require::Something }, None).unwrap();
+    store.submit(path("m"), Action::Delete { require: Require::Something }, Asker::default()).unwrap();
     let to = path("n");
-    store.submit(path("a"), Action::Move { to, require: Require::Something }, None).unwrap();
+    store.submit(path("a"), Action::Move { to, require: Require::Something }, Asker::default()).unwrap();
     scratch
 }
 

@@ -36,6 +36,7 @@ pub mod kinds {
     pub const SEND: u64 = 1 << 13;
     pub const RECEIVE: u64 = 1 << 14;
     pub const ANSWER: u64 = 1 << 15;
+    pub const SPAWN: u64 = 1 << 16;
 
     /// All that change something on disk.
     pub const CHANGES: u64 = CREATE | WRITE | TRUNCATE | FLUSH | RENAME | REMOVE | MAKE | LABEL | LOCK;

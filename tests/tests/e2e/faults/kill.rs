@@ -54,7 +54,8 @@ fn a_kill_before_any_call_loses_nothing() {
             jobs.push(Job {
                 name: format!("{} {when:?} {subject:?}", change.name),
                 trial: Box::new(move || {
-                    let mut scene = Scene::start(None);
+                    let scene = Scene::start(None);
+                    let mut scene = if when == FirstStart { scene.one_at_a_time() } else { scene };
                     Box::new(move |call| {
                         scene.try_point(|scene| try_point(scene, change, when, subject, call))
                     })
@@ -99,7 +100,7 @@ fn try_point(scene: &mut Scene, change: &Change, when: When, subject: Subject, c
             // Somewhere in the middle, each time somewhere else.
             scene.arm_kill(subject, 1 + call % 13);
             scene.act(change, &directory);
-            scene.settle_or_end(subject);
+            let _ = scene.settle_or_end(subject);
             scene.injector(subject).disarm();
             if scene.process(subject).exit_code().is_none() {
                 scene.stop(subject);

@@ -17,7 +17,7 @@
 //! ```
 
 mod errors;
-mod injector;
+pub mod injector;
 mod kill;
 mod lost;
 mod power;

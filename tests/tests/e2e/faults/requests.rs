@@ -44,6 +44,24 @@ pub struct Step {
     pub effect: fn(&mut Model),
 }
 
+impl Step {
+    /// Whether both have to do with one path, or one with what is above that of the other.
+    pub fn concerns(&self, other: &Step) -> bool {
+        self.paths().any(|one| {
+            other.paths().any(|another| is_at_or_below(one, another) || is_at_or_below(another, one))
+        })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &'static str> {
+        let destinations = self.fields.iter().filter(|(name, _)| *name == "Destination");
+        destinations.filter_map(|(_, target)| target.strip_prefix("/upload/")).chain([self.path])
+    }
+}
+
+fn is_at_or_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn moved(model: &mut Model, from: &'static str, to: &'static str) {
     let what = model.remove(from).expect("it is there");
     model.insert(to, what);

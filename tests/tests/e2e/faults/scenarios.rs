@@ -1,20 +1,34 @@
 //! What users do while a program is watched, and what everybody must hold afterwards, whatever went wrong on the way.
 //!
 //! Every scenario acts in a directory of its own, which exists everywhere when it begins. What must come of it is written as paths and
-//! descriptions; the name of a conflict copy is shortened to `NAME!conflict`.
+//! descriptions; the name of a conflict copy is shortened to `NAME!conflict`. Contents bear the name of their directory, which descriptions
+//! leave out: what is the same as something elsewhere would not be sent.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::harness::{Node, Tree, snapshot};
+use crate::harness::{Node, Process, Tree, snapshot};
 
 /// The directory of a scenario: in both folders and in the box.
 pub struct Places<'a> {
     pub a: &'a Path,
     pub b: &'a Path,
     pub box_: &'a Path,
+    /// The clients that run.
+    pub clients: &'a [&'a Process],
+}
+
+impl Places<'_> {
+    /// Does something in both folders before either client can see any of it.
+    fn in_one_moment(&self, work: impl FnOnce()) {
+        self.clients.iter().for_each(|client| client.signal("STOP"));
+        work();
+        self.clients.iter().for_each(|client| client.signal("CONT"));
+    }
 }
 
 /// What users do.
@@ -35,7 +49,19 @@ fn nothing(_: &Path) {}
 fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) {
     let path = directory.join(name);
     fs::create_dir_all(path.parent().expect("it is in a directory")).expect("create directories");
+    let content = [content.as_ref(), &tag(directory)].concat();
     fs::write(path, content).expect("write a file");
+}
+
+fn link(directory: &Path, name: &str, target: &str) {
+    let target = [target.as_bytes(), &tag(directory)].concat();
+    symlink(OsStr::from_bytes(&target), directory.join(name)).expect("make a link");
+}
+
+/// What all contents in a scenario's directory end with.
+fn tag(directory: &Path) -> Vec<u8> {
+    let name = directory.file_name().expect("a scenario has a directory");
+    [b" of ", name.as_bytes()].concat()
 }
 
 fn rename(directory: &Path, from: &str, to: &str) {
@@ -82,7 +108,7 @@ pub const CHANGES: &[Change] = &[
     Change {
         name: "empty-file",
         prepare: nothing,
-        act: |places| write(places.a, "f", ""),
+        act: |places| drop(File::create(places.a.join("f")).expect("create a file")),
         after: &[&[("f", "")]],
     },
     Change {
@@ -146,12 +172,11 @@ pub const CHANGES: &[Change] = &[
         name: "directory-and-file",
         prepare: nothing,
         act: |places| {
-            // Made where nobody looks and put in place at once: neither folder may hear of the other's before it has its own.
-            let world = places.a.ancestors().nth(2).expect("a scenario is in a folder, and that in a world");
-            write(world, "x/inside", "of a");
-            write(world, "y", "of b");
-            fs::rename(world.join("x"), places.a.join("x")).expect("rename a directory");
-            fs::rename(world.join("y"), places.b.join("x")).expect("rename a file");
+            // Neither client may hear of the other's before it has seen its own.
+            places.in_one_moment(|| {
+                write(places.a, "x/inside", "of a");
+                write(places.b, "x", "of b");
+            });
         },
         // If b never hears that the server has taken its file, and a has set that aside meanwhile, b does so, too.
         after: &[
@@ -228,14 +253,14 @@ pub const CHANGES: &[Change] = &[
     Change {
         name: "new-link",
         prepare: nothing,
-        act: |places| symlink("nowhere", places.a.join("l")).expect("make a link"),
+        act: |places| link(places.a, "l", "nowhere"),
         after: &[&[("l", "link to nowhere")]],
     },
     Change {
         name: "link-elsewhere",
-        prepare: |directory| symlink("nowhere", directory.join("l")).expect("make a link"),
+        prepare: |directory| link(directory, "l", "nowhere"),
         act: |places| {
-            symlink("elsewhere", places.a.join("m")).expect("make a link");
+            link(places.a, "m", "elsewhere");
             rename(places.a, "m", "l");
         },
         after: &[&[("l", "link to elsewhere")]],
@@ -263,7 +288,7 @@ pub const CHANGES: &[Change] = &[
         prepare: one_file,
         act: |places| {
             fs::remove_file(places.a.join("f")).expect("remove a file");
-            symlink("nowhere", places.a.join("f")).expect("make a link");
+            link(places.a, "f", "nowhere");
         },
         after: &[&[("f", "link to nowhere")]],
     },
@@ -310,6 +335,7 @@ impl Change {
 }
 
 fn describe(directory: &Path, tree: &Tree, usual: u32) -> Vec<(String, String)> {
+    let tag = tag(directory);
     let mut found: Vec<(String, String)> = tree
         .iter()
         .map(|(path, node)| {
@@ -318,9 +344,9 @@ fn describe(directory: &Path, tree: &Tree, usual: u32) -> Vec<(String, String)> 
                 Node::Directory { mode } => with_mode("dir".into(), *mode, usual),
                 Node::File { mode, .. } => {
                     let content = fs::read(directory.join(&path)).unwrap_or_default();
-                    with_mode(describe_content(&content), *mode, usual & 0o666)
+                    with_mode(describe_content(without(&tag, &content)), *mode, usual & 0o666)
                 }
-                Node::Symlink { target } => format!("link to {}", target.escape_ascii()),
+                Node::Symlink { target } => format!("link to {}", without(&tag, target).escape_ascii()),
                 Node::Special => "special".into(),
             };
             (shorten(&path), described)
@@ -328,6 +354,11 @@ fn describe(directory: &Path, tree: &Tree, usual: u32) -> Vec<(String, String)> 
         .collect();
     found.sort();
     found
+}
+
+/// As it was written; anything else is shown as it is.
+fn without<'a>(tag: &[u8], content: &'a [u8]) -> &'a [u8] {
+    content.strip_suffix(tag).unwrap_or(content)
 }
 
 fn with_mode(what: String, mode: u32, usual: u32) -> String {

@@ -1,10 +1,14 @@
 //! A server and two clients, each with the library that lets its calls fail, and one of them under watch.
 //!
 //! Programs go on from one point of a sweep to the next; only the one that was struck is started again. What is tried at each point happens
-//! in a directory of its own.
+//! in a directory of its own. These are made for many points at a time, because to make and remove something everywhere takes longer than
+//! most changes; so at each point there are others beside its own, which nobody may touch.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,10 +18,16 @@ use tempfile::TempDir;
 use super::injector::{Fault, Injector, kinds};
 use super::power::{Forgotten, cut};
 use super::scenarios::{Change, Places};
-use crate::harness::{Client, Kind, Process, Server, Tree, agreement, agreement_of, eventually_within};
+use crate::harness::{
+    Client, Kind, Node, Process, Server, Tree, agreement, agreement_of, eventually, eventually_within,
+};
 
 /// How much of each program's log is shown when something is wrong, in lines.
 const LOG_TAIL_LINES: usize = 25;
+/// Directories that are made at a time.
+const BATCH: usize = 16;
+/// Changes for which only one is made: nothing makes the content of an empty file its own, and large ones would be read again and again.
+const ALONE: [&str; 2] = ["empty-file", "large-file"];
 /// How long everything may take to agree once nothing disturbs it any more.
 const AGREEMENT: Duration = Duration::from_secs(60);
 
@@ -38,7 +48,14 @@ pub struct Scene {
     pub a: Client,
     pub b: Client,
     injectors: [Injector; 3],
+    /// Points tried so far; each has a directory of its number.
     points: usize,
+    /// The last point for which there is a directory.
+    prepared: usize,
+    /// How many are made at a time.
+    batch: usize,
+    /// What everybody held when all agreed last.
+    held: Tree,
     /// Whether the server ended: clients come back to one that ends often only after longer and longer pauses.
     is_distrusted: bool,
     directory: TempDir,
@@ -72,7 +89,18 @@ impl Scene {
         };
         let a = client(Kind::A, "alpha", &injectors[1]);
         let b = client(Kind::B, "beta", &injectors[2]);
-        let mut scene = Scene { server, a, b, injectors, points: 0, is_distrusted: false, directory };
+        let mut scene = Scene {
+            server,
+            a,
+            b,
+            injectors,
+            points: 0,
+            prepared: 0,
+            batch: BATCH,
+            held: Tree::new(),
+            is_distrusted: false,
+            directory,
+        };
         for subject in [Subject::A, Subject::B] {
             scene.launch(subject);
         }
@@ -148,47 +176,74 @@ impl Scene {
         eventually_within(AGREEMENT, "server and clients to agree", || agreement(server, [&mut *a, &mut *b]))
     }
 
-    /// Waits until the program has ended, or everything agrees; in the first case it tells the exit code.
+    /// Waits until everything agrees, or the program has ended; then it tells the exit code.
     #[track_caller]
-    pub fn settle_or_end(&mut self, subject: Subject) -> Option<i32> {
+    pub fn settle_or_end(&mut self, subject: Subject) -> Result<Tree, i32> {
+        self.settle_or_end_while(subject, |_| {})
+    }
+
+    /// The same while something is done between the looks.
+    #[track_caller]
+    pub fn settle_or_end_while(
+        &mut self,
+        subject: Subject,
+        mut work: impl FnMut(&Scene),
+    ) -> Result<Tree, i32> {
         eventually_within(AGREEMENT, "a program to end, or all to agree", || {
             if let Some(code) = self.process(subject).exit_code() {
-                return Ok(Some(code));
+                return Ok(Err(code));
             }
-            agreement_of(&self.server, &[&self.a, &self.b]).map(|_| None)
+            work(self);
+            agreement_of(&self.server, &[&self.a, &self.b]).map(Ok)
         })
+    }
+
+    /// At each point nothing else is there: for programs that make everything anew.
+    pub fn one_at_a_time(mut self) -> Scene {
+        self.batch = 1;
+        self
     }
 
     /// Makes what is there before a change, in a new directory, and waits until it is everywhere.
     #[track_caller]
     pub fn prepare(&mut self, change: &Change) -> PathBuf {
+        let mut is_settled = 0 < self.points;
         if mem::take(&mut self.is_distrusted) {
+            is_settled = false;
             for subject in [Subject::A, Subject::B] {
                 self.stop(subject);
                 self.launch(subject);
             }
         }
-        if 0 < self.points {
-            // A program that is watched for long should not have more and more to look after.
-            fs::remove_dir_all(self.a.folder.join(format!("point {}", self.points)))
-                .expect("remove the last one");
-        }
         self.points += 1;
-        let name = PathBuf::from(format!("point {}", self.points));
-        let here = self.a.folder.join(&name);
-        fs::create_dir(&here).expect("create a directory");
-        (change.prepare)(&here);
-        self.settle();
-        name
+        if self.prepared < self.points {
+            is_settled = false;
+            // A program that is watched for long should not have more and more to look after.
+            for entry in fs::read_dir(&self.a.folder).expect("read a folder") {
+                let path = entry.expect("read a folder").path();
+                if !path.ends_with(".filesync") {
+                    fs::remove_dir_all(path).expect("remove the last ones");
+                }
+            }
+            self.prepared += if ALONE.contains(&change.name) { 1 } else { self.batch };
+            for point in self.points..=self.prepared {
+                let here = self.a.folder.join(directory_of(point));
+                fs::create_dir(&here).expect("create a directory");
+                (change.prepare)(&here);
+            }
+        }
+        if !is_settled {
+            self.held = self.settle();
+        }
+        directory_of(self.points)
     }
 
     /// Lets users act.
-    pub fn act(&self, change: &Change, directory: &Path) {
-        (change.act)(&Places {
-            a: &self.a.folder.join(directory),
-            b: &self.b.folder.join(directory),
-            box_: &self.server.folder.join(directory),
-        });
+    pub fn act(&mut self, change: &Change, directory: &Path) {
+        let [a, b, box_] = [&self.a.folder, &self.b.folder, &self.server.folder].map(|at| at.join(directory));
+        let clients = [&mut self.a, &mut self.b].into_iter().filter_map(Client::running);
+        let clients: Vec<&Process> = clients.collect();
+        (change.act)(&Places { a: &a, b: &b, box_: &box_, clients: &clients });
     }
 
     /// Kills the program immediately before its N-th change to the disk.
@@ -201,7 +256,7 @@ impl Scene {
     /// Returns whether it was.
     #[track_caller]
     pub fn outlive(&mut self, subject: Subject) -> bool {
-        let end = self.settle_or_end(subject);
+        let end = self.settle_or_end(subject).err();
         let struck = 0 < self.injector(subject).struck();
         self.injector(subject).disarm();
         if let Some(code) = end {
@@ -219,18 +274,44 @@ impl Scene {
         cut(&self.directory.path().join("record"), self.tree(subject), forgotten);
     }
 
+    /// What the program that is recorded did so far.
+    #[track_caller]
+    pub fn record(&self) -> String {
+        fs::read_to_string(self.directory.path().join("record/record")).expect("read a record")
+    }
+
     /// Everything agrees, holds what it should, and nothing is left over.
     #[track_caller]
     pub fn judge(&mut self, change: &Change, directory: &Path) {
-        self.settle();
+        let tree = self.settle();
+        self.check(change, directory, tree);
+    }
+
+    /// The same of what everybody was just seen to hold.
+    #[track_caller]
+    pub fn check(&mut self, change: &Change, directory: &Path, tree: Tree) {
+        assert_eq!(beside(directory, &tree), beside(directory, &self.held), "what nobody had changed");
+        self.held = tree;
         if let Err(difference) = change.judge(&self.server.folder.join(directory)) {
             panic!("{}: {difference}", change.name);
         }
         for subject in Subject::ALL {
-            let left = leftovers(&self.tree(subject).join(".filesync"));
-            assert!(left.is_empty(), "{subject:?} has left over {left:?}");
+            eventually("nothing to be left over", || {
+                let left = leftovers(&self.tree(subject).join(".filesync"));
+                if left.is_empty() { Ok(()) } else { Err(format!("{subject:?} has left over {left:?}")) }
+            });
         }
     }
+}
+
+fn directory_of(point: usize) -> PathBuf {
+    PathBuf::from(format!("point {point}"))
+}
+
+/// What is in a tree besides a directory.
+fn beside<'a>(directory: &Path, tree: &'a Tree) -> BTreeMap<&'a [u8], &'a Node> {
+    let entries = tree.iter().map(|(path, node)| (path.as_slice(), node));
+    entries.filter(|(path, _)| !Path::new(OsStr::from_bytes(path)).starts_with(directory)).collect()
 }
 
 /// What a crash may leave for a while, but not for good.

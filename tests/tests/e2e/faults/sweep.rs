@@ -14,6 +14,8 @@ use crate::harness::Random;
 const PARALLEL: usize = 4;
 /// More calls than any scenario makes: no fault strikes, and all of them are counted.
 const BEYOND: u64 = 1 << 20;
+/// Runs of one scenario differ by a few calls. It is through when so many points in a row were beyond the last call.
+const QUIET: u32 = 3;
 /// A sweep that finds so many faults in one scenario has found enough.
 const FAILURES: usize = 5;
 
@@ -63,7 +65,7 @@ pub fn sweep(title: &str, sample: usize, jobs: Vec<Job>) {
                     let mut hasher = DefaultHasher::new();
                     (seed, &job.name).hash(&mut hasher);
                     let mut random = Random::new(hasher.finish());
-                    let run = run(job, &mut random);
+                    let run = run(title, job, &mut random);
                     points.fetch_add(run.points, Ordering::Relaxed);
                     println!("{title}: {}: {} of {} points", job.name, run.points, run.calls);
                     failed.lock().expect("nobody panics with it").extend(run.failures);
@@ -84,7 +86,7 @@ struct Run {
     failures: Vec<String>,
 }
 
-fn run(job: &Job, random: &mut Random) -> Run {
+fn run(title: &str, job: &Job, random: &mut Random) -> Run {
     let mut run = Run::default();
     let mut trial = None;
     let mut attempt = |run: &mut Run, call: u64| -> Option<Tried> {
@@ -100,7 +102,9 @@ fn run(job: &Job, random: &mut Random) -> Run {
                 trial = None;
                 run.points += 1;
                 let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                run.failures.push(format!("{}, call {call}: {words}", job.name));
+                let failure = format!("{}, call {call}: {words}", job.name);
+                println!("{title}: FAILED at {failure}");
+                run.failures.push(failure);
                 None
             }
         }
@@ -109,9 +113,11 @@ fn run(job: &Job, random: &mut Random) -> Run {
         attempt(&mut run, point);
     } else if env::var_os("FILESYNC_FAULTS").is_some() {
         let every = number("FILESYNC_EVERY").map_or(1, |every| every.max(1) as usize);
+        let mut quiet = 0;
         for call in (1 + random.below(every) as u64..).step_by(every) {
-            let is_done = attempt(&mut run, call).is_some_and(|tried| !tried.struck);
-            if is_done || FAILURES <= run.failures.len() {
+            let is_beyond = attempt(&mut run, call).is_some_and(|tried| !tried.struck);
+            quiet = if is_beyond { quiet + 1 } else { 0 };
+            if QUIET <= quiet || FAILURES <= run.failures.len() {
                 break;
             }
         }

@@ -125,6 +125,12 @@ impl Connection {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
 
+    /// The same connection once more, to send on while somebody reads.
+    #[track_caller]
+    pub fn another(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().expect("clone a socket")
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish_sending(&mut self) {
         // A server that has hung up already makes this fail, and it does not matter.

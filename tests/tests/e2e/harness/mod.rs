@@ -3,28 +3,35 @@
 mod confine;
 mod content;
 mod digest;
+mod gateway;
 mod http;
 mod json;
 mod process;
 mod proxy;
 mod random;
 mod relay;
+#[path = "../../../system/mod.rs"]
+mod system;
 mod tls;
+mod token;
 mod tree;
 mod wait;
 mod wire;
 mod world;
 
-pub use confine::Inotify;
+pub use confine::{Inotify, with_descriptors};
 pub use content::{Content, write_file};
 pub use digest::{repr_digest, sha256, signed_token};
+pub use gateway::{Gateway, Manner};
 pub use http::{Connection, Request, Response};
 pub use json::Json;
 pub use process::{Finished, Process, example, is_root, program, run, shell};
 pub use proxy::{Asked, End, Fault, Proxy};
 pub use random::Random;
 pub use relay::{Relay, Way};
+pub use system::{connect_from, exchange};
 pub use tls::{Authority, Term, Terminator};
+pub use token::{Token, mint};
 pub use tree::{Node, Tree, snapshot};
 pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
 pub use wire::{Wire, labelled};

@@ -112,7 +112,7 @@ impl Process {
 
     /// Sends a signal, by its name.
     #[track_caller]
-    pub fn signal(&mut self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         // Through the shell: `kill` is part of every shell, but not of every machine.
         let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", self.pid())).status();
         assert!(status.is_ok_and(|status| status.success()), "can't send {signal} to {}", self.name);
@@ -143,6 +143,21 @@ impl Drop for Process {
             eprintln!("---- end of the log of {} ----\n{}", self.name, tail.join("\n"));
             eprintln!("---- what its threads waited for ----\n{waits}");
         }
+    }
+}
+
+/// What can be counted of a process from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub threads: usize,
+    pub descriptors: usize,
+}
+
+impl Process {
+    pub fn figures(&self) -> Figures {
+        let count =
+            |what: &str| fs::read_dir(format!("/proc/{}/{what}", self.pid())).map_or(0, Iterator::count);
+        Figures { threads: count("task"), descriptors: count("fd") }
     }
 }
 

@@ -9,8 +9,11 @@ pub const DEADLINE: Duration = Duration::from_secs(40);
 /// The same for many steps, as long as each of them is in time.
 const STEPS_DEADLINE: Duration = Duration::from_secs(240);
 
-/// Pause between two looks, short enough that a measured second means something.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two looks: a tenth of what was waited already, so that a measured time means something, whatever it is, and what takes
+/// long does not take the machine from those that are waited for.
+fn pause(waited: Duration) -> Duration {
+    (waited / 10).clamp(Duration::from_millis(2), Duration::from_millis(50))
+}
 
 /// Looks again and again until `look` succeeds, and returns what it found. An error says what is not yet as it should be; the last one is
 /// part of the panic when the deadline passes.
@@ -29,7 +32,7 @@ pub fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() 
             Err(missing) if limit < start.elapsed() => {
                 panic!("waited {} s for {what}; still: {missing}", limit.as_secs())
             }
-            Err(_) => sleep(PAUSE),
+            Err(_) => sleep(pause(start.elapsed())),
         }
     }
 }
@@ -50,7 +53,7 @@ pub fn eventually_by_steps<T>(what: &str, mut look: impl FnMut() -> Result<T, St
             Err(missing) if missing != last => (last, changed) = (missing, Instant::now()),
             Err(_) => {}
         }
-        sleep(PAUSE);
+        sleep(pause(start.elapsed()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
-use super::tree::{Tree, as_in_the_box, differences, snapshot};
+use super::tree::{Tree, as_in_the_box, differences, outline, snapshot};
 use super::wait::{eventually, eventually_by_steps, eventually_within};
 
 /// Differences shown when folders and box don't come to agree.
@@ -118,14 +119,34 @@ pub fn agreement<'a>(
 /// What is new in the box may have no number yet: the server makes a change first and counts it then. So it is asked where it is once more
 /// when all that was begun before is counted.
 pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String> {
+    // First what costs little: most of the time something is still going on, and to find that out by starting programs would take more of
+    // the machine than the work that is waited for.
+    for client in running {
+        client.check_looks_idle()?;
+    }
+    equal_trees(outline, server, running)?;
     let cursor = server.try_cursor()?;
     for client in running {
         client.check_idle_at(&cursor)?;
     }
-    let box_tree = snapshot(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
+    let tree = equal_trees(snapshot, server, running)?;
+    server.let_it_count()?;
+    match server.try_cursor()? {
+        now if now == cursor => Ok(tree),
+        now => Err(format!("the server has moved on from {cursor} to {now}")),
+    }
+}
+
+/// What the box and all folders hold, if it is the same.
+fn equal_trees(
+    look: fn(&Path) -> io::Result<Tree>,
+    server: &Server,
+    running: &[&Client],
+) -> Result<Tree, String> {
+    let box_tree = look(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
     let mut first: Option<(&str, Tree)> = None;
     for client in running {
-        let tree = snapshot(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
+        let tree = look(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
         let mut lines = differences("the box", &as_in_the_box(&box_tree), client.name, &as_in_the_box(&tree));
         if let Some((name, other)) = &first {
             lines.extend(differences(name, other, client.name, &tree));
@@ -136,11 +157,7 @@ pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String
         }
         first.get_or_insert((client.name, tree));
     }
-    server.let_it_count()?;
-    match server.try_cursor()? {
-        now if now == cursor => Ok(box_tree),
-        now => Err(format!("the server has moved on from {cursor} to {now}")),
-    }
+    Ok(box_tree)
 }
 
 /// The server, its box, and a key.
@@ -440,6 +457,12 @@ impl Client {
         self.process.as_mut().expect("the client has been started")
     }
 
+    /// Its process, if that has not ended yet.
+    pub fn running(&mut self) -> Option<&Process> {
+        let process = self.process.as_mut()?;
+        if process.exit_code().is_none() { Some(process) } else { None }
+    }
+
     /// The server that it is to sync with.
     pub fn url(&self) -> &str {
         &self.url
@@ -470,6 +493,14 @@ impl Client {
         run(program(self.kind.program()).arg("status").arg(&self.folder)).expect_code(0).stdout
     }
 
+    /// Whether the client itself wrote last that it is idle.
+    fn check_looks_idle(&self) -> Result<(), String> {
+        let shown = fs::read_to_string(self.folder.join(".filesync/status")).unwrap_or_default();
+        let is_idle =
+            Json::parse(&shown).is_ok_and(|status| status.get("state") == &Json::Text("idle".into()));
+        if is_idle { Ok(()) } else { Err(format!("{} says {shown:?}", self.name)) }
+    }
+
     fn check_idle_at(&self, cursor: &str) -> Result<(), String> {
         let status = self.status();
         let wanted = [("state", "idle"), ("cursor", cursor)];
@@ -480,6 +511,17 @@ impl Client {
     }
 
     /// Waits until the client says that it is in this state.
+    /// Waits until the status names a problem in these words.
+    #[track_caller]
+    pub fn wait_for_problem(&self, words: &str) {
+        eventually(&format!("{} to say {words:?}", self.name), || {
+            let problems = self.status().get("problems").clone();
+            let said =
+                |problem: &Json| problem.get("error").as_text().is_some_and(|error| error.contains(words));
+            if problems.list().iter().any(said) { Ok(()) } else { Err(format!("{problems:?}")) }
+        });
+    }
+
     #[track_caller]
     pub fn wait_for_state(&self, state: &str) {
         eventually(&format!("{} to be {state}", self.name), || {

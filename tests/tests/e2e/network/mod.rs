@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::harness::{Asked, Fault, Proxy, World, eventually};
 
+/// Proxies that speak HTTP.
+mod gateways;
 /// A server that means harm.
 mod hostile;
 /// Disks that are full.
