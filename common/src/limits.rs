@@ -211,7 +211,8 @@ pub const TOKEN_LIFE_LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 pub const REVOCATIONS: usize = 10_000;
 /// Longest file of what was revoked, in bytes: so many lines, each with a name of [`CLIENT_ID_BYTES`].
 pub const REVOKED_FILE_BYTES: u64 = REVOCATIONS as u64 * (CLIENT_ID_BYTES as u64 + 32);
-/// How often an open stream that has nothing to tell looks whether its token is still valid, and its connection still there.
+/// How often it is looked whether a token is still valid while an answer lasts, and of a stream that has nothing to tell, whether its
+/// connection is still there.
 pub const STREAM_LOOK: Duration = Duration::from_secs(1);
 /// Wrong keys that one address may show in a row before it is throttled: more than a person types, or a script has lying about.
 pub const FAILURES: u32 = 10;

@@ -28,7 +28,7 @@ use common::wire::http::head::{
     HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
 };
 
-use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status};
+use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status, unwatched};
 use crate::dispatch::dispatch;
 use crate::outlet::{Delimiter, Outlet};
 use crate::owed::{Exchange, Owed, Turn};
@@ -51,7 +51,7 @@ enum After {
 type Handler = for<'a> fn(
     &'a Arc<Service>,
     &Seat,
-    &'a RequestHead,
+    &RequestHead,
     Framing,
     &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal>;
@@ -63,7 +63,7 @@ struct Connection<'a> {
     seat: &'a Seat,
     peer: String,
     conn: Conn,
-    owed: Owed,
+    owed: Owed<'a>,
 }
 
 /// Serves a connection to its end.
@@ -177,7 +177,7 @@ impl Connection<'_> {
         self.service.log.debug(format!("{}: {status}: {detail}", self.peer));
         let answer = Answer::problem(&Problem::new(kind_of_status(status), detail));
         let mut sender = Sender::to(&mut self.conn);
-        sender.push(Method::Get, answer, Keep::Close)?;
+        sender.push(Method::Get, answer, Keep::Close, &mut unwatched())?;
         sender.flush()?;
         Ok(After::Close)
     }
@@ -192,7 +192,8 @@ impl Connection<'_> {
         }
         let (handler, service, seat) = (self.handler, self.service, self.seat);
         let (turn, keep) = match guarded(service, || handler(service, seat, &head, framing, &mut body)) {
-            Some(Ok(Reply::Whole(answer))) => (Turn::Answered(answer), Keep::Open),
+            Some(Ok(Reply::Whole(answer))) => (Turn::Answered(answer, unwatched()), Keep::Open),
+            Some(Ok(Reply::Watched(answer, watch))) => (Turn::Answered(answer, watch), Keep::Open),
             Some(Ok(Reply::Later(later))) => (Turn::Later(later), Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
                 log(self.service, &self.peer, &head, begun, &Answer::empty(200));
@@ -201,15 +202,15 @@ impl Connection<'_> {
                 return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
-                Some(answer) => (Turn::Answered(answer), Keep::Open),
+                Some(answer) => (Turn::Answered(answer, unwatched()), Keep::Open),
                 None => return Ok(After::Gone),
             },
-            None => (Turn::Answered(panicked()), Keep::Close),
+            None => (Turn::Answered(panicked(), unwatched()), Keep::Close),
         };
         let is_read = matches!(body.drain(DRAIN_BYTES), Ok(true));
         let wanted = is_read && head.keep_alive() && !self.seat.is_stopping();
         let keep = if wanted { keep } else { Keep::Close };
-        self.owed.push(Exchange { head, begun, turn, keep });
+        self.owed.push(Exchange { head, begun, turn, keep })?;
         Ok(After::Another)
     }
 }
@@ -288,7 +289,7 @@ mod tests {
     fn fragile<'a>(
         _: &'a Arc<Service>,
         _: &Seat,
-        head: &'a RequestHead,
+        head: &RequestHead,
         _: Framing,
         _: &mut dyn Content,
     ) -> Result<Reply<'a>, Refusal> {

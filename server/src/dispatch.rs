@@ -15,13 +15,14 @@ use crate::room::Full;
 use crate::route::{Route, RouteError, route};
 use crate::service::Service;
 use crate::view::View;
+use crate::vigil::Vigil;
 use crate::{download, original, relocate, resume, status, stream, sync, upload};
 
 /// Answers a request of the connection with this seat, or says why not.
 pub(crate) fn dispatch<'a>(
     service: &'a Arc<Service>,
     seat: &Seat,
-    head: &'a RequestHead,
+    head: &RequestHead,
     framing: Framing,
     body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
@@ -36,20 +37,25 @@ pub(crate) fn dispatch<'a>(
         service.denials.count();
         denied.answer()
     })?;
-    seat.know().map_err(|Full| crowded())?;
+    seat.know(&grant.realm.account()).map_err(|Full| crowded())?;
     let (route, dialect) = (route?, grant.dialect);
     check_dialect(&route, dialect)?;
+    let request = Request::new(head, framing, &grant);
     let view = View::new(service, grant, seat.number());
     check_grant(&route, &view)?;
     check_expectation(head)?;
-    handle(service, &view, &Request::new(head, framing)?, route, dialect, body)
+    let request = request?;
+    handle(service, &view, &request, route, dialect, body)
 }
 
-/// What is said to one who has a key and no place: nobody could make room for him.
+/// What is said to one who has a key and no place: nobody could make room for him. It is no trouble of the server's: a flood of such is not to
+/// fill the log.
 fn crowded() -> Answer {
-    let problem =
-        Problem::new(ProblemKind::Busy, "there are too many connections, or too many from this address");
-    Answer::problem(&problem).with("retry-after", "1")
+    let problem = Problem::new(
+        ProblemKind::Busy,
+        "there are too many connections of this account, or from this address",
+    );
+    Answer { is_trouble: false, ..Answer::problem(&problem).with("retry-after", "1") }
 }
 
 /// Whether what the client may do includes this, and there is a place to do it.
@@ -71,7 +77,7 @@ fn check_grant(route: &Route, view: &View<'_>) -> Result<(), Refusal> {
 fn handle<'a>(
     service: &Service,
     view: &View<'a>,
-    request: &Request<'a>,
+    request: &Request<'_>,
     route: Route,
     dialect: Dialect,
     body: &mut dyn Content,
@@ -80,7 +86,11 @@ fn handle<'a>(
         Route::List if dialect == Dialect::Original => return original::list(view, body),
         Route::List => return sync::list(view, body),
         Route::Follow { cursor } => return stream::follow(view, request, cursor.as_deref()),
-        Route::Download(path) => download::get(view, request, &path)?,
+        Route::Download(path) => {
+            let (answer, view) = (download::get(view, request, &path)?, view.clone());
+            let mut vigil = Vigil::begin();
+            return Ok(Reply::Watched(answer, Box::new(move || vigil.look(&view))));
+        }
         Route::Put(path) => return upload::put(view, request, &path, body),
         Route::Progress(path) => resume::progress(view, request, &path)?,
         Route::Delete(path) => upload::delete(view, request, &path)?,

@@ -8,7 +8,7 @@
 //!                \------- longer: a file without a name -----> read from the file
 //! ```
 //!
-//! Each account, which is the folder that a client sees, may take as much of the disk for its lists as it leaves over: of a bound for all of
+//! Each account, which is all who see the same folder, may take as much of the disk for its lists as it leaves over: of a bound for all of
 //! them, and of what is free. So one that takes all it can have leaves half to the next.
 
 use std::collections::HashMap;
@@ -19,25 +19,25 @@ use std::sync::Mutex;
 use common::limits::{LIST_BYTES, LIST_MEMORY_BYTES, LISTS_BYTES};
 use common::protocol::{Problem, ProblemKind};
 use common::threads::lock;
-use common::tree::Path;
 
 use crate::answer::{Answer, Content, Refusal};
 use crate::auth::Denied;
+use crate::realm::Account;
 use crate::view::View;
 use crate::vigil::Vigil;
 
 /// What all lists take of the disk.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
-    /// By account, which is the folder that the client sees; bytes.
-    held: Mutex<HashMap<Option<Path>, u64>>,
+    /// Bytes, by account.
+    held: Mutex<HashMap<Account, u64>>,
 }
 
 /// What one list takes of it, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     lists: &'a Lists,
-    account: Option<Path>,
+    account: Account,
     bytes: u64,
 }
 
@@ -54,8 +54,8 @@ enum NoRoom {
 
 impl Lists {
     /// Room for a list of this account, none of it taken yet.
-    pub(crate) fn room(&self, account: Option<&Path>) -> Room<'_> {
-        Room { lists: self, account: account.cloned(), bytes: 0 }
+    pub(crate) fn room(&self, account: Account) -> Room<'_> {
+        Room { lists: self, account, bytes: 0 }
     }
 }
 
@@ -190,6 +190,7 @@ impl Read for Intake<'_> {
 mod tests {
     use std::fs;
 
+    use common::tree::Path;
     use common::wire::http::fields::Fields;
 
     use super::*;
@@ -278,22 +279,21 @@ mod tests {
     #[test]
     fn no_account_takes_what_it_does_not_leave_to_others() {
         let lists = Lists::default();
-        let path = |name: &str| Path::new(name.as_bytes()).unwrap();
-        let (a, b) = (path("a"), path("b"));
-        let mut first = lists.room(Some(&a));
+        let account = |name: &str| Account(Some(Path::new(name.as_bytes()).unwrap()));
+        let mut first = lists.room(account("a"));
         assert_eq!(first.grow(LIST_BYTES + 1, PLENTY), Err(NoRoom::TooLong));
         assert_eq!(first.grow(GIB, 2 * GIB - 1), Err(NoRoom::Disk));
         assert_eq!(first.grow(GIB, 2 * GIB), Ok(()));
         assert_eq!(first.grow(LIST_BYTES - GIB, PLENTY), Ok(()));
         assert_eq!(first.grow(1, PLENTY), Err(NoRoom::TooLong));
         // Another list of the same account; then one of another.
-        assert_eq!(lists.room(Some(&a)).grow(1, PLENTY), Err(NoRoom::Busy));
-        let mut other = lists.room(Some(&b));
+        assert_eq!(lists.room(account("a")).grow(1, PLENTY), Err(NoRoom::Busy));
+        let mut other = lists.room(account("b"));
         assert_eq!(other.grow(LIST_BYTES / 2, PLENTY), Ok(()));
         assert_eq!(other.grow(1, PLENTY), Err(NoRoom::Busy));
         drop(first);
         assert_eq!(other.grow(1, PLENTY), Ok(()));
-        let mut whole = lists.room(None);
+        let mut whole = lists.room(Account::default());
         assert_eq!(whole.grow(GIB, PLENTY), Ok(()));
         drop((other, whole));
         assert!(lock(&lists.held).is_empty());

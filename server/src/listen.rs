@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::limits::{ACCEPT_PAUSE, CONNECTION_STACK};
 use common::net::transport::Transport;
+use common::sys::errno;
 use common::sys::poll::{self, PollFd};
 use common::sys::wake::Wake;
 
@@ -128,7 +129,7 @@ impl Entrance<'_> {
     }
 
     /// What keeps connections from being let in is told once when it begins and once when it is over for good, and waited out in between.
-    /// Those who are there and say nothing have to go meanwhile.
+    /// If descriptors or threads have run out, those who are there and say nothing have to go meanwhile; else they are not to blame.
     fn have_trouble(&mut self, what: &str, error: &io::Error) -> io::Result<()> {
         if self.trouble.is_none() {
             self.service.log.error(format!(
@@ -136,7 +137,9 @@ impl Entrance<'_> {
             ));
         }
         self.trouble = Some(Instant::now());
-        self.service.registry.shed();
+        if has_run_out(error) {
+            self.service.registry.shed();
+        }
         poll::wait(&mut [PollFd::readable(self.stop.as_fd())], ACCEPT_PAUSE).map(drop)
     }
 
@@ -156,6 +159,11 @@ fn of_ready<T>(all: impl IntoIterator<Item = T>, fds: &[PollFd<'_>]) -> Vec<T> {
 /// Nobody is waiting any more, or somebody gave up waiting.
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
+}
+
+/// Whether there would be room if others went.
+fn has_run_out(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(errno::EMFILE | errno::ENFILE | errno::EAGAIN | errno::ENOMEM))
 }
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {

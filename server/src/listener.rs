@@ -2,6 +2,8 @@
 //!
 //! A Unix socket is for a proxy, for ssh and for the programs of this machine. Its file decides who may connect, so it must never be
 //! there with a mode other than the one that was asked for: it is made in a directory that nobody else can enter, and moved into place.
+//! The path of that is longer than the path that was asked for, and may be longer than the kernel takes. Then it is named by the open
+//! directory.
 //!
 //! ```text
 //!     lock the directory -> is somebody listening there?  yes: refuse   something that is no socket: refuse   nobody: it is stale
@@ -16,7 +18,7 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
@@ -25,7 +27,7 @@ use std::path::{Path, PathBuf};
 use common::disk::{RenameMode, Root};
 use common::limits::{LISTEN_BACKLOG, SOCKET_PROBE};
 use common::net::transport::Transport;
-use common::sys::socket::{connect_unix, set_backlog};
+use common::sys::socket::{UNIX_PATH_BYTES, connect_unix, set_backlog};
 use common::tree;
 
 use crate::config::Address;
@@ -150,11 +152,11 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     fn publish(path: &Path, mode: u16) -> io::Result<(UnixListener, SocketFile)> {
         let directory = Root::open(directory_of(path))?;
-        let _lock = lock_directory(&directory)?;
+        let lock = lock_directory(&directory)?;
         let name = name_of(path)?;
         check_free(path)?;
-        let aside = Aside::make(&directory, &name)?;
-        let listener = UnixListener::bind(directory.path().join(OsStr::from_bytes(aside.socket.as_bytes())))?;
+        let aside = Aside::make(&directory)?;
+        let listener = UnixListener::bind(bindable(&directory, &lock, &aside.socket))?;
         directory.set_mode(&aside.socket, mode)?;
         Root::rename((&directory, &aside.socket), (&directory, &name), RenameMode::Replace)?;
         Ok((listener, SocketFile { path: path.to_owned(), identity: identity(path)? }))
@@ -174,6 +176,16 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // What stays is stale, and the next start knows that.
         let _ = self.remove();
+    }
+}
+
+/// A path in this directory that the kernel takes for a socket; the descriptor is one of the same directory.
+fn bindable(directory: &Root, open: &File, name: &tree::Path) -> PathBuf {
+    let name = OsStr::from_bytes(name.as_bytes());
+    let path = directory.path().join(name);
+    match path.as_os_str().len() <= UNIX_PATH_BYTES {
+        true => path,
+        false => Path::new("/proc/self/fd").join(open.as_raw_fd().to_string()).join(name),
     }
 }
 
@@ -234,8 +246,8 @@ struct Aside<'a> {
 }
 
 impl<'a> Aside<'a> {
-    fn make(directory: &'a Root, name: &tree::Path) -> io::Result<Aside<'a>> {
-        let hidden = [b".", name.as_bytes(), format!(".{}", std::process::id()).as_bytes()].concat();
+    fn make(directory: &'a Root) -> io::Result<Aside<'a>> {
+        let hidden = format!(".filesync-{}", std::process::id()).into_bytes();
         let path =
             |bytes: &[u8]| tree::Path::new(bytes).map_err(|_| io::Error::from(ErrorKind::InvalidInput));
         let aside = Aside { directory, name: path(&hidden)?, socket: path(&[&hidden[..], b"/s"].concat())? };
@@ -311,12 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_be_as_long_as_the_kernel_takes() {
+        let place = Place::new();
+        let deep = place.0.join("d".repeat(UNIX_PATH_BYTES - place.0.as_os_str().len() - 3));
+        fs::create_dir(&deep).unwrap();
+        let path = deep.join("s");
+        assert_eq!(path.as_os_str().len(), UNIX_PATH_BYTES);
+        let listener = Listener::bind(&Address::Unix(path.clone()), 0o600).unwrap();
+        let _client = connect_unix(&path, Duration::from_secs(10)).unwrap();
+        assert_eq!(listener.accept().unwrap().1, Origin::Local);
+        drop(listener);
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+    }
+
+    #[test]
     fn only_what_is_stale_is_replaced() {
         let place = Place::new();
         let path = place.0.join("s");
         // A server that was killed leaves its file, and maybe what it was made in.
         drop(UnixListener::bind(&path).unwrap());
-        let aside = place.0.join(format!(".s.{}", std::process::id()));
+        let aside = place.0.join(format!(".filesync-{}", std::process::id()));
         fs::create_dir(&aside).unwrap();
         drop(UnixListener::bind(aside.join("s")).unwrap());
         let first = place.bind().unwrap();

@@ -6,47 +6,49 @@
 //!     nothing more is here    all are asked for -> the committer makes them as one group -> three answers, in order
 //! ```
 //!
-//! Nobody can tell from the answers that it was not one after the other (RFC 9112, section 9.3.2). So a request only joins others if what
-//! it does can't depend on theirs: an upload joins uploads of paths that have nothing to do with its own, and a download joins what is
-//! done already. Everything else waits until nothing is owed. What is owed waits for nobody but the disk: it is paid before the connection
-//! waits for its peer.
+//! Nobody can tell from the answers that it was not one after the other (RFC 9112, section 9.3.2). So a request only joins others of its
+//! kind, and if what it does can't depend on theirs: an upload joins uploads of paths that have nothing to do with its own, a download
+//! joins downloads. Everything else waits until nothing is owed. What is owed waits for nobody but the disk: it is paid before the
+//! connection waits for its peer. So whatever was begun is made, or refused, also if the peer is gone by then; who comes again finds that
+//! what he sends is there.
+//!
+//! A connection owes at most [`ANSWERS_OWED`] answers. Before the last of them they hold at most [`COPY_BUFFER_BYTES`] of memory, and no
+//! descriptors: content that is small is read at once, and what is large is the last.
 
 use std::io;
 use std::time::Instant;
 
-use common::limits::{ANSWERS_OWED, COPY_BUFFER_BYTES, FLUSHED_ONE_BY_ONE};
+use common::limits::{ANSWERS_OWED, COPY_BUFFER_BYTES};
 use common::net::conn::Conn;
 use common::tree::Path;
-use common::wire::http::head::RequestHead;
+use common::wire::http::head::{Method, RequestHead};
 
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Answer, Refusal, Watch, unwatched};
 use crate::route::{Route, route};
 use crate::send::{Keep, Sender};
 use crate::upload::Later;
 
 /// What a request came to.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    /// It is done with.
-    Answered(Answer),
+pub(crate) enum Turn<'a> {
+    /// It is done with; its answer is sent as long as it may be.
+    Answered(Answer, Watch<'a>),
     /// Its answer follows from a change that is yet to be asked for.
     Later(Later),
 }
 
 /// A request and what it came to.
-#[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct Exchange<'a> {
     pub(crate) head: RequestHead,
     pub(crate) begun: Instant,
-    pub(crate) turn: Turn,
+    pub(crate) turn: Turn<'a>,
     pub(crate) keep: Keep,
 }
 
 /// What is owed on one connection, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Owed(Vec<Exchange>);
+#[derive(Default)]
+pub(crate) struct Owed<'a>(Vec<Exchange<'a>>);
 
-impl Owed {
+impl<'a> Owed<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -55,35 +57,47 @@ impl Owed {
         self.0.len() == 1
     }
 
-    pub(crate) fn push(&mut self, mut exchange: Exchange) {
-        // So many are flushed together, without their descriptors.
-        if let Turn::Later(later) = &mut exchange.turn
-            && FLUSHED_ONE_BY_ONE <= self.0.len()
-        {
-            later.close_file();
+    /// Adds the youngest.
+    ///
+    /// # Errors
+    /// Content that was to be sent can't be read.
+    pub(crate) fn push(&mut self, exchange: Exchange<'a>) -> io::Result<()> {
+        let turn = match exchange.turn {
+            Turn::Answered(answer, watch) if exchange.head.method != Method::Head => {
+                Turn::Answered(answer.at_hand()?, watch)
+            }
+            other => other,
+        };
+        self.0.push(Exchange { turn, ..exchange });
+        // A change that is alone is flushed by the descriptor that its content was written through. Of several most are flushed together.
+        if 1 < self.0.len() {
+            self.0.iter_mut().rev().take(2).for_each(Exchange::close_file);
         }
-        self.0.push(exchange);
+        Ok(())
     }
 
     /// Whether any request may be begun before what is owed is paid.
     pub(crate) fn may_grow(&self) -> bool {
         let is_last = self.0.last().is_some_and(|last| last.keep == Keep::Close);
-        let is_much = COPY_BUFFER_BYTES as u64 <= self.0.iter().map(Exchange::length).sum();
+        let is_much = COPY_BUFFER_BYTES as u64 <= self.0.iter().map(Exchange::weight).sum();
         !is_last && !is_much && self.0.len() < ANSWERS_OWED
     }
 
     /// Whether this request may be begun before what is owed is paid.
     pub(crate) fn lets_join(&self, head: &RequestHead) -> bool {
         let Some(last) = self.0.last() else { return true };
-        // Who has the same right means the same by a path. Who wants to be asked for the body would take that for an answer.
-        let is_alike = head.fields.get("authorization") == last.head.fields.get("authorization");
+        // Who has the same right means the same by a path.
+        let is_alike = head.method == last.head.method
+            && head.fields.get("authorization") == last.head.fields.get("authorization");
+        // Who wants to be asked for the body would take that for an answer.
         if !is_alike || head.fields.get("expect").is_some() {
             return false;
         }
-        let mut changing = self.0.iter().filter_map(Exchange::changing);
         match route(head.method, &head.target) {
-            Ok(Route::Put(path)) => changing.all(|other| !is_related(&path, other)),
-            Ok(Route::Download(_)) => changing.next().is_none(),
+            Ok(Route::Put(path)) => {
+                self.0.iter().filter_map(Exchange::changing).all(|other| !is_related(&path, other))
+            }
+            Ok(Route::Download(_)) => head.method == Method::Get,
             _ => false,
         }
     }
@@ -106,19 +120,22 @@ impl Owed {
         let mut answers = Vec::with_capacity(self.0.len());
         // The last first: when its outcome is there, most likely all are, and this thread was woken once.
         while let Some(Exchange { head, begun, turn, keep }) = self.0.pop() {
-            let answer = match turn {
-                Turn::Answered(answer) => answer,
-                Turn::Later(later) => later.answer().or_else(|refusal| {
-                    Refusal::into_answer(refusal).ok_or(io::ErrorKind::ConnectionAborted)
-                })?,
+            let (answer, watch) = match turn {
+                Turn::Answered(answer, watch) => (answer, watch),
+                Turn::Later(later) => {
+                    let answer = later.answer().or_else(|refusal| {
+                        Refusal::into_answer(refusal).ok_or(io::ErrorKind::ConnectionAborted)
+                    })?;
+                    (answer, unwatched())
+                }
             };
             told(&head, begun, &answer);
-            answers.push((head.method, answer, keep));
+            answers.push((head.method, answer, keep, watch));
         }
         let mut sender = Sender::to(conn);
         let mut kept = Keep::Open;
-        for (method, answer, keep) in answers.into_iter().rev() {
-            sender.push(method, answer, keep)?;
+        for (method, answer, keep, mut watch) in answers.into_iter().rev() {
+            sender.push(method, answer, keep, &mut watch)?;
             kept = keep;
         }
         sender.flush()?;
@@ -126,21 +143,30 @@ impl Owed {
     }
 }
 
-impl Exchange {
+impl Exchange<'_> {
     /// The path that it is about to change.
     fn changing(&self) -> Option<&Path> {
         match &self.turn {
             Turn::Later(later) => Some(later.path()),
-            Turn::Answered(_) => None,
+            Turn::Answered(..) => None,
         }
     }
 
-    /// Bytes that its answer holds besides its head.
-    fn length(&self) -> u64 {
-        match &self.turn {
-            Turn::Later(_) => 0,
-            Turn::Answered(answer) => answer.length(),
+    fn close_file(&mut self) {
+        if let Turn::Later(later) = &mut self.turn {
+            later.close_file();
         }
+    }
+
+    /// Bytes that it holds, or sends: of its head, and of its answer's content.
+    fn weight(&self) -> u64 {
+        let fields = self.head.fields.iter().map(|(name, value)| name.len() + value.len());
+        let head = self.head.target.len() + fields.sum::<usize>();
+        head as u64
+            + match &self.turn {
+                Turn::Later(_) => 0,
+                Turn::Answered(answer, _) => answer.length(),
+            }
     }
 }
 

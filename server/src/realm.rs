@@ -28,7 +28,7 @@ pub(crate) struct Realm {
 }
 
 /// All who see this folder, or the whole box: what they hold is counted together, and when many wait they share one turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Account(pub(crate) Option<Path>);
 
 impl Account {

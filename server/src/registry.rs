@@ -16,6 +16,7 @@ use common::threads::lock;
 
 use crate::hub::Hub;
 use crate::listener::Origin;
+use crate::realm::Account;
 use crate::room::{Capacity, Full, Room, Standing};
 
 /// All connections.
@@ -164,10 +165,10 @@ impl Seat {
         self.peer
     }
 
-    /// Notes that the connection has shown a valid key. Somebody else may lose his seat for it.
-    pub(crate) fn know(&self) -> Result<(), Full> {
+    /// Notes that the connection has shown the key or a token of this account. Somebody else may lose his seat for it.
+    pub(crate) fn know(&self, account: &Account) -> Result<(), Full> {
         let mut table = lock(&self.registry.table);
-        if let Some(leaver) = table.room.know(self.number)? {
+        if let Some(leaver) = table.room.know(self.number, account)? {
             table.hang_up(leaver);
             self.registry.hub.dismiss(leaver);
         }

@@ -49,7 +49,7 @@ pub(crate) fn relocate(view: &View<'_>, request: &Request<'_>, from: &Path) -> R
         )),
         _ => {
             let action = Action::Move { to: to.clone(), require };
-            let done = view.submit(from, action, request.client, Claim::default());
+            let done = view.submit(from, action, request.client.as_deref(), Claim::default());
             done.map(committed).map_err(|reason| refuse(reason, from, &to))
         }
     }
@@ -118,7 +118,7 @@ fn copy(view: &View<'_>, request: &Request<'_>, ends: &Ends<'_>) -> Result<Answe
     };
     let (content, require, replaced) = (source.content, replacing.clone(), Replaced::Removed);
     let action = Action::Put { content, label, staged, file, require, replaced };
-    let done = view.submit(to, action, request.client, claim);
+    let done = view.submit(to, action, request.client.as_deref(), claim);
     done.map(committed).map_err(|reason| refuse(reason, from, to))
 }
 
@@ -230,7 +230,7 @@ mod tests {
             Ok(Reply::Later(later)) => {
                 later.answer().unwrap_or_else(|refusal| refusal.into_answer().unwrap())
             }
-            Ok(Reply::Stream(..)) => panic!("a stream"),
+            Ok(other) => panic!("{other:?}"),
             Err(refusal) => refusal.into_answer().unwrap(),
         };
         let AnswerBody::Bytes(bytes) = &answer.body else {

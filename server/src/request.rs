@@ -7,6 +7,7 @@ use common::wire::http::framing::Framing;
 use common::wire::http::head::{Method, RequestHead};
 
 use crate::answer::Refusal;
+use crate::auth::Grant;
 
 /// A request without its body.
 #[derive(Debug)]
@@ -14,13 +15,17 @@ pub(crate) struct Request<'a> {
     pub(crate) head: &'a RequestHead,
     /// Length of the body in bytes; `None` if it is not known before its end.
     pub(crate) length: Option<u64>,
-    /// The client, if it says which.
-    pub(crate) client: Option<&'a str>,
+    /// The client, if it says which, as it is known here.
+    pub(crate) client: Option<String>,
 }
 
 impl<'a> Request<'a> {
     /// The request with this head, and a body that is delimited like this.
-    pub(crate) fn new(head: &'a RequestHead, framing: Framing) -> Result<Request<'a>, Refusal> {
+    pub(crate) fn new(
+        head: &'a RequestHead,
+        framing: Framing,
+        grant: &Grant,
+    ) -> Result<Request<'a>, Refusal> {
         let length = match framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
@@ -31,7 +36,7 @@ impl<'a> Request<'a> {
             Some(id) if !is_client_id(id) => Err(Refusal::bad(format!(
                 "{CLIENT_FIELD} is 1 to {CLIENT_ID_BYTES} letters, digits, hyphens, underscores and dots"
             ))),
-            _ => Ok(Request { head, length, client }),
+            _ => Ok(Request { head, length, client: client.map(|id| grant.identity(id)) }),
         }
     }
 
@@ -63,13 +68,15 @@ fn is_client_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realm::Realm;
     use common::wire::http::head::parse_request;
 
     fn client(id: &str) -> Result<Option<String>, u16> {
         let text = format!("GET / HTTP/1.1\r\nhost: a\r\nSync-Client: {id}\r\n\r\n");
         let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
-        match Request::new(&head, Framing::None) {
-            Ok(request) => Ok(request.client.map(str::to_owned)),
+        let grant = Grant::of_a_test(Realm::default());
+        match Request::new(&head, Framing::None, &grant) {
+            Ok(request) => Ok(request.client),
             Err(refusal) => Err(refusal.into_answer().unwrap().status),
         }
     }

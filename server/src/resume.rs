@@ -91,7 +91,7 @@ pub(crate) fn begin(
     }
     match (wanted.kind, wanted.digest, request.length) {
         (Kind::File, Some(digest), Some(length)) if RESUMABLE_BYTES <= length => view
-            .begin_partial(path, request.client.unwrap_or(""), digest, length)
+            .begin_partial(path, request.client.as_deref().unwrap_or(""), digest, length)
             .map_err(|error| Refusal::disk(&error)),
         _ => Ok(None),
     }
@@ -130,7 +130,7 @@ fn find(
     digest: Option<Hash>,
 ) -> Result<Partial, Refusal> {
     let digest = digest.ok_or_else(|| Refusal::bad("Repr-Digest tells which content is meant"))?;
-    let found = view.resume_partial(path, request.client.unwrap_or(""), digest);
+    let found = view.resume_partial(path, request.client.as_deref().unwrap_or(""), digest);
     match found.map_err(|error| Refusal::disk(&error))? {
         FoundPartial::Partial(partial) => Ok(*partial),
         FoundPartial::Nothing => {

@@ -7,12 +7,14 @@
 //! ```text
 //!     a stranger comes      of the address that has most of them the stranger goes who has been silent longest; if none is, who has
 //!                           been at its request longest
-//!     one becomes known     of the address that has most, but not of one that has no more than the newcomer's, goes who waits for a
-//!                           request longest; if nobody does, whose request takes longest; streams last
-//!                           if that is the newcomer's own address, only one goes that waits for a request; else it is the newcomer
+//!     one becomes known     of the account that has most, but not of one that has no more than the newcomer's, and of the address that has
+//!                           most of those goes who waits for a request longest; if nobody does, whose request takes longest; streams last
+//!                           if that is the newcomer's own account, the same is asked of its addresses; and if it is his own address,
+//!                           too, only one goes that waits for a request; else it is the newcomer
 //! ```
 //!
-//! So who comes from an address with few connections always gets in, and of one address the last who came.
+//! So who belongs to an account with few connections always gets in; of one account, who comes from an address with few; and of one
+//! address, the last who came. Where too many come from one address, only those who do make room, by their accounts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,6 +23,7 @@ use common::limits::{
 };
 
 use crate::listener::Origin;
+use crate::realm::Account;
 
 /// How many places there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +76,6 @@ pub(crate) enum Standing {
     Stream,
 }
 
-impl Standing {
-    fn is_strange(self) -> bool {
-        matches!(self, Standing::Silent | Standing::Stranger)
-    }
-}
-
 /// Nobody can make room for one who has just become known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -88,15 +85,17 @@ pub(crate) struct Full;
 pub(crate) struct Room {
     capacity: Capacity,
     strangers: Crowd,
-    known: Crowd,
+    known: Accounts,
     places: HashMap<u64, Place>,
     /// Counts what happens, to tell what was earlier.
     now: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     address: Origin,
+    /// `None`: a stranger.
+    account: Option<Account>,
     rank: Rank,
 }
 
@@ -114,7 +113,7 @@ impl Room {
         Room {
             capacity,
             strangers: Crowd::default(),
-            known: Crowd::default(),
+            known: Accounts::default(),
             places: HashMap::new(),
             now: 0,
         }
@@ -133,7 +132,7 @@ impl Room {
     pub(crate) fn enter(&mut self, number: u64, origin: Origin) -> Option<u64> {
         let leaver =
             if self.capacity.strangers <= self.strangers.len { self.longest_stranger() } else { None };
-        self.put(number, origin.neighbourhood(), Standing::Stranger);
+        self.put(number, origin.neighbourhood(), None, Standing::Stranger);
         leaver
     }
 
@@ -145,69 +144,143 @@ impl Room {
         Some(rank.number)
     }
 
-    /// Makes a stranger known, and says who has to go for it. Whoever is known already, or has no place any more, stays what it is.
-    pub(crate) fn know(&mut self, number: u64) -> Result<Option<u64>, Full> {
-        let Some(place) = self.places.get(&number).copied() else { return Ok(None) };
-        if !place.rank.standing.is_strange() {
+    /// Notes that somebody belongs to this account. If it is a stranger it becomes known, and is told who has to go for it. Whoever has no
+    /// place any more stays without.
+    pub(crate) fn know(&mut self, number: u64, account: &Account) -> Result<Option<u64>, Full> {
+        let Some(place) = self.places.get(&number) else { return Ok(None) };
+        let (known, address, standing) = (place.account.as_ref(), place.address, place.rank.standing);
+        if known == Some(account) {
             return Ok(None);
         }
-        let leaver = self.make_room_for(place.address)?;
+        // A proxy's connection carries the requests of many.
+        let is_stranger = known.is_none();
+        let leaver = if is_stranger { self.make_room_for(account, address)? } else { None };
         if let Some(leaver) = leaver {
             self.leave(leaver);
         }
         self.leave(number);
-        self.put(number, place.address, Standing::Busy);
+        let standing = if is_stranger { Standing::Busy } else { standing };
+        self.put(number, address, Some(account.clone()), standing);
         Ok(leaver)
     }
 
-    fn make_room_for(&self, address: Origin) -> Result<Option<u64>, Full> {
-        let own = self.known.len_of(address);
+    fn make_room_for(&self, account: &Account, address: Origin) -> Result<Option<u64>, Full> {
         // Whoever may connect to the socket of this machine is usually a proxy, with everybody behind it.
-        let is_at_limit = self.capacity.per_address <= own && address != Origin::Local;
+        let is_at_limit = self.capacity.per_address <= self.known.len_at(address) && address != Origin::Local;
         if self.known.len < self.capacity.known && !is_at_limit {
             return Ok(None);
         }
-        let (most, largest) = self.known.largest().ok_or(Full)?;
-        let from = if is_at_limit || most <= own + 1 { address } else { largest };
-        match self.known.first_of(from) {
-            Some(rank) if from != address || rank.standing == Standing::Idle => Ok(Some(rank.number)),
-            _ => Err(Full),
-        }
+        let leaver = match is_at_limit {
+            true => self.known.who_leaves_at(account, address),
+            false => self.known.who_leaves(account, address),
+        };
+        leaver.map(|rank| Some(rank.number)).ok_or(Full)
     }
 
     /// Notes what somebody is there for now. A stranger stays one.
     pub(crate) fn change(&mut self, number: u64, standing: Standing) {
-        let Some(place) = self.places.get(&number).copied() else { return };
-        let standing = match (place.rank.standing.is_strange(), standing) {
-            (true, Standing::Idle) => Standing::Silent,
-            (true, _) => Standing::Stranger,
-            (false, standing) => standing,
+        let Some(place) = self.places.get(&number) else { return };
+        let standing = match (&place.account, standing) {
+            (Some(_), standing) => standing,
+            (None, Standing::Idle) => Standing::Silent,
+            (None, _) => Standing::Stranger,
         };
         if place.rank.standing != standing {
+            let (address, account) = (place.address, place.account.clone());
             self.leave(number);
-            self.put(number, place.address, standing);
+            self.put(number, address, account, standing);
         }
     }
 
     /// It is gone, or is asked to go.
     pub(crate) fn leave(&mut self, number: u64) {
-        if let Some(place) = self.places.remove(&number) {
-            self.crowd(place.rank.standing).remove(place);
+        let Some(Place { address, account, rank }) = self.places.remove(&number) else { return };
+        match account {
+            None => self.strangers.remove(address, rank),
+            Some(account) => self.known.remove(&account, address, rank),
         }
     }
 
-    fn put(&mut self, number: u64, address: Origin, standing: Standing) {
+    fn put(&mut self, number: u64, address: Origin, account: Option<Account>, standing: Standing) {
         self.now += 1;
-        let place = Place { address, rank: Rank { standing, since: self.now, number } };
-        self.crowd(standing).insert(place);
-        self.places.insert(number, place);
+        let rank = Rank { standing, since: self.now, number };
+        match &account {
+            None => self.strangers.insert(address, rank),
+            Some(account) => self.known.insert(account, address, rank),
+        }
+        self.places.insert(number, Place { address, account, rank });
+    }
+}
+
+/// Those who are known, by their accounts.
+#[derive(Debug, Default)]
+struct Accounts {
+    crowds: BTreeMap<Account, Crowd>,
+    by_size: BTreeSet<(usize, Account)>,
+    at: BTreeMap<Origin, usize>,
+    len: usize,
+}
+
+impl Accounts {
+    fn insert(&mut self, account: &Account, address: Origin, rank: Rank) {
+        let crowd = self.crowds.entry(account.clone()).or_default();
+        self.by_size.remove(&(crowd.len, account.clone()));
+        crowd.insert(address, rank);
+        self.by_size.insert((crowd.len, account.clone()));
+        *self.at.entry(address).or_default() += 1;
+        self.len += 1;
     }
 
-    fn crowd(&mut self, standing: Standing) -> &mut Crowd {
-        match standing {
-            Standing::Silent | Standing::Stranger => &mut self.strangers,
-            Standing::Idle | Standing::Busy | Standing::Stream => &mut self.known,
+    fn remove(&mut self, account: &Account, address: Origin, rank: Rank) {
+        let Some(crowd) = self.crowds.get_mut(account) else { return };
+        self.by_size.remove(&(crowd.len, account.clone()));
+        crowd.remove(address, rank);
+        match crowd.len {
+            0 => drop(self.crowds.remove(account)),
+            left => drop(self.by_size.insert((left, account.clone()))),
         }
+        match self.at.get(&address).copied().unwrap_or(0) {
+            0 | 1 => self.at.remove(&address),
+            more => self.at.insert(address, more - 1),
+        };
+        self.len -= 1;
+    }
+
+    fn len_at(&self, address: Origin) -> usize {
+        self.at.get(&address).copied().unwrap_or(0)
+    }
+
+    /// Who makes room for one of this account who comes from this address, if anybody does.
+    fn who_leaves(&self, account: &Account, address: Origin) -> Option<Rank> {
+        let own = self.crowds.get(account);
+        let (most, largest) = self.by_size.last()?;
+        if own.map_or(0, |own| own.len) + 1 < *most {
+            let crowd = self.crowds.get(largest)?;
+            return crowd.first_of(crowd.largest()?.1);
+        }
+        let own = own?;
+        let (most, largest) = own.largest()?;
+        match own.len_of(address) + 1 < most {
+            true => own.first_of(largest),
+            false => own.first_of(address).filter(Rank::is_idle),
+        }
+    }
+
+    /// The same, among those who come from this address. It may take a look at all accounts: so many of one address are few addresses.
+    fn who_leaves_at(&self, account: &Account, address: Origin) -> Option<Rank> {
+        let own = self.crowds.get(account);
+        let sizes = self.crowds.values().map(|crowd| (crowd.len_of(address), crowd));
+        let (most, largest) = sizes.max_by_key(|(len, _)| *len)?;
+        match own.map_or(0, |own| own.len_of(address)) + 1 < most {
+            true => largest.first_of(address),
+            false => own?.first_of(address).filter(Rank::is_idle),
+        }
+    }
+}
+
+impl Rank {
+    fn is_idle(&self) -> bool {
+        self.standing == Standing::Idle
     }
 }
 
@@ -220,22 +293,22 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn insert(&mut self, place: Place) {
-        let ranks = self.by_address.entry(place.address).or_default();
-        self.by_size.remove(&(ranks.len(), place.address));
-        ranks.insert(place.rank);
-        self.by_size.insert((ranks.len(), place.address));
+    fn insert(&mut self, address: Origin, rank: Rank) {
+        let ranks = self.by_address.entry(address).or_default();
+        self.by_size.remove(&(ranks.len(), address));
+        ranks.insert(rank);
+        self.by_size.insert((ranks.len(), address));
         self.len += 1;
     }
 
-    fn remove(&mut self, place: Place) {
-        let Some(ranks) = self.by_address.get_mut(&place.address) else { return };
-        self.by_size.remove(&(ranks.len(), place.address));
-        ranks.remove(&place.rank);
+    fn remove(&mut self, address: Origin, rank: Rank) {
+        let Some(ranks) = self.by_address.get_mut(&address) else { return };
+        self.by_size.remove(&(ranks.len(), address));
+        ranks.remove(&rank);
         self.len -= 1;
         match ranks.len() {
-            0 => drop(self.by_address.remove(&place.address)),
-            left => drop(self.by_size.insert((left, place.address))),
+            0 => drop(self.by_address.remove(&address)),
+            left => drop(self.by_size.insert((left, address))),
         }
     }
 
@@ -257,6 +330,8 @@ impl Crowd {
 mod tests {
     use std::net::IpAddr;
 
+    use common::tree::Path;
+
     use super::*;
 
     fn at(last: u8) -> Origin {
@@ -268,10 +343,18 @@ mod tests {
         Room::new(Capacity { strangers: 3, known: 4, per_address: 3, leaving: 1 })
     }
 
-    /// Becomes known at once.
+    /// Becomes known at once, as one of the account that most tests are content with.
     fn known(room: &mut Room, number: u64, origin: Origin) -> Result<Option<u64>, Full> {
+        member(room, number, "", origin)
+    }
+
+    fn member(room: &mut Room, number: u64, of: &str, origin: Origin) -> Result<Option<u64>, Full> {
         assert_eq!(room.enter(number, origin), None);
-        room.know(number)
+        room.know(number, &account(of))
+    }
+
+    fn account(folder: &str) -> Account {
+        Account(Path::new(folder.as_bytes()).ok())
     }
 
     #[test]
@@ -317,7 +400,7 @@ mod tests {
             assert!(room.enter(number, at(2)).is_none_or(|leaver| 10 <= leaver), "{number}");
         }
         assert_eq!(room.len(), 6);
-        assert_eq!(room.know(99), Ok(None));
+        assert_eq!(room.know(99, &account("")), Ok(None));
     }
 
     #[test]
@@ -328,18 +411,18 @@ mod tests {
         }
         assert_eq!(known(&mut room, 4, at(1)), Err(Full), "so many from one address");
         room.change(2, Standing::Idle);
-        assert_eq!(room.know(4), Ok(Some(2)), "the same, with one to spare");
+        assert_eq!(room.know(4, &account("")), Ok(Some(2)), "the same, with one to spare");
         assert_eq!(known(&mut room, 5, at(2)), Ok(None));
         room.change(1, Standing::Stream);
         assert_eq!(known(&mut room, 6, at(2)), Ok(Some(3)), "streams go last");
         assert_eq!(known(&mut room, 7, at(2)), Err(Full), "two each");
         room.change(5, Standing::Idle);
-        assert_eq!(room.know(7), Ok(Some(5)));
+        assert_eq!(room.know(7, &account("")), Ok(Some(5)));
         assert_eq!(known(&mut room, 8, at(3)), Ok(Some(6)), "of two that have as many, any");
         assert_eq!(known(&mut room, 9, at(4)), Ok(Some(4)));
         assert_eq!(known(&mut room, 10, at(5)), Err(Full), "one each, at work");
         room.leave(1);
-        assert_eq!(room.know(10), Ok(None));
+        assert_eq!(room.know(10, &account("")), Ok(None));
         assert_eq!(room.len(), 4);
     }
 
@@ -352,15 +435,55 @@ mod tests {
         assert_eq!(known(&mut room, 5, at(1)), Ok(Some(1)));
     }
 
+    /// However many addresses an account comes from, and however many accounts from one address.
+    #[test]
+    fn the_account_with_most_makes_room() {
+        let mut room = room();
+        for number in 1..=4 {
+            assert_eq!(member(&mut room, number, "loud", at(number as u8)), Ok(None));
+        }
+        assert_eq!(member(&mut room, 5, "quiet", at(5)), Ok(Some(4)), "of addresses that have as many, any");
+        assert_eq!(member(&mut room, 6, "quiet", at(5)), Ok(Some(3)));
+        assert_eq!(member(&mut room, 7, "loud", at(7)), Err(Full), "two each");
+        assert_eq!(member(&mut room, 8, "other", at(8)), Ok(Some(5)), "of two that have as many, any");
+        assert_eq!(room.len(), 4 + 1, "and the one that is still a stranger");
+
+        let mut room = self::room();
+        for number in 1..=3 {
+            assert_eq!(member(&mut room, number, "loud", at(1)), Ok(None));
+        }
+        assert_eq!(member(&mut room, 4, "quiet", at(1)), Ok(Some(1)), "so many from one address");
+        assert_eq!(member(&mut room, 5, "loud", at(1)), Err(Full));
+        room.change(3, Standing::Idle);
+        assert_eq!(room.know(5, &account("loud")), Ok(Some(3)));
+        assert_eq!(member(&mut room, 6, "third", at(6)), Ok(None), "from elsewhere");
+    }
+
+    #[test]
+    fn a_connection_belongs_to_whose_request_it_carries() {
+        let mut room = room();
+        for number in 1..=4 {
+            assert_eq!(member(&mut room, number, "a", Origin::Local), Ok(None));
+        }
+        for number in 1..=2 {
+            assert_eq!(room.know(number, &account("b")), Ok(None));
+        }
+        assert_eq!(member(&mut room, 5, "b", Origin::Local), Err(Full), "two each");
+        room.change(2, Standing::Idle);
+        assert_eq!(room.know(3, &account("b")), Ok(None));
+        assert_eq!(member(&mut room, 6, "a", Origin::Local), Ok(Some(2)), "three of b's, one waits");
+        assert_eq!(room.len(), 4 + 1);
+    }
+
     #[test]
     fn who_has_gone_is_not_asked_again() {
         let mut room = room();
-        assert_eq!(room.know(1), Ok(None));
+        assert_eq!(room.know(1, &account("")), Ok(None));
         room.change(1, Standing::Idle);
         room.leave(1);
         assert_eq!((room.len(), room.longest_stranger()), (0, None));
         assert_eq!(known(&mut room, 1, at(1)), Ok(None));
-        assert_eq!((room.know(1), room.longest_stranger()), (Ok(None), None));
+        assert_eq!((room.know(1, &account("")), room.longest_stranger()), (Ok(None), None));
         assert_eq!(room.enter(2, at(1)), None);
         assert_eq!((room.longest_stranger(), room.len()), (Some(2), 1));
     }

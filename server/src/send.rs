@@ -1,8 +1,8 @@
 //! Answers out: head and body on a connection.
 //!
-//! What is small leaves with its head in one write. What is large goes from the file to the socket without passing through here, by
-//! sendfile; where that is not to be had it is copied. Never more is sent than was announced; if a file turns out to be shorter, the
-//! connection is closed, so that the client sees that something is missing.
+//! What is small leaves with its head in one write, and with the answers before and after it. Content of files goes from the file to the
+//! socket without passing through here, by sendfile; where that is not to be had it is copied. Never more is sent than was announced; if a file turns out to be shorter, or the
+//! client may not have the rest, the connection is closed, so that the client sees that something is missing.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
@@ -10,8 +10,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::limits::COPY_BUFFER_BYTES;
+use common::limits::{COPY_BUFFER_BYTES, STREAM_LOOK, WRITE_STALL};
 use common::net::conn::Conn;
+use common::net::deadline::Deadline;
+use common::net::transport::is_timeout;
 use common::protocol::VERSION_NAME;
 use common::sys::errno;
 use common::sys::sendfile::send_file;
@@ -19,7 +21,7 @@ use common::wire::http::date::format_date;
 use common::wire::http::fields::Fields;
 use common::wire::http::head::{HeadError, Method, encode_response};
 
-use crate::answer::{Answer, AnswerBody};
+use crate::answer::{Answer, AnswerBody, Watch};
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,28 +44,32 @@ impl<'c> Sender<'c> {
         Sender { conn, waiting: Vec::new() }
     }
 
-    /// The answer to a request with this method. Nothing is sure to be written before [`Sender::flush`].
-    pub(crate) fn push(&mut self, method: Method, answer: Answer, keep: Keep) -> io::Result<()> {
+    /// The answer to a request with this method, as long as `watch` lets it. Nothing is sure to be written before [`Sender::flush`].
+    pub(crate) fn push(
+        &mut self,
+        method: Method,
+        answer: Answer,
+        keep: Keep,
+        watch: &mut Watch<'_>,
+    ) -> io::Result<()> {
         self.waiting.extend(head(&answer, keep).map_err(io::Error::other)?);
         match answer.body {
-            _ if method == Method::Head => {}
-            AnswerBody::Empty => {}
-            AnswerBody::Bytes(bytes) if bytes.len() <= COPY_BUFFER_BYTES => self.waiting.extend(bytes),
+            _ if method == Method::Head => Ok(()),
+            AnswerBody::Empty => Ok(()),
+            AnswerBody::Bytes(bytes) if self.waiting.len() + bytes.len() <= COPY_BUFFER_BYTES => {
+                self.waiting.extend(bytes);
+                Ok(())
+            }
             AnswerBody::Bytes(bytes) => {
                 self.conn.write_parts(&mut [IoSlice::new(&self.waiting), IoSlice::new(&bytes)])?;
                 self.waiting.clear();
-            }
-            AnswerBody::File { file, start, length } if length <= COPY_BUFFER_BYTES as u64 => {
-                let from = self.waiting.len();
-                self.waiting.resize(from + length as usize, 0);
-                file.read_exact_at(&mut self.waiting[from..], start)?;
+                Ok(())
             }
             AnswerBody::File { file, start, length } => {
                 self.flush()?;
-                send_large(self.conn, &file, start, length)?;
+                send_file_content(self.conn, &file, start, length, watch)
             }
         }
-        if COPY_BUFFER_BYTES <= self.waiting.len() { self.flush() } else { Ok(()) }
     }
 
     /// Writes what waits.
@@ -92,17 +98,35 @@ fn head(answer: &Answer, keep: Keep) -> Result<Vec<u8>, HeadError> {
     encode_response(answer.status, &fields)
 }
 
-fn send_large(conn: &mut Conn, file: &File, start: u64, length: u64) -> io::Result<()> {
-    let mut sent = 0;
+/// The kernel waits for the peer for a moment at a time, so that whether to go on is asked in between; how long it may wait in all is held
+/// here.
+fn send_file_content(
+    conn: &mut Conn,
+    file: &File,
+    start: u64,
+    length: u64,
+    watch: &mut Watch<'_>,
+) -> io::Result<()> {
+    conn.transport().set_write_timeout(STREAM_LOOK)?;
+    let (mut sent, mut stall) = (0, Deadline::after(WRITE_STALL));
     while sent < length {
-        match send_file(conn.transport().as_fd(), file.as_fd(), start + sent, length - sent) {
+        watch().map_err(|denied| io::Error::other(denied.to_string()))?;
+        let step = (length - sent).min(COPY_BUFFER_BYTES as u64);
+        match send_file(conn.transport().as_fd(), file.as_fd(), start + sent, step) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => sent += count,
-            Err(error) if is_no_sendfile(&error) => return copy(conn, file, start + sent, length - sent),
+            Ok(count) => {
+                sent += count;
+                stall = Deadline::after(WRITE_STALL);
+            }
+            Err(error) if is_timeout(&error) && stall.remaining().is_some() => {}
+            Err(error) if is_no_sendfile(&error) => {
+                conn.transport().set_write_timeout(WRITE_STALL)?;
+                return copy(conn, file, start + sent, length - sent, watch);
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    conn.transport().set_write_timeout(WRITE_STALL)
 }
 
 /// Whether the file system, or a sandbox, has no sendfile for this file.
@@ -110,9 +134,16 @@ fn is_no_sendfile(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(errno::EINVAL | errno::ENOSYS | errno::EOPNOTSUPP))
 }
 
-fn copy(conn: &mut Conn, file: &File, mut offset: u64, mut left: u64) -> io::Result<()> {
+fn copy(
+    conn: &mut Conn,
+    file: &File,
+    mut offset: u64,
+    mut left: u64,
+    watch: &mut Watch<'_>,
+) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     while 0 < left {
+        watch().map_err(|denied| io::Error::other(denied.to_string()))?;
         let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = file.read_at(&mut buffer[..wanted], offset)?;
         if count == 0 {

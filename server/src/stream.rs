@@ -108,7 +108,7 @@ pub(crate) fn stream_fields() -> Fields {
 /// `GET /sync`: the stream alone.
 pub(crate) fn follow<'a>(
     view: &View<'a>,
-    request: &Request<'a>,
+    request: &Request<'_>,
     cursor: Option<&str>,
 ) -> Result<Reply<'a>, Refusal> {
     // A browser's `EventSource` repeats the URL it was given; where it has got to since stands in the field.
@@ -117,8 +117,8 @@ pub(crate) fn follow<'a>(
         Some(text) => Some(Cursor::parse(text).map_err(|error| Refusal::bad(format!("cursor: {error}")))?),
         None => None,
     };
-    let (view, client) = (view.clone(), request.client.unwrap_or(""));
-    let stream = move |out: &mut Outlet| end(tell_since(view, client, since, out), out);
+    let (view, client) = (view.clone(), request.client.clone().unwrap_or_default());
+    let stream = move |out: &mut Outlet| end(tell_since(view, &client, since, out), out);
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 

@@ -57,7 +57,8 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<
 fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet<'_>) -> Result<(), End> {
     // Without a cursor there is nothing that "what differs" could refer to.
     let since = head.cursor.filter(|_| !head.complete);
-    let mut teller = Teller::begin(view.clone(), &head.client_id, &head.client_name, since, out)?;
+    let mut teller =
+        Teller::begin(view.clone(), &view.identity(&head.client_id), &head.client_name, since, out)?;
     let epoch = head.cursor.map(|cursor| cursor.epoch);
     let mut list = List { view, teller: &mut teller, out, epoch, counts: Synced::default(), last: None };
     let counts = list.answer(items, since.is_none())?;

@@ -448,7 +448,7 @@ fn prepare(
     action: Action,
     claim: Claim,
 ) -> Result<Later, Refusal> {
-    match view.prepare(path, action, request.client, claim) {
+    match view.prepare(path, action, request.client.as_deref(), claim) {
         Ok(prepared) => Ok(Later { path: path.clone(), prepared }),
         Err(reason) => Err(refused(reason, path)),
     }
@@ -506,6 +506,8 @@ pub(crate) fn refused(reason: Refused, path: &Path) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Grant;
+    use crate::realm::Realm;
     use common::wire::http::digest::format_digest;
     use common::wire::http::framing::Framing;
     use common::wire::http::head::parse_request;
@@ -516,7 +518,8 @@ mod tests {
         let text = format!("PUT /upload/a HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
         let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
         let status = |refusal: Refusal| refusal.into_answer().unwrap().status;
-        read_head(&Request::new(&head, Framing::Length(5)).map_err(status)?).map_err(status)
+        let grant = Grant::of_a_test(Realm::default());
+        read_head(&Request::new(&head, Framing::Length(5), &grant).map_err(status)?).map_err(status)
     }
 
     #[test]

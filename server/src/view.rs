@@ -94,6 +94,11 @@ impl<'a> View<'a> {
         self.service.auth.check_again(&self.grant)
     }
 
+    /// As [`Grant::identity`].
+    pub(crate) fn identity(&self, id: &str) -> String {
+        self.grant.identity(id)
+    }
+
     /// Whether the folder that the client sees is at this path of the box, or below it.
     pub(crate) fn rests_on(&self, path: &Path) -> bool {
         self.grant.realm.root().is_some_and(|root| root == path || root.is_below(path))
@@ -398,7 +403,7 @@ impl<'a> View<'a> {
 
     /// Where a list is kept while it comes.
     pub(crate) fn list_room(&self) -> Room<'a> {
-        self.service.lists.room(self.grant.realm.root())
+        self.service.lists.room(self.account())
     }
 
     /// Gives up what is kept of cut uploads, until so many bytes are free. Whether that was enough.

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 const ROUND: Duration = Duration::from_millis(500);
 /// So many lost connections are replaced in a round: a thousand a second.
 const REPLACED: usize = 500;
-/// At first connections are made in bursts of so many, two thousand a second: with more at once from several processes it would be the
-/// kernel's queue that overflows, whatever the server does.
+/// At first connections are made in bursts of so many, a thousand a second: with more at once from several processes on the server's own
+/// machine it would be the kernel's queue that overflows, whatever the server does.
 const BURST: usize = 100;
-const BETWEEN_BURSTS: Duration = Duration::from_millis(50);
+const BETWEEN_BURSTS: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy)]
 enum Manner {

@@ -1,15 +1,14 @@
-//! What the two clients' programs have in common: their options, the token, signals, `status`, `check-ignore`, exit
-//! codes. What differs is in the
-//! programs: how they show what the engine reports.
+//! What the two clients' programs have in common: their options, the token, signals, `status`, `check-ignore`, exit codes. What differs is
+//! in the programs: how they show what the engine reports.
 
 mod check_ignore;
 mod conflicts;
 mod help;
+mod token;
 pub mod words;
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +16,12 @@ use std::{env, fs};
 
 use crate::cli::args::{Parsed, Spec, UsageError, parse, parse_text, parse_u64_in};
 use crate::cli::exit::Exit;
-use crate::cli::format::escape_for_terminal;
 use crate::cli::log::{Format, Level, Log};
 use crate::disk::Mode;
 use crate::engine::{
     Direction, Ended, Engine, FolderError, Options, Reporter, StartError, Stopper, read_status,
 };
-use crate::limits::{SMALL_BODY_BYTES, WORKERS, WORKERS_MAX};
-use crate::net::command::KEY_VARIABLES;
+use crate::limits::{WORKERS, WORKERS_MAX};
 use crate::net::endpoint::Endpoint;
 use crate::sys::signals::Signals;
 use crate::sys::wake::Wake;
@@ -33,6 +30,7 @@ use crate::wire::json::{Number, Value, Writer};
 use check_ignore::check_ignore;
 use conflicts::{conflicts, resolve};
 use help::help;
+use token::token;
 
 /// The options that both clients have.
 pub const OPTIONS: [Spec; 17] = [
@@ -238,40 +236,6 @@ fn endpoint(parsed: &Parsed) -> Result<Endpoint, Refused> {
 /// Whether a flag that not every client has was given.
 fn given(parsed: &Parsed, name: &'static str) -> bool {
     parsed.knows(name) && parsed.flag(name)
-}
-
-/// The key or token: from a file, or the environment, never from an option's value, which every user of the machine can read.
-fn token(file: Option<&OsStr>) -> Result<String, Refused> {
-    let (text, place) = match file {
-        Some(file) => (read_token(file)?, format!("the token file {}", escape_for_terminal(file.as_bytes()))),
-        None => match KEY_VARIABLES.into_iter().find_map(|name| Some((env::var_os(name)?, name))) {
-            Some((text, name)) => (text, name.to_owned()),
-            None => {
-                let words = "no key: give one with --token-file FILE, FILESYNC_TOKEN or API_KEY; the server's is in .filesync/key of its box";
-                return Err(Refused::Words(Exit::NotAuthorised, words.into()));
-            }
-        },
-    };
-    let token = text.to_str().map(str::trim).unwrap_or_default().to_owned();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refused::Words(
-            Exit::NotAuthorised,
-            format!("{place} holds no key: it has to be one word of visible ASCII"),
-        ));
-    }
-    Ok(token)
-}
-
-fn read_token(file: &OsStr) -> Result<OsString, Refused> {
-    let mut text = String::new();
-    fs::File::open(file).and_then(|file| file.take(SMALL_BODY_BYTES).read_to_string(&mut text)).map_err(
-        |error| {
-            let words =
-                format!("cannot read the token file {}: {error}", escape_for_terminal(file.as_bytes()));
-            Refused::Words(Exit::NotAuthorised, words)
-        },
-    )?;
-    Ok(text.into())
 }
 
 /// The client's name: as given, else the machine's.

@@ -156,11 +156,8 @@ impl Caller {
     /// One connection, from beginning to end; it always ends with a loss.
     fn session(&self, head: &ListHead) -> Loss {
         let mut client = HttpClient::new(self.endpoint.clone(), VERSION_NAME, self.token.as_deref());
-        let answer = match client.connect(CONNECT_TIMEOUT) {
-            Ok(()) => {
-                *lock(&self.shared.transport) = client.transport().cloned();
-                self.ask(&mut client, head)
-            }
+        let answer = match self.connect(&mut client) {
+            Ok(()) => self.ask(&mut client, head),
             Err(error @ NetError::Connect { .. }) => return Loss::Unreachable(error.to_string()),
             Err(error) => Err(error),
         };
@@ -168,6 +165,19 @@ impl Caller {
             Ok(Response { head, body }) => self.listen(&head, body),
             Err(error) => Loss::Broken(error.to_string()),
         }
+    }
+
+    fn connect(&self, client: &mut HttpClient) -> Result<(), NetError> {
+        client.connect(CONNECT_TIMEOUT)?;
+        self.keep_transport(client);
+        client.meet()?;
+        // It may be another one by now.
+        self.keep_transport(client);
+        Ok(())
+    }
+
+    fn keep_transport(&self, client: &HttpClient) {
+        *lock(&self.shared.transport) = client.transport().cloned();
     }
 
     /// Sends the list, and waits for the beginning of the answer.

@@ -10,6 +10,8 @@
 //! each other, and leave together. The caller bounds how much is in flight: if neither side reads, both wait.
 
 use super::body::{Body, Pace};
+use super::conn::ConnError;
+use super::deadline::Deadline;
 use super::dial::open;
 use super::endpoint::Endpoint;
 use super::error::NetError;
@@ -18,7 +20,8 @@ use super::transport::Transport;
 use crate::limits::{CONNECT_TIMEOUT, READ_STALL};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::Framing;
-use crate::wire::http::head::{Method, ResponseHead, encode_request};
+use crate::wire::http::head::{Method, ResponseHead, encode_request, parse_response};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 /// An answer.
@@ -66,10 +69,52 @@ impl HttpClient {
     pub fn connect(&mut self, timeout: Duration) -> Result<(), NetError> {
         self.live = None;
         self.connect_timeout = timeout;
-        let conn = open(&self.endpoint, timeout)
-            .map_err(|cause| NetError::Connect { endpoint: self.endpoint.to_string(), cause })?;
+        let conn = open(&self.endpoint, timeout).map_err(|cause| self.unconnected(cause))?;
         self.live = Some(Live::new(conn));
         Ok(())
+    }
+
+    /// Makes sure that somebody is at the other end of a new connection. A command that carries one is there at once, whether or not it
+    /// reaches anybody; so it has connected when something small is answered, which may take twice as long as connecting in other ways.
+    pub fn meet(&mut self) -> Result<(), NetError> {
+        if self.endpoint.is_met_by_connecting() || self.greet()? {
+            return Ok(());
+        }
+        // Whoever answers only once on a connection has shown that he is there.
+        self.connect(self.connect_timeout)
+    }
+
+    fn unconnected(&self, cause: io::Error) -> NetError {
+        NetError::Connect { endpoint: self.endpoint.to_string(), cause }
+    }
+
+    /// Waits for the answer to a request that needs no key. Whether the connection can carry another.
+    fn greet(&mut self) -> Result<bool, NetError> {
+        let deadline = Deadline::after(2 * self.connect_timeout);
+        let keyless = self.defaults.iter().filter(|(name, _)| *name != "authorization");
+        let fields = keyless.fold(Fields::new(), |fields, (name, value)| fields.with(name, value));
+        let target = format!("{}/healthz", self.endpoint.base());
+        let head = encode_request(Method::Head, &target, &fields).map_err(NetError::BadRequest)?;
+        let conn = &mut self.live()?.conn;
+        let written = conn.write_all(&head).map_err(ConnError::from);
+        let answer = written.and_then(|()| {
+            loop {
+                match conn.read_head(parse_response, deadline)? {
+                    Some(ResponseHead { status: 100..=199, .. }) => {}
+                    answer => return Ok(answer),
+                }
+            }
+        });
+        match answer {
+            Ok(Some(head)) => Ok(head.keep_alive()),
+            Ok(None) => Err(self.unconnected(unanswered(ErrorKind::UnexpectedEof))),
+            Err(ConnError::Timeout) => Err(self.unconnected(unanswered(ErrorKind::TimedOut))),
+            Err(ConnError::Io(error)) if error.raw_os_error().is_some() => {
+                Err(self.unconnected(unanswered(error.kind())))
+            }
+            Err(ConnError::Io(error)) => Err(self.unconnected(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends a request and reads the answer's head.
@@ -89,6 +134,7 @@ impl HttpClient {
         let lost = answer.as_ref().is_err_and(NetError::is_hanging_up) && reused;
         if lost && method.is_idempotent() && body.is_replayable() {
             self.connect(self.connect_timeout)?;
+            self.meet()?;
             answer = self.exchange(method, &head, fields, &mut body);
         }
         match answer {
@@ -162,6 +208,7 @@ impl HttpClient {
             return Ok(true);
         }
         self.connect(self.connect_timeout)?;
+        self.meet()?;
         Ok(false)
     }
 
@@ -211,6 +258,15 @@ impl HttpClient {
     }
 }
 
+/// A way that leads to nobody, as far as can be told.
+fn unanswered(kind: ErrorKind) -> io::Error {
+    let words = match kind {
+        ErrorKind::TimedOut => "it goes on without an answer",
+        _ => "it ended without an answer",
+    };
+    io::Error::new(kind, words)
+}
+
 fn expects_continue(fields: &Fields) -> bool {
     fields.has_token("expect", "100-continue")
 }
@@ -223,7 +279,7 @@ mod tests {
     use super::*;
     use crate::wire::http::framing::request_framing;
     use crate::wire::http::head::{HeadError, RequestHead, parse_request};
-    use std::io::{self, ErrorKind, IoSlice, Read};
+    use std::io::{IoSlice, Read};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
@@ -300,6 +356,40 @@ mod tests {
         check(client.send(Method::Put, "/a", &fields, RequestBody::Bytes(b"hello")).unwrap(), 204, "");
         server.join().unwrap();
         assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    /// What comes of connecting through a shell command.
+    fn connect_through(script: &str) -> Result<(), NetError> {
+        let endpoint: Endpoint = "http://box.example".parse().unwrap();
+        let command = format!("sh -c '{script}'").parse().unwrap();
+        let mut client = HttpClient::new(endpoint.through(command), "test/1", Some("secret"));
+        client.connect(Duration::from_millis(500))?;
+        client.meet()
+    }
+
+    #[test]
+    fn a_command_has_connected_when_somebody_answers() {
+        let answers = "read line; printf \"HTTP/1.1 421 No\\r\\nContent-Length: 5\\r\\n\\r\\n\"; exec cat";
+        assert!(connect_through(answers).is_ok());
+        for (script, kind) in [
+            ("exec sleep 1000", ErrorKind::TimedOut),
+            ("cat >/dev/null", ErrorKind::TimedOut),
+            ("exit 0", ErrorKind::UnexpectedEof),
+        ] {
+            match connect_through(script) {
+                Err(NetError::Connect { cause, .. }) => {
+                    // It may also end before it is written to.
+                    let hung_up =
+                        [ErrorKind::UnexpectedEof, ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+                    let is_end = kind != ErrorKind::TimedOut && hung_up.contains(&cause.kind());
+                    assert!(cause.kind() == kind || is_end, "{script}: {cause}");
+                    assert!(cause.to_string().contains("without an answer"), "{script}: {cause}");
+                }
+                other => panic!("{script}: {other:?}"),
+            }
+        }
+        let failed = connect_through("echo away >&2; exit 255").unwrap_err().to_string();
+        assert!(failed.contains("away") && failed.contains("box.example"), "{failed}");
     }
 
     #[test]

@@ -51,6 +51,11 @@ pub(super) enum Way {
 }
 
 impl Endpoint {
+    /// Whether opening a connection means that somebody is there; a command may still be on its way.
+    pub(super) fn is_met_by_connecting(&self) -> bool {
+        matches!(self.way, Way::Tcp | Way::Unix(_))
+    }
+
     /// The same server, but a command leads there.
     pub fn through(self, command: CommandLine) -> Endpoint {
         Endpoint { way: Way::Command(command), ..self }

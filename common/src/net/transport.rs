@@ -212,7 +212,7 @@ impl Link {
 }
 
 /// Whether a read or a write waited as long as it was allowed to.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
+pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 

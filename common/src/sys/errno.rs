@@ -5,6 +5,10 @@
 pub const EPERM: i32 = 1;
 /// Nothing has this name.
 pub const ENOENT: i32 = 2;
+/// The user may have no more threads.
+pub const EAGAIN: i32 = 11;
+/// The kernel has no memory left for it.
+pub const ENOMEM: i32 = 12;
 /// The permissions forbid it.
 pub const EACCES: i32 = 13;
 /// A mount point, or otherwise in use.

@@ -76,12 +76,16 @@ pub(crate) struct Grant {
 }
 
 #[derive(Clone)]
-struct Token(String);
+struct Token {
+    text: String,
+    /// For whom it is.
+    subject: String,
+}
 
 /// Without what it is.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
+        f.debug_struct("Token").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 
@@ -122,7 +126,7 @@ impl Auth {
                 realm: realm(&claims)?,
                 scope: claims.scope,
                 allowed: Allowance { bytes: claims.quota_bytes, entries: claims.quota_entries },
-                token: Some(Token(shown.to_owned())),
+                token: Some(Token { text: shown.to_owned(), subject: claims.sub }),
             })
         });
         granted.map_err(|denied| self.count(denied, peer))
@@ -132,7 +136,7 @@ impl Auth {
     pub(crate) fn check_again(&self, grant: &Grant) -> Result<(), Denied> {
         match &grant.token {
             None => Ok(()),
-            Some(Token(token)) => self.tokens.verify(token).map(drop),
+            Some(Token { text, .. }) => self.tokens.verify(text).map(drop),
         }
     }
 
@@ -180,6 +184,15 @@ impl Grant {
     pub(crate) fn of_a_test(realm: Realm) -> Grant {
         let allowed = Allowance::default();
         Grant { dialect: Dialect::Filesync, realm, scope: Scope::Write, allowed, token: None }
+    }
+
+    /// By which name a client is known that calls itself so. An id is what a client says of itself; whom a token is for is not. So nobody
+    /// can speak in the name of a client with another token, and several machines may share one. An id has no slash in it.
+    pub(crate) fn identity(&self, id: &str) -> String {
+        match &self.token {
+            Some(Token { subject, .. }) => format!("{subject}/{id}"),
+            None => id.to_owned(),
+        }
     }
 
     /// Whether it lasts as long as the server runs.

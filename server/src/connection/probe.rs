@@ -59,7 +59,7 @@ pub(crate) fn check(workshop: &Workshop, bytes: &[u8]) {
 fn without_streams<'a>(
     service: &'a Arc<Service>,
     seat: &Seat,
-    head: &'a RequestHead,
+    head: &RequestHead,
     framing: Framing,
     body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {

@@ -9,6 +9,9 @@ use crate::harness::{
     signed_token, snapshot,
 };
 
+/// Tokens that end while something takes long, and tokens of one folder.
+mod lasting;
+
 #[track_caller]
 fn revoke(server: &Server, options: &[&str]) {
     run(program("server").arg("revoke").arg("--box").arg(&server.folder).args(options)).expect_code(0);

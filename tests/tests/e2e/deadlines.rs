@@ -83,6 +83,7 @@ fn who_does_nothing_is_let_go() {
     let server = &world.server;
     let end = |mut connection: Connection| {
         let begun = Instant::now();
+        connection.another().set_read_timeout(Some(Duration::from_secs(120))).expect("a socket");
         let _ = connection.read_to_end(&mut Vec::new());
         begun.elapsed()
     };

@@ -1,10 +1,11 @@
 //! Exit codes, and what is said when something is wrong from the start.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::harness::{Kind, Process, World, eventually, program, run};
+use crate::harness::{Kind, Process, World, eventually, program, run, write_secret};
 
 const PROGRAMS: [&str; 3] = ["server", "client_a", "client_b"];
 const CLIENTS: [Kind; 2] = [Kind::A, Kind::B];
@@ -118,11 +119,36 @@ fn a_live_client_waits_for_the_server() {
     world.settle();
 }
 
+/// Whoever can read a key may do all that it opens; it may be known already.
+#[test]
+fn a_key_that_others_can_read() {
+    let world = World::new();
+    let key = world.directory().join("copied");
+    write_secret(&key, &world.server.key());
+    for client in [&world.a, &world.b] {
+        fs::write(client.at("mine"), "mine").unwrap();
+        let once = || {
+            let mut command = program(client.kind.program());
+            command.args(["--server", &world.server.url(), "--once", "--token-file"]).arg(&key);
+            run(command.arg(&client.folder))
+        };
+        for mode in [0o644, 0o640, 0o606] {
+            fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            once().expect_code(5).expect_words(&["copied", &format!("mode {mode:o}"), "chmod 600"]);
+            assert!(!world.server.folder.join("mine").exists());
+        }
+        fs::set_permissions(&key, Permissions::from_mode(0o400)).unwrap();
+        once().expect_code(0);
+        fs::remove_file(client.at("mine")).unwrap();
+        once().expect_code(0);
+    }
+}
+
 #[test]
 fn a_key_that_is_wrong_or_missing() {
     let world = World::new();
     let wrong = world.directory().join("wrong");
-    fs::write(&wrong, "wrong-key-wrong-key-wrong-key\n").unwrap();
+    write_secret(&wrong, "wrong-key-wrong-key-wrong-key");
     for client in [&world.a, &world.b] {
         fs::write(client.at("mine"), "mine").unwrap();
         let name = client.kind.program();

@@ -513,7 +513,7 @@ const MISHAPS: [(&str, Mishap); 4] = [
 /// reading.
 #[test]
 fn a_large_file_there_and_back() {
-    let size = if is_full() { 5 * GIB } else { 200 * MIB };
+    let size = if is_full() { 5 * GIB } else { 120 * MIB };
     let leg = size / 5;
     for (word, begin) in [("up", Cut::up as fn(u64, u64) -> Cut), ("down", Cut::down)] {
         let mut start = Instant::now();

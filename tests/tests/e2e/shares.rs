@@ -1,12 +1,15 @@
 //! What many accounts share: one that floods the server keeps no other waiting.
 
-use crate::harness::{Connection, Server, Token, World, eventually, mint};
+use crate::harness::{Connection, Server, Token, World, eventually, mint, with_descriptors};
 
 /// Connections of the account that floods, and what each of them asks for in one go.
 const FLOOD: usize = 700;
 const ROUNDS: usize = 3;
 /// What the other account asks for, one after the other.
 const ASKED: usize = 15;
+
+/// With 64 descriptors there are places for so many who have shown a key.
+const KNOWN: usize = 8;
 
 #[track_caller]
 fn account(server: &Server, name: &str) -> Token {
@@ -64,4 +67,29 @@ fn begin_flood(server: &Server, token: &Token, number: usize) -> Connection {
         .collect();
     connection.send(requests);
     connection
+}
+
+/// All come from one address, as they do behind a proxy.
+#[test]
+fn an_account_with_many_connections_makes_room_for_another() {
+    let mut world = World::new();
+    let (loud, quiet) = (account(&world.server, "loud"), account(&world.server, "quiet"));
+    world.server.stop();
+    world.server.start_as(|command| with_descriptors(&command, 64));
+    let server = &world.server;
+    let mut streams: Vec<Connection> = (0..KNOWN).map(|_| loud.listen(server)).collect();
+    let refused = loud.get(server, "/status").expect(503);
+    assert_eq!(refused.field("Retry-After"), Some("1"));
+    quiet.get(server, "/status").expect(200);
+    // The one that has been there longest was hung up on, and no other.
+    let mut rest = Vec::new();
+    let _ = streams[0].read_to_end(&mut rest);
+    // As soon as the server has seen that the quiet one has left.
+    eventually("a place to be free", || match loud.put_new(server, "file", "to be told").status {
+        201 => Ok(()),
+        status => Err(format!("{status}")),
+    });
+    for stream in &mut streams[1..] {
+        stream.event_named("download");
+    }
 }

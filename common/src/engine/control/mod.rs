@@ -162,8 +162,8 @@ pub(super) struct Inner {
     folder_problems: BTreeMap<Vec<u8>, Problem>,
     polling: Option<String>,
     done: Counts,
-    /// Something failed for want of space.
-    no_space: bool,
+    /// What has failed for want of space since something was last deleted.
+    roomless: BTreeSet<Path>,
     /// The server said that the token only lets read.
     reads_only: bool,
     ended: Option<Ended>,
@@ -211,7 +211,7 @@ impl Inner {
             folder_problems: BTreeMap::new(),
             polling: None,
             done: Counts::default(),
-            no_space: false,
+            roomless: BTreeSet::new(),
             reads_only: false,
             ended: None,
         }
@@ -418,7 +418,7 @@ impl Control {
                 Phase::Held => self.end(Ended::Held),
                 _ if !self.is_through() => {}
                 _ if problems.is_empty() => self.end(Ended::Agreed),
-                _ if self.inner.no_space => self.end(Ended::NoSpace),
+                _ if self.lacks_room() => self.end(Ended::NoSpace),
                 _ => self.end(Ended::SomeFailed),
             }
         }

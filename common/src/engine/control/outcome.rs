@@ -77,8 +77,12 @@ impl Control {
                 self.reporter.report(&Report::Deleted { path, side: Side::Here });
                 self.track(path).local = Local::Absent;
                 self.queue(path);
+                self.room_was_made();
             }
-            Outcome::DeletedRemote { seq } => self.deleted_remote(path, seq),
+            Outcome::DeletedRemote { seq } => {
+                self.deleted_remote(path, seq);
+                self.room_was_made();
+            }
             Outcome::SetAside { copy, now } => self.set_aside(path, &copy, now),
             Outcome::FetchedAside { copy, entry, print } => {
                 self.reporter.report(&Report::Conflict { path, copy: &copy });
@@ -320,7 +324,7 @@ impl Control {
             FailureKind::NotAuthorised => return self.end(Ended::NotAuthorised(failure.error)),
             FailureKind::Network => self.line_failed(&failure, now),
             FailureKind::NoSpace => {
-                self.inner.no_space = true;
+                self.inner.roomless.insert(path.clone());
                 self.folder.stage.retained().forget_all();
             }
             FailureKind::ReadOnly => {

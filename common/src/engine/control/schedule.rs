@@ -41,6 +41,29 @@ impl Control {
         }
     }
 
+    /// Something was deleted. After the last of several deletes, what has failed for want of space does not have to wait any longer, and may
+    /// fail as often as at first: a single pass deletes while it sends, and must not give up what is to come into the place of that.
+    pub(super) fn room_was_made(&mut self) {
+        if !self.inner.deletes.is_empty() || !self.inner.going.is_empty() {
+            return;
+        }
+        for path in std::mem::take(&mut self.inner.roomless) {
+            let Some(track) = self.inner.tracks.get_mut(&path) else { continue };
+            track.failures = 0;
+            if let Some(at) = track.retry_at.take() {
+                self.inner.retries.remove(&(at, path.clone()));
+            }
+            self.queue(&path);
+        }
+    }
+
+    /// Whether something that failed for want of space is still to be done.
+    pub(super) fn lacks_room(&self) -> bool {
+        let has_failed =
+            |path: &Path| self.inner.tracks.get(path).is_some_and(|track| track.problem.is_some());
+        self.inner.roomless.iter().any(has_failed)
+    }
+
     pub(super) fn queue_all(&mut self) {
         let paths: Vec<Path> = self.inner.tracks.keys().cloned().collect();
         paths.iter().for_each(|path| self.queue(path));

@@ -575,6 +575,36 @@ fn a_listing_that_was_begun_before_something_was_put_there_is_no_evidence() {
     assert!(bench.control.state.was_absent(&path("file")));
 }
 
+// ---- Room ----------------------------------------------------------------------------------------------------------------------------------
+
+/// A pass that replaces one tree by another sends while it deletes; what it sends may find room only when the last delete is done.
+#[test]
+fn what_found_no_room_is_sent_again_when_deletes_have_made_some() {
+    let mut bench = Bench::new();
+    for name in ["old", "older"] {
+        bench.write(name, name);
+        bench.agree(name);
+    }
+    bench.write("new", "new");
+    for failures in 1..=3 {
+        let upload = bench.job("new");
+        let full = Failure::new("upload", "the quota is used up", FailureKind::NoSpace);
+        bench.done(upload, Outcome::Failed(full));
+        assert_eq!(bench.control.inner.tracks.get(&path("new")).unwrap().failures, failures);
+    }
+    assert!(bench.control.lacks_room());
+    bench.remove("old");
+    bench.remove("older");
+    let (first, last) = (bench.job("old"), bench.job("older"));
+    bench.done(first, Outcome::DeletedRemote { seq: Some(11) });
+    bench.done(last, Outcome::DeletedRemote { seq: Some(12) });
+    let track = bench.control.inner.tracks.get(&path("new")).unwrap();
+    assert!(track.failures == 0 && track.retry_at.is_none() && track.queued, "{track:?}");
+    let upload = bench.job("new");
+    bench.accept(upload, 13);
+    assert!(!bench.control.lacks_room());
+}
+
 // ---- A token that only lets read ---------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -4,7 +4,7 @@
 //! one call of one program in one scenario. At each, the same must hold: nothing is lost, nothing is torn, nothing is left over, and
 //! everybody comes to agree on exactly what the users did, without a conflict that was none.
 //!
-//! There are many thousands of points. By default a few of each scenario are tried, drawn from a seed that is printed;
+//! There are some 18,000 points. By default a few of each scenario are tried, drawn from a seed that is printed;
 //! `scripts/faults` tries them all.
 //!
 //! ```text

@@ -45,16 +45,27 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether both have to do with one path, or one with what is above that of the other.
-    pub fn concerns(&self, other: &Step) -> bool {
-        self.paths().any(|one| {
-            other.paths().any(|another| is_at_or_below(one, another) || is_at_or_below(another, one))
-        })
+    /// What it is about: one path, or two.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.destination().into_iter().chain([self.path])
     }
 
-    fn paths(&self) -> impl Iterator<Item = &'static str> {
-        let destinations = self.fields.iter().filter(|(name, _)| *name == "Destination");
-        destinations.filter_map(|(_, target)| target.strip_prefix("/upload/")).chain([self.path])
+    /// Whether it has to do with one of these, or with what is above or below it.
+    pub fn is_about(&self, paths: &[String]) -> bool {
+        let is_near = |one: &str, other: &str| is_at_or_below(one, other) || is_at_or_below(other, one);
+        self.paths().any(|mine| paths.iter().any(|path| is_near(mine, path)))
+    }
+
+    /// The names that some of these have after it.
+    pub fn follow(&self, paths: &[String]) -> Vec<String> {
+        let Some(to) = self.destination().filter(|_| self.method == "MOVE") else { return Vec::new() };
+        let moved = paths.iter().filter(|path| is_at_or_below(path, self.path));
+        moved.map(|path| format!("{to}{}", &path[self.path.len()..])).collect()
+    }
+
+    fn destination(&self) -> Option<&'static str> {
+        let (_, target) = self.fields.iter().find(|(name, _)| *name == "Destination")?;
+        target.strip_prefix("/upload/")
     }
 }
 

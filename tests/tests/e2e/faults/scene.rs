@@ -24,8 +24,8 @@ use crate::harness::{
 
 /// How much of each program's log is shown when something is wrong, in lines.
 const LOG_TAIL_LINES: usize = 25;
-/// Directories that are made at a time.
-const BATCH: usize = 16;
+/// Directories that are made at a time: with more, looking at all of them takes longer than making them.
+const BATCH: usize = 6;
 /// Changes for which only one is made: nothing makes the content of an empty file its own, and large ones would be read again and again.
 const ALONE: [&str; 2] = ["empty-file", "large-file"];
 /// How long everything may take to agree once nothing disturbs it any more.

@@ -1,7 +1,8 @@
-//! Content in any amount, the same for the same seed.
+//! Content in any amount, the same for the same seed, and content that is for nobody else to read.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Content that has no repetition at any distance: a counter, scrambled.
@@ -36,4 +37,11 @@ pub fn write_file(path: &Path, seed: u64, size: u64) {
     let mut file = File::create(path).expect("create a file");
     let mut content = io::BufReader::with_capacity(1 << 20, Content::new(seed, size));
     io::copy(&mut content, &mut file).expect("write a file");
+}
+
+/// A file with a key or token.
+#[track_caller]
+pub fn write_secret(path: &Path, secret: &str) {
+    fs::write(path, format!("{secret}\n")).expect("write a file");
+    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("set its mode");
 }

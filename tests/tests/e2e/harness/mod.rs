@@ -20,7 +20,7 @@ mod wire;
 mod world;
 
 pub use confine::{Inotify, with_descriptors};
-pub use content::{Content, write_file};
+pub use content::{Content, write_file, write_secret};
 pub use digest::{repr_digest, sha256, signed_token};
 pub use gateway::{Gateway, Manner};
 pub use http::{Connection, Request, Response};

@@ -1,8 +1,8 @@
 //! Tokens, as clients and as plain requests use them.
 
-use std::fs;
 use std::path::PathBuf;
 
+use super::content::write_secret;
 use super::http::{Connection, Request, Response};
 use super::process::{program, run};
 use super::world::{Server, World};
@@ -65,7 +65,7 @@ impl Token {
     /// In a file of its own, for a client.
     pub fn file(&self, world: &World) -> Option<PathBuf> {
         let file = world.directory().join(format!("{}.token", self.id));
-        fs::write(&file, format!("{}\n", self.text)).unwrap();
+        write_secret(&file, &self.text);
         Some(file)
     }
 }

@@ -3,15 +3,18 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
 use super::http::{Connection, Request, Response};
 use super::json::Json;
 use super::process::{Finished, Process, program, run};
+use super::random::Random;
+use super::token::Token;
 use super::tree::{Tree, as_in_the_box, differences, outline, snapshot};
 use super::wait::{eventually, eventually_by_steps, eventually_within};
 
@@ -121,8 +124,12 @@ pub fn agreement<'a>(
 pub fn agreement_of(server: &Server, running: &[&Client]) -> Result<Tree, String> {
     // First what costs little: most of the time something is still going on, and to find that out by starting programs would take more of
     // the machine than the work that is waited for.
+    let mut shown = Vec::new();
     for client in running {
-        client.check_looks_idle()?;
+        shown.push(client.check_looks_idle()?);
+    }
+    if let Some(other) = shown.iter().find(|cursor| **cursor != shown[0]) {
+        return Err(format!("one client is at {}, another at {other}", shown[0]));
     }
     equal_trees(outline, server, running)?;
     let cursor = server.try_cursor()?;
@@ -143,7 +150,7 @@ fn equal_trees(
     server: &Server,
     running: &[&Client],
 ) -> Result<Tree, String> {
-    let box_tree = look(&server.folder).map_err(|error| format!("the box changes: {error}"))?;
+    let box_tree = look(&server.shown()).map_err(|error| format!("the box changes: {error}"))?;
     let mut first: Option<(&str, Tree)> = None;
     for client in running {
         let tree = look(&client.folder).map_err(|error| format!("the folder changes: {error}"))?;
@@ -164,12 +171,14 @@ fn equal_trees(
 pub struct Server {
     /// The box.
     pub folder: PathBuf,
-    /// Host and port, once it has been started; later starts use the same.
+    /// Host and port, at every start the same.
     pub address: String,
     /// Given at every start, besides what is needed anyway.
     pub options: &'static [&'static str],
     /// In its environment at every start.
     pub environment: Vec<(&'static str, OsString)>,
+    /// The folder of the box that all clients are confined to, and a token for it; none if they see all.
+    pub account: Option<(&'static str, Token)>,
     directory: PathBuf,
     process: Option<Process>,
 }
@@ -179,9 +188,17 @@ impl Server {
     pub fn new(directory: &Path) -> Server {
         let folder = directory.join("box");
         fs::create_dir(&folder).expect("create the box");
-        let address = "127.0.0.1:0".to_owned();
+        let address = format!("127.0.0.1:{}", free_port());
         let (directory, environment) = (directory.to_owned(), Vec::new());
-        Server { folder, address, options: &[], environment, directory, process: None }
+        Server { folder, address, options: &[], environment, account: None, directory, process: None }
+    }
+
+    /// What clients see of the box.
+    pub fn shown(&self) -> PathBuf {
+        match &self.account {
+            Some((root, _)) => self.folder.join(root),
+            None => self.folder.clone(),
+        }
     }
 
     /// Starts it, and waits until it listens.
@@ -336,10 +353,28 @@ impl Server {
 
     /// The same of a server that may be gone.
     pub fn try_cursor(&self) -> Result<String, String> {
-        let answer = Connection::try_ask(&self.address, &self.request("GET", "/status"));
+        let request = match &self.account {
+            Some((_, token)) => token.request("GET", "/status"),
+            None => self.request("GET", "/status"),
+        };
+        let answer = Connection::try_ask(&self.address, &request);
         let status =
             answer.map_err(|error| format!("the server does not answer: {error}"))?.expect(200).json();
         Ok(format!("{}-{}", status.get("epoch").text(), status.get("seq").number()))
+    }
+}
+
+/// A port that nobody listens on, and that the kernel gives to no connection: a server that is started again must find it free.
+fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: usize = 20_000;
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_nanos() as u64;
+    let mut random = Random::new(seed);
+    loop {
+        let port = FIRST + random.below(COUNT) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
@@ -493,12 +528,15 @@ impl Client {
         run(program(self.kind.program()).arg("status").arg(&self.folder)).expect_code(0).stdout
     }
 
-    /// Whether the client itself wrote last that it is idle.
-    fn check_looks_idle(&self) -> Result<(), String> {
+    /// Whether the client itself wrote last that it is idle, and where it is then.
+    fn check_looks_idle(&self) -> Result<String, String> {
         let shown = fs::read_to_string(self.folder.join(".filesync/status")).unwrap_or_default();
-        let is_idle =
-            Json::parse(&shown).is_ok_and(|status| status.get("state") == &Json::Text("idle".into()));
-        if is_idle { Ok(()) } else { Err(format!("{} says {shown:?}", self.name)) }
+        match Json::parse(&shown) {
+            Ok(status) if status.get("state") == &Json::Text("idle".into()) => {
+                Ok(status.get("cursor").text().to_owned())
+            }
+            _ => Err(format!("{} says {shown:?}", self.name)),
+        }
     }
 
     fn check_idle_at(&self, cursor: &str) -> Result<(), String> {

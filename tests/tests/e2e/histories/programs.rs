@@ -1,14 +1,22 @@
 //! The programs of a history: one server, three clients, any of which may be down or frozen at any moment.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::plan::{CLIENTS, Place, Program};
-use crate::harness::{Client, Json, Kind, Process, Server, Tree, agreement, eventually_within};
+use crate::harness::{
+    Client, Json, Kind, Process, Server, Tree, agreement, eventually, eventually_within, mint, write_secret,
+};
 
+/// One history in so many is that of an account.
+const OF_ACCOUNTS: u64 = 4;
+/// Its folder in the box.
+const ACCOUNT: &str = "people/shared";
+/// The client that may only read there.
+const READER: &str = "gamma";
 /// How long everything may take to agree once nothing disturbs it any more.
 const AGREEMENT: Duration = Duration::from_secs(40);
 
@@ -23,20 +31,37 @@ pub struct Programs {
 impl Programs {
     /// All of them run.
     #[track_caller]
-    pub fn start() -> Programs {
+    pub fn start(seed: u64) -> Programs {
         let directory = TempDir::new().expect("create a temporary directory");
         fs::create_dir(directory.path().join("elsewhere")).expect("create a directory");
         let mut server = Server::new(directory.path());
         // Small trees lose most of what they hold all the time; the guard has tests of its own.
         server.options = &["--force"];
         server.start();
+        if seed.is_multiple_of(OF_ACCOUNTS) {
+            server.account = Some((ACCOUNT, mint(&server, &["--client", "onlooker", "--root", ACCOUNT])));
+        }
         let clients = [(Kind::A, "alpha"), (Kind::B, "beta"), (Kind::B, "gamma")].map(|(kind, name)| {
             let mut client = Client::new(kind, name, &server, directory.path());
             client.options = &["--force"];
+            if server.account.is_some() {
+                let scope: &[&str] = if name == READER { &["--read-only"] } else { &[] };
+                let options = [&["--client", name, "--root", ACCOUNT], scope].concat();
+                let file = directory.path().join(format!("{name}.token"));
+                write_secret(&file, &mint(&server, &options).text);
+                client.token_file = Some(file);
+            }
             client.start();
             client
         });
+        let shown = server.shown();
+        eventually("the folder of the account", || if shown.is_dir() { Ok(()) } else { Err("no".into()) });
         Programs { server, clients, server_runs: true, frozen: Vec::new(), directory }
+    }
+
+    /// Whether a client's token only lets it read.
+    pub fn only_reads(&self, client: usize) -> bool {
+        self.server.account.is_some() && self.clients[client].name == READER
     }
 
     /// A directory on the same file system that does not sync.
@@ -44,13 +69,15 @@ impl Programs {
         self.directory.path().join("elsewhere")
     }
 
-    pub fn tree(&self, place: Place) -> &Path {
+    /// Where users are at work.
+    pub fn tree(&self, place: Place) -> PathBuf {
         match place {
-            Place::Box => &self.server.folder,
-            Place::Folder(client) => &self.clients[client].folder,
+            Place::Box => self.server.shown(),
+            Place::Folder(client) => self.clients[client].folder.clone(),
         }
     }
 
+    /// What each program has its own directory in.
     pub fn trees(&self) -> Vec<PathBuf> {
         let folders = self.clients.iter().map(|client| client.folder.clone());
         folders.chain([self.server.folder.clone()]).collect()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::fill;
-use crate::harness::{Json, Process, World, eventually, program, repr_digest, run};
+use crate::harness::{Json, Process, World, eventually, program, repr_digest, run, write_secret};
 
 const MIB: usize = 1 << 20;
 
@@ -146,7 +146,7 @@ fn a_box_without_room() {
     });
     let there = |name: &str| inside(&process, &world.server.folder.join(name));
     let key = world.directory().join("key");
-    fs::write(&key, "a-key-for-a-small-box\n").unwrap();
+    write_secret(&key, "a-key-for-a-small-box");
     world.a.url = url;
     world.a.token_file = Some(key);
     fill(&world.a.folder);
