@@ -174,3 +174,70 @@ impl Exchange<'_> {
 fn is_related(one: &Path, other: &Path) -> bool {
     one == other || one.is_below(other) || other.is_below(one)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::wire::http::head::parse_request;
+
+    /// How many requests with heads of about this size are begun before they are answered.
+    fn begun(head_bytes: usize, answer: impl Fn() -> Answer) -> usize {
+        let text = format!("GET /download/a HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(head_bytes));
+        let mut owed = Owed::default();
+        while owed.may_grow() {
+            let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
+            assert!(owed.lets_join(&head));
+            let turn = Turn::Answered(answer(), unwatched());
+            owed.push(Exchange { head, begun: Instant::now(), turn, keep: Keep::Open }).unwrap();
+        }
+        owed.0.len()
+    }
+
+    #[test]
+    fn what_is_owed_is_bounded_however_much_comes() {
+        assert_eq!(begun(100, || Answer::empty(204)), ANSWERS_OWED);
+        assert_eq!(begun(15_000, || Answer::empty(204)), COPY_BUFFER_BYTES.div_ceil(15_000));
+        assert_eq!(
+            begun(0, || Answer::bytes(200, "text/plain", vec![b'x'; 20_000])),
+            COPY_BUFFER_BYTES.div_ceil(20_000)
+        );
+        assert_eq!(begun(0, || Answer::bytes(200, "text/plain", vec![b'x'; 10 * COPY_BUFFER_BYTES])), 1);
+    }
+
+    #[test]
+    fn only_what_can_not_depend_on_the_others_joins_them() {
+        let head = |line: &str| {
+            let text = format!("{line} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer key\r\n\r\n");
+            parse_request(text.as_bytes()).unwrap().unwrap().0
+        };
+        let joins = |first: &str, second: &RequestHead| {
+            let mut owed = Owed::default();
+            let turn = Turn::Answered(Answer::empty(204), unwatched());
+            let exchange = Exchange { head: head(first), begun: Instant::now(), turn, keep: Keep::Open };
+            owed.push(exchange).unwrap();
+            owed.lets_join(second)
+        };
+        for (first, second, want) in [
+            ("PUT /upload/a", "PUT /upload/b", true),
+            ("GET /download/a", "GET /download/a", true),
+            ("GET /status", "GET /download/a", true),
+            ("PUT /upload/a", "GET /download/b", false),
+            ("GET /download/a", "PUT /upload/b", false),
+            ("GET /download/a", "HEAD /download/a", false),
+            ("HEAD /download/a", "HEAD /download/b", false),
+            ("DELETE /upload/a", "DELETE /upload/b", false),
+            ("GET /download/a", "GET /status", false),
+            ("POST /sync", "POST /sync", false),
+        ] {
+            assert_eq!(joins(first, &head(second)), want, "{first}, then {second}");
+        }
+        let (first, second) = ("PUT /upload/a", head("PUT /upload/b"));
+        for (name, value) in [("expect", "100-continue"), ("authorization", "Bearer other")] {
+            let fields = second.fields.iter().filter(|(other, _)| *other != name);
+            let fields = fields
+                .fold(common::wire::http::fields::Fields::new(), |all, (name, value)| all.with(name, value));
+            let other = RequestHead { fields: fields.with(name, value), ..head("PUT /upload/b") };
+            assert!(!joins(first, &other), "{name}");
+        }
+    }
+}

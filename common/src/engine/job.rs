@@ -1,5 +1,6 @@
 //! What workers are asked to do, and what comes of it: the vocabulary between the control thread and the pool.
 
+use std::mem;
 use std::ops::{AddAssign, SubAssign};
 use std::time::Duration;
 
@@ -164,7 +165,7 @@ pub(super) enum Outcome {
 }
 
 /// Why a job failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// What was tried: a verb.
     pub(super) operation: &'static str,
@@ -315,6 +316,11 @@ impl Task {
     /// Whether content goes over the network, which takes as long as it takes.
     pub(super) fn is_transfer(&self) -> bool {
         matches!(self, Task::Upload { .. } | Task::Download { .. } | Task::FetchAside { .. })
+    }
+
+    /// Whether a worker may do it together with another.
+    pub(super) fn goes_with(&self, other: &Task) -> bool {
+        self.is_light() && other.is_light() && mem::discriminant(self) == mem::discriminant(other)
     }
 
     /// Whether a worker can do several of its kind together in less time than it takes to wake another one.

@@ -1,7 +1,9 @@
 //! Jobs that wait for a worker. Control puts them in and never waits: it counts what is in hand, and gives out no more than it may.
 //!
-//! A *light* job is done in less time than it takes to wake somebody for it. So a worker takes several at once, a fair share of what waits,
-//! and sends what they ask of the server without waiting for the answers in between. Any other job has a worker for itself.
+//! A *light* job is done in less time than it takes to wake somebody for it. So a worker takes several of a kind at once, a fair share of
+//! what waits, and sends what they ask of the server without waiting for the answers in between. Any other job has a worker for itself.
+//!
+//! Uploads and downloads are not mixed: where both the requests and the answers are long, each side might wait for the other to read.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -51,8 +53,10 @@ impl Jobs {
         }
         let share = waiting.jobs.len().div_ceil(self.workers).min(JOBS_TOGETHER);
         let mut taken = Vec::from_iter(waiting.jobs.pop_front());
-        let is_light = |job: Option<&Job>| job.is_some_and(|job| job.task.is_light());
-        while taken.len() < share && is_light(taken.last()) && is_light(waiting.jobs.front()) {
+        while taken.len() < share
+            && let (Some(last), Some(next)) = (taken.last(), waiting.jobs.front())
+            && last.task.goes_with(&next.task)
+        {
             taken.extend(waiting.jobs.pop_front());
         }
         Some(taken)
@@ -74,13 +78,15 @@ impl Jobs {
 mod tests {
     use super::*;
     use crate::disk::{Expect, Fingerprint, Stat, StatKind};
-    use crate::engine::job::Task;
-    use crate::tree::{Mtime, Path};
+    use crate::engine::job::{Task, There};
+    use crate::tree::{Content, Entry, Meta, Mtime, Path};
 
-    /// A light job: a file of this length is to be read.
+    const PRINT: Fingerprint = Fingerprint { ino: 1, size: 1, mtime: Mtime(1), ctime: Mtime(1) };
+
+    /// A light job, if it is not too long: a file of this length is to be read.
     fn read(name: &str, size: u64) -> Job {
-        let print = Fingerprint { ino: 1, size, mtime: Mtime(1), ctime: Mtime(1) };
-        let stat = Stat { kind: StatKind::File, size, mtime: Mtime(1), mode: 0o644, born: None, print };
+        let stat =
+            Stat { kind: StatKind::File, size, mtime: Mtime(1), mode: 0o644, born: None, print: PRINT };
         job(name, Task::Hash { stat })
     }
 
@@ -109,6 +115,19 @@ mod tests {
             jobs.put(job);
         }
         assert_eq!((0..5).map(|_| taken(&jobs)).collect::<Vec<_>>(), [2, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn uploads_and_downloads_do_not_mix() {
+        let jobs = Jobs::for_workers(1);
+        let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(1), mode: 0o755 } };
+        let upload = || job("up", Task::Upload { entry, print: PRINT, replacing: None, before: None });
+        let remote = There { entry, seq: 1 };
+        let download = || job("down", Task::Download { remote, expect: Expect::Absent, kept: None });
+        for job in [upload(), upload(), download(), download(), download(), upload(), read("a", 1)] {
+            jobs.put(job);
+        }
+        assert_eq!((0..4).map(|_| taken(&jobs)).collect::<Vec<_>>(), [2, 3, 1, 1]);
     }
 
     #[test]

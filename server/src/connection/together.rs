@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::limits::ANSWERS_OWED;
-use common::protocol::Cursor;
+use common::protocol::{Cursor, ProblemKind};
 use common::wire::http::framing::response_framing;
 use common::wire::http::head::parse_response;
 
@@ -118,4 +118,85 @@ fn more_than_may_be_owed() {
     });
     let want: Vec<_> = (1..=3 * ANSWERS_OWED as u64).map(|seq| (201, Some(seq))).collect();
     assert_eq!(got, want);
+}
+
+/// Like [`dispatch`], but that with some names something happens to the server.
+fn eventful<'a>(
+    service: &'a Arc<Service>,
+    seat: &Seat,
+    head: &RequestHead,
+    framing: Framing,
+    body: &mut dyn Content,
+) -> Result<Reply<'a>, Refusal> {
+    match head.target.as_str() {
+        "/upload/defect" => panic!("a defect, for a test"),
+        "/upload/full" => return Err(Refusal::new(ProblemKind::NoSpace, "for a test")),
+        "/upload/stopping" => service.registry.stop(),
+        "/upload/stopped" => service.store.stop(),
+        _ => {}
+    }
+    dispatch(service, seat, head, framing, body)
+}
+
+/// Whatever happens to one of them: those before it are made and answered, and those behind it as well, or neither.
+#[test]
+fn something_happens_in_the_midst() {
+    let new = |name: &str| put(name, NEW, name);
+    let foreign = new("foreign").replace("correct-horse", "wrong-horse");
+    let last = put("last", "if-none-match: *\r\nconnection: close\r\n", "last");
+    let rows: [(String, &[u16], &[&str]); 8] = [
+        (foreign, &[201, 401, 201], &["a", "b"]),
+        (new("full"), &[201, 507, 201], &["a", "b"]),
+        (last, &[201, 201], &["a", "last"]),
+        (put("defect", "", ""), &[201, 500], &["a"]),
+        (new("stopping"), &[201, 201], &["a", "stopping"]),
+        ("PUT /upload/x\r\n\r\n".into(), &[201, 400], &["a"]),
+        (
+            put("refused", "", "x").replace("content-length: 1", "content-length: 9999999999999"),
+            &[201, 428],
+            &["a"],
+        ),
+        (put("short", NEW, "x").replace("content-length: 1", "content-length: 10000"), &[201, 400], &["a"]),
+    ];
+    for (amid, statuses, made) in rows {
+        let workshop = Workshop::new();
+        let all = [new("a"), amid, new("b")].concat();
+        let answers = probe::exchange(eventful, &workshop, all.as_bytes());
+        assert_eq!(statuses_of(&answers), statuses, "{all}");
+        assert_eq!(live(&workshop), made, "{all}");
+    }
+}
+
+/// What was not asked for before the store was stopped is refused, and nobody waits.
+#[test]
+fn the_store_is_stopped_in_the_midst() {
+    let workshop = Workshop::new();
+    let all = [put("stopped", NEW, "x"), put("b", NEW, "x")].concat();
+    let answers = probe::exchange(eventful, &workshop, all.as_bytes());
+    assert_eq!(statuses_of(&answers), [503, 503]);
+    assert!(live(&workshop).is_empty());
+}
+
+/// Whoever is gone before he is answered finds, when he comes again, that what was made is there: each of his files is one change.
+#[test]
+fn a_client_goes_and_comes_again() {
+    let workshop = Workshop::new();
+    let names: Vec<String> = (10..60).map(|number| format!("f{number}")).collect();
+    let all: String = names.iter().map(|name| put(name, NEW, &name.repeat(300))).collect();
+    probe::converse(dispatch, &workshop, |client| client.write_all(all.as_bytes()).unwrap());
+    let made = live(&workshop);
+    assert_eq!(made, names[..made.len()], "those that came first");
+    let answers = probe::exchange(dispatch, &workshop, all.as_bytes());
+    let want: Vec<u16> = names.iter().map(|name| if made.contains(name) { 204 } else { 201 }).collect();
+    assert_eq!(statuses_of(&answers), want);
+    assert_eq!((live(&workshop), workshop.service.store.index().cursor().seq), (names, 50));
+}
+
+fn statuses_of(answers: &[u8]) -> Vec<u16> {
+    let text = String::from_utf8_lossy(answers);
+    text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+fn live(workshop: &Workshop) -> Vec<String> {
+    workshop.service.store.index().live_below(None).map(|(path, _)| path.to_string()).collect()
 }

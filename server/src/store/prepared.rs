@@ -49,3 +49,51 @@ impl Prepared {
         self.outcome.recv().unwrap_or(Err(Refused::Stopping))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::change::Require;
+    use super::super::queue::{Exit, Taken, queue};
+    use super::*;
+    use crate::realm::Account;
+
+    fn prepare(queue: &Entrance, account: &str, name: &str) -> Prepared {
+        let path = |text: &str| Path::new(text.as_bytes()).unwrap();
+        let asker = Asker { account: Account(Some(path(account))), ..Asker::default() };
+        Prepared::new(queue.clone(), path(name), Action::Delete { require: Require::Something }, asker)
+    }
+
+    fn taken(exit: &Exit) -> Vec<String> {
+        match exit.take(Some(std::time::Instant::now())) {
+            Taken::Group(group) => group.into_iter().map(|change| change.path.to_string()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_before_it_is_asked_for_and_nothing_twice() {
+        let (entrance, exit) = queue();
+        let (mut asked, dropped) = (prepare(&entrance, "f", "asked"), prepare(&entrance, "f", "dropped"));
+        assert_eq!(taken(&exit), [""; 0]);
+        asked.submit();
+        asked.submit();
+        drop(dropped);
+        assert_eq!(taken(&exit), ["asked"]);
+        assert!(matches!(asked.outcome(), Err(Refused::Stopping)), "it was taken and dropped");
+        let late = prepare(&entrance, "f", "late");
+        drop(exit);
+        assert!(matches!(late.outcome(), Err(Refused::Stopping)));
+    }
+
+    /// However many changes one connection brings, whoever brings one is in the same group.
+    #[test]
+    fn many_of_one_account_keep_nobody_waiting() {
+        let (entrance, exit) = queue();
+        let mut many: Vec<_> = (0..200).map(|number| prepare(&entrance, "f", &number.to_string())).collect();
+        many.iter_mut().for_each(Prepared::submit);
+        let mut one = prepare(&entrance, "q", "quiet");
+        one.submit();
+        let group = taken(&exit);
+        assert_eq!((group.len(), &*group[1]), (201, "quiet"));
+    }
+}

@@ -224,6 +224,12 @@ impl Bench {
         }
     }
 
+    /// What a worker takes of what is handed out.
+    pub(super) fn take(&mut self) -> Vec<Job> {
+        self.control.look_after_all();
+        self.jobs.take().unwrap()
+    }
+
     /// Control has a turn; files are read as soon as it asks. It does not look after all paths again, as it does now and then when idle:
     /// nothing here is to need that.
     pub(super) fn turn(&mut self) {

@@ -494,9 +494,7 @@ impl Control {
     /// Hears the outcomes of the jobs that are in hand, for a few seconds.
     fn finish_work(&mut self, queue: &Receiver<Message>) {
         let deadline = Instant::now() + STOP_PATIENCE;
-        for job in self.pool.withdraw() {
-            self.inner.working -= InHand::of(&job.task);
-        }
+        self.take_back();
         while self.is_at_work() {
             let Ok(message) = queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 return;

@@ -239,6 +239,20 @@ impl Control {
         self.pool.give(Job { path: path.clone(), task, epoch, here, above });
     }
 
+    /// Takes back what no worker has begun: it would only find out once more how the line is.
+    pub(super) fn take_back(&mut self) {
+        for Job { path, task, .. } in self.pool.withdraw() {
+            self.inner.working -= InHand::of(&task);
+            self.inner.transfers -= usize::from(task.is_transfer());
+            self.inner.overtaken.remove(&path);
+            if let Some(track) = self.inner.tracks.get_mut(&path) {
+                track.busy = false;
+            }
+            self.release_ends(&path, &task);
+            self.queue(&path);
+        }
+    }
+
     /// Permission bits that the directories above have on the server.
     fn modes_above(&self, path: &Path) -> Vec<(Path, u16)> {
         let mode = |above: Path| {
