@@ -132,9 +132,9 @@ impl Connection<'_> {
                     return Some((head, framing));
                 }
             }
-            // A lone request is answered without a look at whether another follows.
-            let is_alone = self.owed.is_single() && self.conn.buffered().is_empty();
-            let is_more_here = !is_alone && matches!(self.conn.transport().is_readable(), Ok(true));
+            // What is done with is answered without a look at whether another request follows.
+            let is_done = self.owed.is_done() && self.conn.buffered().is_empty();
+            let is_more_here = !is_done && matches!(self.conn.transport().is_readable(), Ok(true));
             // Its end, or an error, is found again when nothing is owed.
             if !is_more_here || !matches!(self.conn.fill(Deadline::after(HEAD_DEADLINE)), Ok(1..)) {
                 return None;

@@ -53,8 +53,9 @@ impl<'a> Owed<'a> {
         self.0.is_empty()
     }
 
-    pub(crate) fn is_single(&self) -> bool {
-        self.0.len() == 1
+    /// Whether one answer is owed, and nothing has to be waited for to give it.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(&self.0[..], [Exchange { turn: Turn::Answered(..), .. }])
     }
 
     /// Adds the youngest.

@@ -67,6 +67,9 @@ impl<'c> Sender<'c> {
             }
             AnswerBody::File { file, start, length } => {
                 self.flush()?;
+                // It may take hours to be read.
+                self.waiting = Vec::new();
+                self.conn.rest();
                 send_file_content(self.conn, &file, start, length, watch)
             }
         }

@@ -1,11 +1,13 @@
 //! Requests that come together on one connection.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::limits::ANSWERS_OWED;
+use common::limits::{ANSWERS_OWED, LIGHT_BYTES};
 use common::protocol::{Cursor, ProblemKind};
 use common::wire::http::framing::response_framing;
 use common::wire::http::head::parse_response;
@@ -82,6 +84,44 @@ fn requests_that_come_together() {
         answers(client, all.len())
     });
     assert_eq!(got, want);
+}
+
+/// The most files that were in the box when an upload was begun.
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+fn counting<'a>(
+    service: &'a Arc<Service>,
+    seat: &Seat,
+    head: &RequestHead,
+    framing: Framing,
+    body: &mut dyn Content,
+) -> Result<Reply<'a>, Refusal> {
+    FOUND.fetch_max(service.store.index().live_below(None).count(), Ordering::Relaxed);
+    dispatch(service, seat, head, framing, body)
+}
+
+/// What is here as a whole is begun before any of it is made, whatever part of it the connection has read already.
+#[test]
+fn uploads_of_any_length_are_begun_together() {
+    const COUNT: usize = 6;
+    for length in [0, 100, 3000, 4096, 5000, 8192, LIGHT_BYTES as usize] {
+        let workshop = Workshop::new();
+        let content = "x".repeat(length);
+        let all: String = (0..COUNT).map(|number| put(&number.to_string(), NEW, &content)).collect();
+        let (mut client, socket) = UnixStream::pair().unwrap();
+        client.write_all(all.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        FOUND.store(0, Ordering::Relaxed);
+        serve_with(counting, &workshop.service, &workshop.seat(), socket.into()).unwrap();
+        let mut answers = Vec::new();
+        client.read_to_end(&mut answers).unwrap();
+        assert_eq!(statuses_of(&answers), [201; COUNT]);
+        assert_eq!(
+            FOUND.load(Ordering::Relaxed),
+            0,
+            "{length} bytes: some were made before the last was begun"
+        );
+    }
 }
 
 /// What is owed is not kept back until a request is complete that has only begun.
