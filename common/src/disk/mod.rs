@@ -4,6 +4,7 @@ mod content;
 mod dirty;
 mod fidelity;
 mod journal;
+mod listing;
 mod lock;
 mod observe;
 mod partial;
