@@ -147,6 +147,13 @@ pub const PARTIAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 pub const GIVE_BACK_PATHS: usize = 10_000;
 /// Paths that may wait to be looked at. More become one full scan.
 pub const DIRTY_PATHS: usize = 65_536;
+/// Most directories that a scan has listed at once, before it tells of them: enough to keep all threads busy.
+pub const LISTED_DIRECTORIES: usize = 64;
+/// When a scan has listed so many names, it tells of them before it lists more: they take a few hundred bytes each, and some milliseconds
+/// in all, so that what is told is still true.
+pub const LISTED_NAMES: usize = 4096;
+/// Most threads that list directories at the same time. More would only wait for each other, in the kernel or for the disk.
+pub const LISTING_THREADS: usize = 8;
 /// Directories that could not be read and are remembered until they can be. What is beyond waits for a regular scan.
 pub const UNLISTED_DIRECTORIES: usize = 4096;
 /// First halves of renames that are remembered until their second halves come.

@@ -5,6 +5,7 @@ mod dirty;
 mod fidelity;
 mod halves;
 mod journal;
+mod listing;
 mod lock;
 mod observe;
 mod partial;

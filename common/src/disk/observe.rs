@@ -22,14 +22,15 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::dirty::{Dirty, Due, SETTLE_BUSY, Work};
 use super::halves::Halves;
+use super::listing::{Lister, Listing, Names, Wanted};
 use super::root::Root;
 use super::stat::{Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
+use crate::limits::{LISTED_DIRECTORIES, LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Mtime, Path, PathError};
 
@@ -173,7 +174,8 @@ impl Observer {
         let shared = Arc::new(Shared { dirty, changed: Condvar::new(), watch, passed: Mutex::new(passed) });
         let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
         let unlisted = BTreeSet::new();
-        let mut scanner = Scanner { root, shared: shared.clone(), sink, interval, polling, unlisted };
+        let lister = Lister::new(root.clone());
+        let mut scanner = Scanner { root, lister, shared: shared.clone(), sink, interval, polling, unlisted };
         observer.threads.push(spawn(&format!("{name}-scan"), move || {
             let _ = scanner.run();
             scanner.shared.stop();
@@ -317,6 +319,7 @@ enum Walk {
 /// The "scan" thread.
 struct Scanner<S> {
     root: Arc<Root>,
+    lister: Lister,
     shared: Arc<Shared>,
     sink: S,
     interval: Duration,
@@ -324,6 +327,11 @@ struct Scanner<S> {
     polling: Option<String>,
     /// Directories that could not be read: the next look at one, as its permissions change, is one at all that is in it.
     unlisted: BTreeSet<Path>,
+}
+
+/// Of the directories that wait, the last first: so many at once.
+fn listed_next(waiting: &[Option<Path>]) -> Vec<Option<Path>> {
+    waiting.iter().rev().take(LISTED_DIRECTORIES).cloned().collect()
 }
 
 /// What a walk begins with.
@@ -379,7 +387,7 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
                 self.shared.scan_now();
                 return ControlFlow::Continue(());
             }
-            Some(found) if !due.complete && is_written_within(found, STILL_WRITING) => {
+            Some(found) if !due.complete && found.is_written_within(STILL_WRITING) => {
                 self.shared.mark(path, STILL_WRITING, due.appeared, false);
                 return ControlFlow::Continue(());
             }
@@ -397,49 +405,58 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         ControlFlow::Continue(())
     }
 
-    /// Watches and lists a directory and all below it.
+    /// Watches and lists a directory and all below it. Word of a directory comes before word of those in it.
     fn walk(&mut self, from: Option<Path>, start: Start) -> ControlFlow<(), Walk> {
+        let settled_after = match start {
+            Start::Full => Duration::ZERO,
+            Start::Filling => STILL_FILLING,
+        };
         let mut waiting = vec![from];
-        while let Some(directory) = waiting.pop() {
-            self.watch(directory.as_ref());
-            let began = now();
-            let listed = match self.root.list(directory.as_ref()) {
-                Ok(listed) => listed,
-                // It vanished; what is above it tells that.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => continue,
-                Err(error) => {
-                    self.list_again(directory.as_ref(), &error);
-                    self.report(Observation::Unreadable { path: directory, error })?;
-                    continue;
-                }
-            };
-            let mut entries = Vec::with_capacity(listed.len());
-            let mut unsettled = Vec::new();
-            for (name, stat) in listed {
-                match Path::child(directory.as_ref(), &name) {
-                    Ok(path) if start == Start::Filling && is_written_within(&stat, STILL_FILLING) => {
-                        self.shared.mark(path.clone(), STILL_FILLING, false, false);
-                        unsettled.push(path);
-                    }
-                    Ok(path) => entries.push((path, stat)),
-                    Err(PathError::Reserved) => {}
-                    Err(rule) => {
-                        self.report(Observation::Unsuitable { directory: directory.clone(), name, rule })?;
-                    }
-                }
-            }
-            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            unsettled.sort_unstable();
+        while !waiting.is_empty() {
+            let next = listed_next(&waiting);
+            let listings =
+                self.lister.list(&next, Wanted { watch: self.shared.watch.as_ref(), settled_after });
+            waiting.truncate(waiting.len() - listings.len());
+            // Nothing of what was not seen is absent unless the folder was in its place after that.
             if !self.stands() {
                 self.report(Observation::Gone)?;
                 return ControlFlow::Continue(Walk::FolderGone);
             }
-            let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
-            let wanted = directories.filter(|(path, _)| !self.passes_by(path));
-            waiting.extend(wanted.map(|(path, _)| Some(path.clone())).rev());
-            self.report(Observation::Listing { directory, entries, unsettled, began })?;
+            let mut below = Vec::new();
+            for (directory, listing) in next.into_iter().zip(listings) {
+                self.tell(directory, listing, &mut below)?;
+            }
+            waiting.extend(below.into_iter().rev().map(Some));
         }
         ControlFlow::Continue(Walk::Whole)
+    }
+
+    /// Reports what was found in a directory, and adds the directories that are to be listed next.
+    fn tell(&mut self, directory: Option<Path>, listing: Listing, below: &mut Vec<Path>) -> ControlFlow<()> {
+        let Listing { began, watched, names } = listing;
+        if let Some(watched) = watched {
+            self.hear_watched(watched);
+        }
+        let Names { entries, unsettled, unsuitable } = match names {
+            Ok(names) => names,
+            // It vanished; what is above it tells that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_some() => {
+                return ControlFlow::Continue(());
+            }
+            Err(error) => {
+                self.list_again(directory.as_ref(), &error);
+                return self.report(Observation::Unreadable { path: directory, error });
+            }
+        };
+        for (name, rule) in unsuitable {
+            self.report(Observation::Unsuitable { directory: directory.clone(), name, rule })?;
+        }
+        for path in &unsettled {
+            self.shared.mark(path.clone(), STILL_FILLING, false, false);
+        }
+        let directories = entries.iter().filter(|(_, stat)| stat.kind == StatKind::Directory);
+        below.extend(directories.filter(|(path, _)| !self.passes_by(path)).map(|(path, _)| path.clone()));
+        self.report(Observation::Listing { directory, entries, unsettled, began })
     }
 
     /// Whether a directory is passed by. Then it is not watched any more.
@@ -452,13 +469,14 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         is_passed
     }
 
-    /// A directory that nobody may read is listed by no scan either, so that needs no regular ones.
-    fn watch(&mut self, directory: Option<&Path>) {
-        let Some(watch) = &self.shared.watch else { return };
-        let reason = match watch.add(directory) {
+    /// What came of watching a directory. One that nobody may read is listed by no scan either, so that needs no regular ones.
+    fn hear_watched(&mut self, watched: io::Result<Added>) {
+        let reason = match watched {
             Ok(Added::Watched | Added::Gone) => return,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
-            Ok(Added::LimitReached) => watches_exhausted(watch.watched()),
+            Ok(Added::LimitReached) => {
+                watches_exhausted(self.shared.watch.as_ref().map_or(0, Watch::watched))
+            }
             Err(error) => watch_failed(&error),
         };
         // The next scan may have been set when all was watched.
@@ -506,19 +524,6 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 }
 
-/// The time, as files are stamped with it; a stamp may be up to one tick behind.
-fn now() -> Mtime {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Mtime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
-}
-
-/// Whether a file that was not closed is likely still open for writing: it was written to within this time. The times compared are both
-/// of this machine; a wrong answer costs a moment.
-fn is_written_within(stat: &Stat, time: Duration) -> bool {
-    let age = i128::from(now().0) - i128::from(stat.print.mtime.0);
-    stat.kind == StatKind::File && (0..time.as_nanos() as i128).contains(&age)
-}
-
 fn instances_exhausted(error: &io::Error) -> String {
     format!(
         "changes are found by scanning every {} s, because inotify is not to be had ({error}); \
@@ -547,6 +552,7 @@ fn watches_exhausted(watched: usize) -> String {
 mod tests {
     use std::fs;
     use std::sync::mpsc::{Receiver, channel};
+    use std::time::UNIX_EPOCH;
 
     use super::super::scratch::Scratch;
     use super::*;
@@ -788,6 +794,16 @@ mod tests {
         drop(observer);
     }
 
+    #[test]
+    fn so_many_directories_are_listed_at_once_the_last_first() {
+        let path = |number: usize| Some(Path::new(number.to_string().as_bytes()).unwrap());
+        let waiting: Vec<_> = (0..=LISTED_DIRECTORIES).map(path).collect();
+        let next = listed_next(&waiting);
+        assert_eq!((next.len(), &next[0]), (LISTED_DIRECTORIES, &path(LISTED_DIRECTORIES)));
+        assert_eq!(next.last(), Some(&path(1)));
+        assert_eq!(listed_next(&waiting[..1]), [path(0)]);
+    }
+
     /// For events that are lost without a word.
     #[test]
     fn everything_is_scanned_now_and_then_although_events_come() {
@@ -809,7 +825,8 @@ mod tests {
         });
         let sink = |_| ControlFlow::Continue(());
         let (interval, polling, unlisted) = (RESCAN_INTERVAL, None, BTreeSet::new());
-        let mut scanner = Scanner { root, shared, sink, interval, polling, unlisted };
+        let lister = Lister::new(root.clone());
+        let mut scanner = Scanner { root, lister, shared, sink, interval, polling, unlisted };
         let before = Instant::now();
         scanner.look_again(&Path::new(b"a").unwrap(), true, &io::Error::other("for a moment"));
         let due = lock(&scanner.shared.dirty).next_at().unwrap();

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sys::fs;
 use crate::tree::Mtime;
@@ -85,6 +85,21 @@ impl Stat {
             btime: found.created().ok().and_then(since_1970),
         }))
     }
+}
+
+impl Stat {
+    /// Whether this is a file that was written to within this time, as far as its time of modification shows. The times compared are both
+    /// of this machine.
+    pub(super) fn is_written_within(&self, time: Duration) -> bool {
+        let age = || i128::from(now().0) - i128::from(self.print.mtime.0);
+        self.kind == StatKind::File && !time.is_zero() && (0..time.as_nanos() as i128).contains(&age())
+    }
+}
+
+/// The time, as files are stamped with it; a stamp may be up to one tick behind.
+pub(super) fn now() -> Mtime {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Mtime(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// std has them signed; the kernel keeps them from 0 to 999,999,999.

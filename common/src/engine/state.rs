@@ -331,16 +331,20 @@ impl State {
         }
     }
 
-    /// Enters all bases at once.
+    /// Enters all bases at once. What is sorted are the keys themselves, and of hashes their first bytes: to find each in its base would
+    /// take most of the time.
     fn sort_places(&mut self) {
-        let mut ids: Vec<u32> = self.bases.ids().map(Id::number).collect();
-        ids.retain(|&id| self.hash_of(id).is_some());
-        ids.sort_unstable_by_key(|&id| (self.hash_of(id), id));
-        self.by_content = Order::from_sorted(&ids);
-        let mut ids: Vec<u32> = self.bases.ids().map(Id::number).collect();
-        ids.retain(|&id| self.inode_of(id).is_some());
-        ids.sort_unstable_by_key(|&id| (self.inode_of(id), id));
-        self.by_inode = Order::from_sorted(&ids);
+        let ids = || self.bases.ids().map(Id::number);
+        let mut hashes: Vec<(u64, u32)> =
+            ids().filter_map(|id| Some((first_bytes(&self.hash_of(id)?), id))).collect();
+        hashes.sort_unstable_by(|(a, a_id), (b, b_id)| {
+            let whole = |id: &u32| (self.hash_of(*id), *id);
+            a.cmp(b).then_with(|| whole(a_id).cmp(&whole(b_id)))
+        });
+        let mut inodes: Vec<(u64, u32)> = ids().filter_map(|id| Some((self.inode_of(id)?, id))).collect();
+        inodes.sort_unstable();
+        let numbers = |sorted: Vec<(u64, u32)>| Order::from_sorted(sorted.into_iter().map(|(_, id)| id));
+        (self.by_content, self.by_inode) = (numbers(hashes), numbers(inodes));
     }
 
     /// How many of the paths are copies that a conflict left.
@@ -405,6 +409,11 @@ fn hash_key(content: &Content) -> Option<Hash> {
         Content::File { size, hash } if 0 < *size => Some(*hash),
         _ => None,
     }
+}
+
+/// As a number, which is in the order of hashes.
+fn first_bytes(hash: &Hash) -> u64 {
+    hash.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]

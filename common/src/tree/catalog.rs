@@ -29,6 +29,8 @@ pub struct Catalog<V> {
     /// The pages that have room, the one that is filled next last.
     open: Vec<u32>,
     by_path: Order,
+    /// Where a path was last entered or changed: what comes in order is most often next to it.
+    near: Place,
     len: usize,
 }
 
@@ -58,7 +60,13 @@ impl Id {
 
 impl<V> Default for Catalog<V> {
     fn default() -> Catalog<V> {
-        Catalog { pages: Vec::new(), open: Vec::new(), by_path: Order::default(), len: 0 }
+        Catalog {
+            pages: Vec::new(),
+            open: Vec::new(),
+            by_path: Order::default(),
+            near: Place::default(),
+            len: 0,
+        }
     }
 }
 
@@ -91,7 +99,8 @@ impl<V> Catalog<V> {
     where
         Path: Borrow<Q>,
     {
-        self.id(path).map(|id| self.value_mut(id))
+        self.near = self.find(path).ok()?;
+        Some(self.value_mut(self.id_at(self.near)))
     }
 
     /// Whether a path is in it.
@@ -104,22 +113,19 @@ impl<V> Catalog<V> {
 
     /// Gives a path a value. Returns the one that it had.
     pub fn insert(&mut self, path: Path, value: V) -> Option<V> {
-        match self.find(&path) {
-            Ok(place) => {
-                let id = self.id_at(place);
-                Some(std::mem::replace(self.value_mut(id), value))
-            }
-            Err(place) => {
-                self.insert_at(place, path, value);
-                None
-            }
+        match self.try_insert(path, value) {
+            Ok(_) => None,
+            Err((id, value)) => Some(std::mem::replace(self.value_mut(id), value)),
         }
     }
 
     /// The value of a path, made by `make` if it has none.
     pub fn get_or_insert_with(&mut self, path: &Path, make: impl FnOnce() -> V) -> &mut V {
         let id = match self.find(path) {
-            Ok(place) => self.id_at(place),
+            Ok(place) => {
+                self.near = place;
+                self.id_at(place)
+            }
             Err(place) => self.insert_at(place, path.clone(), make()),
         };
         self.value_mut(id)
@@ -198,7 +204,10 @@ impl<V> Catalog<V> {
     /// It has one, with this id; and the value that was to be given.
     pub fn try_insert(&mut self, path: Path, value: V) -> Result<Id, (Id, V)> {
         match self.find(&path) {
-            Ok(place) => Err((self.id_at(place), value)),
+            Ok(place) => {
+                self.near = place;
+                Err((self.id_at(place), value))
+            }
             Err(place) => Ok(self.insert_at(place, path, value)),
         }
     }
@@ -231,7 +240,7 @@ impl<V> Catalog<V> {
     where
         Path: Borrow<Q>,
     {
-        self.by_path.find(|id| self.entry(Id(id)).0.borrow().cmp(wanted))
+        self.by_path.find_near(self.near, |id| self.entry(Id(id)).0.borrow().cmp(wanted))
     }
 
     /// The place of the first path that is not less than, or not even equal to, the one that is given.
@@ -259,7 +268,7 @@ impl<V> Catalog<V> {
         }
         let id =
             u32::try_from(page * PAGE + slot).expect("four thousand million paths do not fit into memory");
-        self.by_path.insert(place, id);
+        self.near = self.by_path.insert(place, id);
         self.len += 1;
         Id(id)
     }

@@ -61,7 +61,7 @@ impl Control {
     ) {
         let problem_key = directory.map_or(ROOT_PROBLEM, Path::as_bytes);
         self.inner.folder_problems.remove(problem_key);
-        let mut missing = self.missing_children(directory, entries);
+        let Compared { mut missing, news } = self.compare(directory, entries);
         missing.retain(|child| unsettled.binary_search(child).is_err());
         for child in missing {
             self.inner.folder_problems.remove(child.as_bytes());
@@ -71,12 +71,14 @@ impl Control {
             }
         }
         self.inner.heard += entries.len();
-        for (path, stat) in entries {
+        for ((path, stat), is_news) in entries.iter().zip(news) {
             if stat.kind != StatKind::Directory {
                 // That a directory can be read is another question than whether it is there.
                 self.inner.folder_problems.remove(path.as_bytes());
             }
-            self.observe(path, Some(*stat));
+            if is_news {
+                self.observe(path, Some(*stat));
+            }
         }
     }
 
@@ -86,20 +88,35 @@ impl Control {
         self.state.base(path).is_some_and(|base| began.0 <= base.print.ctime.0.saturating_add(tick))
     }
 
-    /// What is known to be, or to have been, directly in a directory, and is not among its entries, which are in the order of paths.
-    fn missing_children(&self, directory: Option<&Path>, entries: &[(Path, Stat)]) -> BTreeSet<Path> {
-        let mut missing = BTreeSet::new();
-        let mut note = |child: &Path| {
-            if entries.binary_search_by(|(path, _)| path.cmp(child)).is_err() {
-                missing.insert(child.clone());
-            }
-        };
-        each_child(self.state.bases(), directory, &mut note);
-        each_child(&self.inner.tracks, directory, &mut note);
-        missing
+    /// Holds a listing against what is known. In a scan nearly everything is as it was, so this is one walk along both.
+    fn compare(&self, directory: Option<&Path>, entries: &[(Path, Stat)]) -> Compared {
+        let mut compared = Compared { missing: BTreeSet::new(), news: vec![true; entries.len()] };
+        let mut next = 0;
+        each_child(
+            self.state.bases(),
+            directory,
+            &mut |child, base| match listed(entries, &mut next, child) {
+                None => drop(compared.missing.insert(child.clone())),
+                Some(at) => {
+                    let stat = &entries[at].1;
+                    compared.news[at] = match base {
+                        Some(base) => {
+                            !looks_like(stat, base, self.folder.fidelity) || self.state.was_absent(child)
+                        }
+                        // There may be nothing below what is no directory.
+                        None => compared.news[at] || stat.kind != StatKind::Directory,
+                    }
+                }
+            },
+        );
+        each_child(&self.inner.tracks, directory, &mut |child, _| match listed(entries, &mut next, child) {
+            None => drop(compared.missing.insert(child.clone())),
+            Some(at) => compared.news[at] = true,
+        });
+        compared
     }
 
-    /// What is at a path now. Most often it is what was there before, and then nothing is to be done.
+    /// What is at a path now.
     pub(super) fn observe(&mut self, path: &Path, stat: Option<Stat>) {
         let is_directory = stat.is_some_and(|stat| stat.kind == StatKind::Directory);
         let base = self.state.base(path).copied();
@@ -206,24 +223,43 @@ impl Control {
 const GONE_PROBLEM: &[u8] = b"/gone";
 const ROOT_PROBLEM: &[u8] = b"/root";
 
-/// Names the children of a directory that a catalog knows of, itself or by something below them. What is below a child is jumped over,
-/// so that this takes as long as there are children, and not as there are descendants.
-fn each_child<T>(known: &Catalog<T>, directory: Option<&Path>, note: &mut impl FnMut(&Path)) {
+/// What comes of a listing.
+struct Compared {
+    /// What is known to be, or to have been, directly in the directory, and is not listed.
+    missing: BTreeSet<Path>,
+    /// Of each entry, whether there may be something to do about it: it does not look as its base says, or has a track.
+    news: Vec<bool>,
+}
+
+/// Which of the entries of a listing this is. `next` is where it is if all is in order.
+fn listed(entries: &[(Path, Stat)], next: &mut usize, child: &Path) -> Option<usize> {
+    let at = match entries.get(*next) {
+        Some((path, _)) if path == child => *next,
+        _ => entries.binary_search_by(|(path, _)| path.cmp(child)).ok()?,
+    };
+    *next = at + 1;
+    Some(at)
+}
+
+/// Names the children of a directory that a catalog knows of, with what it knows, and those of which it knows something below them, after
+/// they were named themselves. What is below a child is jumped over, so that this takes as long as there are children, and not as there
+/// are descendants.
+fn each_child<T>(known: &Catalog<T>, directory: Option<&Path>, note: &mut impl FnMut(&Path, Option<&T>)) {
     let prefix = directory.map_or(0, |directory| directory.as_bytes().len() + 1);
     let beyond = directory.map(|directory| directory.descendants().after().to_vec());
     let mut entries = match directory {
         Some(directory) => known.range::<[u8], _>(directory.descendants()),
         None => known.iter(),
     };
-    while let Some((path, _)) = entries.next() {
+    while let Some((path, value)) = entries.next() {
         let Some(slash) = path.as_bytes()[prefix..].iter().position(|&byte| byte == b'/') else {
-            note(path);
+            note(path, Some(value));
             continue;
         };
         let Ok(child) = Path::new(&path.as_bytes()[..prefix + slash]) else { continue };
         let end = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         entries = known.range::<[u8], _>((Bound::Included(child.descendants().after()), end));
-        note(&child);
+        note(&child, None);
     }
 }
 
@@ -255,7 +291,13 @@ fn is_same(known: &Local, now: &Local) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::{Error, ErrorKind};
+
+    use super::super::bench::{Bench, file, path};
     use super::*;
+    use crate::engine::message::Message;
+    use crate::tree::RESERVED_NAME;
 
     #[test]
     fn children_without_a_walk_through_what_is_below_them() {
@@ -263,16 +305,95 @@ mod tests {
             ["a", "a-b", "a/x", "a/x/y", "a0", "b/only/deep", "d", "d/1", "d/2/z", "d!"].map(str::as_bytes);
         let known = names.into_iter().chain([b"a/\xff\xff/x".as_slice(), b"a/\xff"]);
         let known: Catalog<()> = known.map(|name| (Path::new(name).unwrap(), ())).collect();
+        // Those of which something below is known have an ellipsis.
         let children = |directory: Option<&str>| {
             let directory = directory.map(|name| Path::new(name.as_bytes()).unwrap());
-            let mut children = BTreeSet::new();
-            each_child(&known, directory.as_ref(), &mut |child| children.extend([child.clone()]));
-            children.iter().map(Path::to_string).collect::<Vec<_>>().join(" ")
+            let mut children = Vec::new();
+            each_child(&known, directory.as_ref(), &mut |child, value| {
+                children.push(format!("{child}{}", value.map_or("/...", |()| "")));
+            });
+            children.join(" ")
         };
-        assert_eq!(children(None), "a a-b a0 b d d!");
-        assert_eq!(children(Some("a")), "a/x a/\\xff a/\\xff\\xff");
-        assert_eq!(children(Some("b")), "b/only");
-        assert_eq!(children(Some("d")), "d/1 d/2");
+        assert_eq!(children(None), "a a-b a/... a0 b/... d d! d/...");
+        assert_eq!(children(Some("a")), "a/x a/x/... a/\\xff a/\\xff\\xff/...");
+        assert_eq!(children(Some("b")), "b/only/...");
+        assert_eq!(children(Some("d")), "d/1 d/2/...");
         assert_eq!(children(Some("none")), "");
+    }
+
+    /// What is at the root of the folder, as a scan sees it.
+    fn list_root(bench: &mut Bench) {
+        let private = |name: &[u8]| name == RESERVED_NAME;
+        let listed =
+            bench.control.folder.root.list(None).unwrap().into_iter().filter(|(name, _)| !private(name));
+        let mut entries: Vec<_> = listed.map(|(name, stat)| (Path::new(&name).unwrap(), stat)).collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let listing =
+            Observation::Listing { directory: None, entries, unsettled: Vec::new(), began: Mtime(i64::MAX) };
+        bench.control.hear(Message::Local(listing));
+    }
+
+    #[test]
+    fn a_listing_says_what_looks_would_have_said() {
+        let mut bench = Bench::new();
+        for name in ["as-it-was", "back", "edited", "gone"] {
+            bench.write(name, name);
+            bench.agree(name);
+        }
+        for name in ["was-directory", "directory", "without-word"] {
+            bench.make_directory(name);
+            bench.agree(name);
+            let inside = format!("{name}/inside");
+            bench.write(&inside, &inside);
+            bench.agree(&inside);
+        }
+        fs::rename(bench.at("back"), bench.at("away")).unwrap();
+        bench.see("back");
+        fs::rename(bench.at("away"), bench.at("back")).unwrap();
+        fs::write(bench.at("edited"), "by hand").unwrap();
+        fs::remove_file(bench.at("gone")).unwrap();
+        fs::write(bench.at("new"), "new").unwrap();
+        fs::remove_dir_all(bench.at("was-directory")).unwrap();
+        fs::write(bench.at("was-directory"), "a file").unwrap();
+        fs::remove_dir_all(bench.at("without-word")).unwrap();
+        list_root(&mut bench);
+        let word = |name: &str| match bench.control.inner.tracks.get(&path(name)).map(|track| &track.local) {
+            None => "nothing",
+            Some(Local::Seen(_)) => "seen",
+            Some(Local::Absent) => "absent",
+            other => panic!("{name}: {other:?}"),
+        };
+        for (name, expected) in [
+            ("as-it-was", "nothing"),
+            ("back", "seen"),
+            ("edited", "seen"),
+            ("gone", "absent"),
+            ("new", "seen"),
+            ("was-directory", "seen"),
+            ("was-directory/inside", "absent"),
+            ("directory", "nothing"),
+            ("directory/inside", "nothing"),
+            ("without-word", "absent"),
+            ("without-word/inside", "absent"),
+        ] {
+            assert_eq!(word(name), expected, "{name}");
+        }
+    }
+
+    /// The server has another version, and nothing is known of ours until it is seen.
+    #[test]
+    fn a_track_hears_of_what_is_as_it_was() {
+        let mut bench = Bench::new();
+        bench.write("file", "file");
+        bench.agree("file");
+        let failure = Observation::Unreadable {
+            path: Some(path("file")),
+            error: Error::from(ErrorKind::PermissionDenied),
+        };
+        bench.tell("file", Some(file("theirs", 0o644)));
+        bench.control.hear(Message::Local(failure));
+        assert_eq!(bench.control.inner.tracks.get(&path("file")).unwrap().local, Local::Unknown);
+        list_root(&mut bench);
+        assert_eq!(bench.control.inner.tracks.get(&path("file")).unwrap().local, Local::AsBase);
     }
 }

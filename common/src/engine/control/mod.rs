@@ -57,7 +57,7 @@ use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
-/// Showing how it stands means looking at every track; while there is work, no more than a twentieth of the time goes into that.
+/// Showing how it stands means looking at every track; no more than a twentieth of the time goes into that, whoever has how much to do.
 const SHOW_SHARE: u32 = 20;
 /// When there is nothing else to do, every track is looked after again this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -157,6 +157,8 @@ pub(super) struct Inner {
     /// Losses of the connection in a row.
     losses: u32,
     flushed_at: Instant,
+    /// Whether how it stands was shown when it was last to be.
+    shown: bool,
     shown_at: Instant,
     /// How long looking at all tracks for that took.
     show_took: Duration,
@@ -210,6 +212,7 @@ impl Inner {
             replaced: Replaced::default(),
             losses: 0,
             flushed_at: Instant::now(),
+            shown: false,
             shown_at: Instant::now(),
             show_took: Duration::ZERO,
             heard: 0,
@@ -290,8 +293,10 @@ impl Control {
     }
 
     fn patience(&self) -> Duration {
-        let next = self.inner.retries.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
-        next.map_or(TICK, |until| until.min(TICK))
+        let next_retry = self.inner.retries.first().map(|(at, _)| *at);
+        let next_show = (!self.inner.shown).then(|| self.inner.shown_at + self.show_pause());
+        let next = [next_retry, next_show].into_iter().flatten().min();
+        next.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK))
     }
 
     /// Lets the stream thread connect, as soon as there is something true to say about the folder.
@@ -382,14 +387,21 @@ impl Control {
 
     /// What the status file says, and whether a single pass is over.
     fn show(&mut self) {
-        let pause = TICK.max(self.inner.show_took * SHOW_SHARE);
-        if self.inner.shown_at.elapsed() < pause && !self.is_resting() {
+        if self.inner.shown_at.elapsed() < self.show_pause() {
+            self.inner.shown = false;
             return;
         }
         let begun = Instant::now();
         self.show_now();
+        self.inner.shown = true;
         self.inner.shown_at = Instant::now();
         self.inner.show_took = begun.elapsed();
+    }
+
+    /// Between showing how it stands and showing it again. When nothing is left to do somebody is likely to wait for that.
+    fn show_pause(&self) -> Duration {
+        let share = self.inner.show_took * SHOW_SHARE;
+        if self.is_resting() { share } else { share.max(TICK) }
     }
 
     fn show_now(&mut self) {
