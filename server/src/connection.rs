@@ -61,18 +61,23 @@ struct Connection<'a> {
     service: &'a Arc<Service>,
     handler: Handler,
     seat: &'a Seat,
-    peer: String,
+    peer: &'a str,
     conn: Conn,
     owed: Owed<'a>,
 }
 
-/// Serves a connection to its end.
-pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
-    serve_with(dispatch, service, seat, transport)
+/// Serves a connection to its end; `peer` is what logs call it.
+pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, peer: &str, transport: Transport) -> io::Result<()> {
+    serve_with(dispatch, service, seat, peer, transport)
 }
 
-fn serve_with(handler: Handler, service: &Arc<Service>, seat: &Seat, transport: Transport) -> io::Result<()> {
-    let peer = transport.peer();
+fn serve_with(
+    handler: Handler,
+    service: &Arc<Service>,
+    seat: &Seat,
+    peer: &str,
+    transport: Transport,
+) -> io::Result<()> {
     let (conn, owed) = (Conn::new(transport)?, Owed::default());
     let mut connection = Connection { service, handler, seat, peer, conn, owed };
     loop {
@@ -145,7 +150,7 @@ impl Connection<'_> {
 
     /// Pays what is owed.
     fn pay(&mut self) -> io::Result<After> {
-        let (service, peer) = (self.service, &self.peer);
+        let (service, peer) = (self.service, self.peer);
         let told = |head: &RequestHead, begun, answer: &Answer| log(service, peer, head, begun, answer);
         match self.owed.pay(&mut self.conn, told)? {
             Keep::Open => Ok(After::Another),
@@ -196,7 +201,7 @@ impl Connection<'_> {
             Some(Ok(Reply::Watched(answer, watch))) => (Turn::Answered(answer, watch), Keep::Open),
             Some(Ok(Reply::Later(later))) => (Turn::Later(later), Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
-                log(self.service, &self.peer, &head, begun, &Answer::empty(200));
+                log(self.service, self.peer, &head, begun, &Answer::empty(200));
                 self.seat.stream();
                 self.conn.rest();
                 return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
@@ -354,7 +359,7 @@ mod tests {
             let seat = workshop.service.registry.seat(&transport, Origin::Local).unwrap();
             let (service, (tell, done)) = (workshop.service.clone(), channel());
             thread::spawn(move || {
-                let _ = serve_with(fragile, &service, &seat, transport);
+                let _ = serve_with(fragile, &service, &seat, "probe", transport);
                 drop(seat);
                 let _ = tell.send(());
             });

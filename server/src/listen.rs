@@ -178,7 +178,7 @@ fn thread_of(number: u64) -> Builder {
 fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
     let peer = transport.peer();
     // Handlers are guarded already; this is for everything around them.
-    match catch_unwind(AssertUnwindSafe(|| serve(service, seat, transport))) {
+    match catch_unwind(AssertUnwindSafe(|| serve(service, seat, &peer, transport))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => service.log.debug(format!("{peer}: {error}")),
         Err(_) => service.panics.count(),

@@ -481,7 +481,7 @@ fn c_string(bytes: &[u8]) -> io::Result<CString> {
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::{self, TryRecvError};
     use std::thread;
 
     use super::*;
@@ -650,12 +650,14 @@ mod tests {
         both_ways(|scratch, root| {
             root.make_dir(&path("flip"), 0o755).unwrap();
             symlink("../outside", scratch.path().join("box/other")).unwrap();
-            let done = AtomicBool::new(false);
             thread::scope(|scope| {
-                scope.spawn(|| {
+                // Dropped at the end, also if the test fails, and then nobody swaps any more.
+                let (_goes_on, is_over) = mpsc::channel::<()>();
+                let root = &root;
+                scope.spawn(move || {
                     let (flip, other) = (path("flip"), path("other"));
-                    while !done.load(Ordering::Relaxed) {
-                        Root::rename((&root, &flip), (&root, &other), RenameMode::Exchange).unwrap();
+                    while is_over.try_recv() == Err(TryRecvError::Empty) {
+                        Root::rename((root, &flip), (root, &other), RenameMode::Exchange).unwrap();
                     }
                 });
                 for _ in 0..5000 {
@@ -668,7 +670,6 @@ mod tests {
                             .or_else(|_| root.remove_file(&path("other/new")));
                     }
                 }
-                done.store(true, Ordering::Relaxed);
             });
         });
     }

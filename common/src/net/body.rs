@@ -579,6 +579,20 @@ mod tests {
         assert_eq!(body.wait_for_piece().unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
+    /// A chunk for each byte takes six times as many bytes: they earn no time, and waiting for them is waiting.
+    #[test]
+    fn only_content_earns_time() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all("1\r\nx\r\n".repeat(100).as_bytes()).unwrap();
+        let mut body = Body::new(&mut conn, Framing::Chunked, Pace::Minimum);
+        body.read_exact(&mut [0; 100]).unwrap();
+        assert_eq!(body.received, 100);
+        let (before, time) = (body.waited, Duration::from_millis(50));
+        body.deadline = Some(Deadline::after(time));
+        assert_eq!(body.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(before + time / 2 <= body.waited, "{:?} is all that counts", body.waited - before);
+    }
+
     #[test]
     fn a_pause_is_a_timeout_and_may_be_waited_out() {
         let (mut conn, mut peer) = pair();

@@ -340,3 +340,23 @@ pub fn free_space(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let unit = if found.frsize == 0 { found.bsize } else { found.frsize };
     Ok(found.bavail.saturating_mul(unit.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::sys::errno;
+
+    /// No path that gets here has such names; who makes a mistake above is held by the kernel.
+    #[test]
+    fn nothing_above_or_at_the_top_is_beneath() {
+        let dir = File::open(".").unwrap();
+        for path in [c"..", c"./..", c"/", c"/dev/null"] {
+            let error = open_beneath(dir.as_fd(), path, O_PATH, 0).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(errno::EXDEV), "{path:?}");
+        }
+        assert!(open_beneath(dir.as_fd(), c"./.", O_PATH | O_DIRECTORY, 0).is_ok());
+    }
+}

@@ -41,7 +41,7 @@ pub(super) fn converse<T>(
             let origin = Origin::Address(peer.ip());
             let seat = workshop.service.registry.seat(&transport, origin).expect("there is room");
             // The client may be gone by then.
-            let _ = serve_with(handler, &workshop.service, &seat, transport);
+            let _ = serve_with(handler, &workshop.service, &seat, "probe", transport);
         });
         served.expect("there is room for a thread");
         let got = client(&mut connected);

@@ -112,7 +112,7 @@ fn uploads_of_any_length_are_begun_together() {
         client.write_all(all.as_bytes()).unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         FOUND.store(0, Ordering::Relaxed);
-        serve_with(counting, &workshop.service, &workshop.seat(), socket.into()).unwrap();
+        serve_with(counting, &workshop.service, &workshop.seat(), "probe", socket.into()).unwrap();
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).unwrap();
         assert_eq!(statuses_of(&answers), [201; COUNT]);

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Process, Server, World, connect_from, eventually, eventually_within, example, is_full, pass,
+    AtEnd, Process, Server, World, connect_from, eventually, eventually_within, example, is_full, pass,
     with_descriptors,
 };
 
@@ -56,15 +56,6 @@ struct Flood {
     manner: &'static str,
     /// Whether they have a right to be there, so that only their number is against them.
     is_known: bool,
-}
-
-/// Tells the witnesses to stop, also when the test fails.
-struct AtEnd<'a>(&'a AtomicBool);
-
-impl Drop for AtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// What the witnesses saw.

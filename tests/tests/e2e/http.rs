@@ -1,8 +1,10 @@
 //! The server as any HTTP client sees it, well-meaning or not.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Connection, Request, Response, World, repr_digest, sha256, snapshot};
+use crate::harness::{Connection, Request, Response, World, repr_digest, sha256, shell, snapshot};
 
 /// The entity tag of a file with this content.
 fn etag(content: &str) -> String {
@@ -482,6 +484,57 @@ fn listen(world: &World, request: &Request) -> Connection {
     let head = connection.head().expect(200);
     assert!(head.field("Content-Type").is_some_and(|media_type| media_type.starts_with("text/event-stream")));
     connection
+}
+
+/// Links that somebody has put into the box lead nowhere for a client, and what is neither file nor directory nor link is not there;
+/// nobody waits for a pipe that nobody writes to.
+#[test]
+fn what_leads_out_of_the_box_or_is_no_file_is_left_alone() {
+    let mut world = World::new();
+    let outside = world.directory().join("outside");
+    fs::create_dir_all(outside.join("dir")).unwrap();
+    fs::write(outside.join("canary"), "outside").unwrap();
+    let before = snapshot(&outside).unwrap();
+    world.server.stop();
+    let folder = world.server.folder.clone();
+    let links =
+        [("dir", "../outside"), ("file", "../outside/canary"), ("none", "../missing"), ("loop", "loop")];
+    for (name, target) in links {
+        symlink(target, folder.join(name)).unwrap();
+    }
+    shell(&folder, "mkfifo pipe");
+    world.server.start();
+    let server = &world.server;
+    server.put_new("source", "source").expect(201);
+    for (name, target) in links {
+        let answer = server.get(&format!("/download/{name}")).expect(200);
+        assert_eq!((answer.field("File-Kind"), &*answer.body), (Some("symlink"), target.as_bytes()));
+    }
+    for name in ["dir", "file", "none", "loop", "pipe"] {
+        for below in ["canary", "new", "dir/new"] {
+            let (upload, download) = (format!("/upload/{name}/{below}"), format!("/download/{name}/{below}"));
+            let onto = |method| {
+                server.request(method, "/upload/source").field("If-Match", "*").field("Destination", &upload)
+            };
+            for request in [
+                server.request("GET", &download),
+                server.request("PUT", &upload).field("If-None-Match", "*").body("new"),
+                server.request("PUT", &upload).field("If-Match", "*").body("new"),
+                server.request("DELETE", &upload).field("If-Match", "*"),
+                server.request("MOVE", &upload).field("If-Match", "*").field("Destination", "/upload/got"),
+                onto("COPY"),
+                onto("MOVE"),
+            ] {
+                let status = server.ask(&request).status;
+                assert!((400..500).contains(&status), "{status}: {request:?}");
+            }
+        }
+    }
+    let begun = Instant::now();
+    server.get("/download/pipe").expect(404);
+    assert!(begun.elapsed() < Duration::from_secs(5), "somebody waited for the pipe");
+    assert_eq!(snapshot(&outside).unwrap(), before);
+    assert_eq!(server.get("/download/source").expect(200).body, b"source");
 }
 
 #[test]

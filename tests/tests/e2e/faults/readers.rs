@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::scene::{Scene, Subject};
-use crate::harness::eventually;
+use crate::harness::{AtEnd, eventually};
 
 /// How often the file is replaced.
 fn versions() -> u64 {
@@ -53,6 +53,7 @@ fn readers_see_whole_versions_only() {
     scene.settle();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let end = AtEnd(&done);
         let places = Subject::ALL.map(|subject| scene.tree(subject).join("f"));
         let readers = places.map(|path| {
             let done = &done;
@@ -71,7 +72,7 @@ fn readers_see_whole_versions_only() {
                 });
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         for (reader, subject) in readers.into_iter().zip(Subject::ALL) {
             let (reads, seen) = reader.join().expect("no reader met a torn version");
             println!("readers: {subject:?}: {reads} reads of {seen} versions, each whole");

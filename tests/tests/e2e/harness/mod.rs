@@ -33,7 +33,7 @@ pub use system::{connect_from, exchange};
 pub use tls::{Authority, Term, Terminator};
 pub use token::{Token, mint};
 pub use tree::{Node, Tree, snapshot};
-pub use wait::{DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
+pub use wait::{AtEnd, DEADLINE, eventually, eventually_by_steps, eventually_within, pass};
 pub use wire::{Wire, labelled};
 pub use world::{Client, Kind, Server, World, agreement, agreement_of};
 

@@ -1,5 +1,6 @@
 //! Waiting: for a condition, never for a time. The only sleep of the whole suite is here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,15 @@ pub fn eventually_by_steps<T>(what: &str, mut look: impl FnMut() -> Result<T, St
             Err(_) => {}
         }
         sleep(pause(start.elapsed()));
+    }
+}
+
+/// Says when it is dropped that threads may end that go on until then; so also when the test fails, which would wait for them for ever.
+pub struct AtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
