@@ -15,7 +15,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
@@ -24,7 +24,7 @@ use common::wire::http::fields::Fields;
 
 use crate::answer::{Refusal, Reply};
 use crate::auth::Denied;
-use crate::hub::{Encoded, Frame, News, Next, Subscription};
+use crate::hub::{Encoded, Frame, News, Next, Place, Rest, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
 use crate::store::Step;
@@ -246,10 +246,11 @@ impl<'a> Teller<'a> {
         loop {
             self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { STREAM_LOOK };
-            match self.subscription.next(patience) {
+            let next = if out.is_waiting() { self.subscription.next(Duration::ZERO) } else { self.rest(out) };
+            match next {
                 Next::Frame(frame) if frame.seq <= self.told => {}
                 Next::Frame(frame) => self.hear(&frame, out)?,
+                Next::Tail(tail) => out.write_tail(tail.bytes())?,
                 Next::Lagged => self.catch_up(out)?,
                 Next::Quiet => {
                     out.flush()?;
@@ -259,6 +260,18 @@ impl<'a> Teller<'a> {
             }
             self.beat(out)?;
         }
+    }
+
+    /// Has nothing to write, and waits until there is something that the herald does not write. For a moment at most: then it is time to look
+    /// whether the client is still there, and may still be told anything.
+    fn rest(&mut self, out: &mut Outlet<'_>) -> Next {
+        let until = self.vigil.until(&self.view);
+        let patience = until.map_or(STREAM_LOOK, |until| until.saturating_duration_since(Instant::now()));
+        let place = Place { told: self.told, announced: self.announced, written: out.written() };
+        let (place, next) = self.subscription.rest(Rest { line: out.line(), until }, place, patience);
+        (self.told, self.announced) = (place.told, place.announced);
+        out.was_written(place.written);
+        next
     }
 
     fn hear(&mut self, frame: &Frame, out: &mut Outlet<'_>) -> Result<(), End> {

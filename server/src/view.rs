@@ -92,9 +92,9 @@ impl<'a> View<'a> {
         self.grant.identity(id)
     }
 
-    /// Whether the folder that the client sees is at this path of the box, or below it.
+    /// As [`Realm::rests_on`].
     pub(crate) fn rests_on(&self, path: &Path) -> bool {
-        self.grant.realm.root().is_some_and(|root| root == path || root.is_below(path))
+        self.grant.realm.rests_on(path)
     }
 
     /// Whether what the client was let in for has no end.
