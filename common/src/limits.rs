@@ -30,6 +30,9 @@ pub const UNCONFIRMED_LONGEST: Duration = Duration::from_secs(25);
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Slowest acceptable body after [`BODY_GRACE`], in bytes a second, averaged over the whole body.
 pub const BODY_RATE_MIN: u64 = 1024;
+/// A body is not looked at before so many bytes of it have come, or all, or its time is up: nothing is written to the disk for who sends
+/// less. Whoever is not too slow sends as much every four seconds.
+pub const BODY_PIECE_BYTES: usize = 4 * 1024;
 /// Unread body that is drained to keep a connection alive, in bytes.
 pub const DRAIN_BYTES: u64 = 64 * 1024;
 /// How long such draining may take.

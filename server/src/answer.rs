@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
-use common::limits::{CONN_BUFFER_FIRST_BYTES, COPY_BUFFER_BYTES};
+use common::limits::{BODY_PIECE_BYTES, COPY_BUFFER_BYTES};
 use common::net::body::{Body, BodyError};
 use common::protocol::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 use common::sys::errno;
@@ -30,6 +30,14 @@ pub(crate) trait Content: Read {
     /// How many bytes are still to come, if that was said.
     fn announced(&self) -> Option<u64>;
 
+    /// Waits until it is worth reading, without a buffer. What needs no waiting for is there.
+    ///
+    /// # Errors
+    /// As for a read.
+    fn wait_for_piece(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Fields that came after the body; known once it is read to its end.
     fn trailers(&self) -> &Fields;
 }
@@ -39,26 +47,56 @@ impl Content for Body<'_> {
         Body::announced(self)
     }
 
+    fn wait_for_piece(&mut self) -> io::Result<()> {
+        Body::wait_for_piece(self)
+    }
+
     fn trailers(&self) -> &Fields {
         Body::trailers(self)
     }
 }
 
-/// Reads a body to its end, piece by piece. The buffer is small at first and grows while pieces fill it, so that of many bodies that come
-/// slowly none takes much.
-pub(crate) fn read_pieces(
-    body: &mut dyn Content,
-    mut take: impl FnMut(&[u8]) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    let mut buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
-    loop {
-        let count = body.read(&mut buffer).map_err(Refusal::Body)?;
-        if count == 0 {
-            return Ok(());
+/// A body that is read to its end, piece by piece. The buffer is small at first and grows while pieces fill it, so that of many bodies that
+/// come slowly none takes much.
+pub(crate) struct Pieces<'b> {
+    body: &'b mut dyn Content,
+    buffer: Vec<u8>,
+    /// So much of the first piece has come, or all of it.
+    first: usize,
+}
+
+impl<'b> Pieces<'b> {
+    /// Waits for the first piece: [`BODY_PIECE_BYTES`], or all that there is. Nothing need be done for a body before.
+    ///
+    /// # Errors
+    /// Why no more came.
+    pub(crate) fn begin(body: &'b mut dyn Content) -> Result<Pieces<'b>, Refusal> {
+        body.wait_for_piece().map_err(Refusal::Body)?;
+        let (mut buffer, mut first) = (vec![0; BODY_PIECE_BYTES], 0);
+        while first < buffer.len() {
+            match body.read(&mut buffer[first..]).map_err(Refusal::Body)? {
+                0 => break,
+                count => first += count,
+            }
         }
-        take(&buffer[..count])?;
-        if count == buffer.len() && count < COPY_BUFFER_BYTES {
-            buffer = vec![0; COPY_BUFFER_BYTES.min(4 * count)];
+        Ok(Pieces { body, buffer, first })
+    }
+
+    /// Hands over what has come, and then what comes.
+    ///
+    /// # Errors
+    /// Why no more came, and what `take` says.
+    pub(crate) fn for_each(self, mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let Pieces { body, mut buffer, first: mut count } = self;
+        loop {
+            if count == 0 {
+                return Ok(());
+            }
+            take(&buffer[..count])?;
+            if count == buffer.len() && count < COPY_BUFFER_BYTES {
+                buffer = vec![0; COPY_BUFFER_BYTES.min(4 * count)];
+            }
+            count = body.read(&mut buffer).map_err(Refusal::Body)?;
         }
     }
 }
@@ -256,6 +294,45 @@ mod tests {
         let is_trouble = |kind| Answer::problem(&Problem::new(kind, "")).is_trouble;
         assert!([ProblemKind::Internal, ProblemKind::Busy, ProblemKind::NoSpace].into_iter().all(is_trouble));
         assert!(![ProblemKind::NotFound, ProblemKind::QuotaExceeded].into_iter().any(is_trouble));
+    }
+
+    /// A body that comes byte by byte.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let most = out.len().min(1);
+            self.0.read(&mut out[..most])
+        }
+    }
+
+    impl Content for Drip<'_> {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
+        fn trailers(&self) -> &Fields {
+            unreachable!("nobody asks for them")
+        }
+    }
+
+    #[test]
+    fn the_first_piece_is_a_whole_one() {
+        let content: Vec<u8> = (0..10_000).map(|number| (number / 7) as u8).collect();
+        for length in [0, 1, BODY_PIECE_BYTES - 1, BODY_PIECE_BYTES, BODY_PIECE_BYTES + 1, 10_000] {
+            let (mut body, mut pieces) = (Drip(&content[..length]), Vec::new());
+            let begun = Pieces::begin(&mut body).unwrap_or_else(|_| panic!("it comes"));
+            assert!(
+                begun
+                    .for_each(|piece| {
+                        pieces.push(piece.to_vec());
+                        Ok(())
+                    })
+                    .is_ok()
+            );
+            assert_eq!(pieces.first().map_or(0, Vec::len), length.min(BODY_PIECE_BYTES));
+            assert!(pieces.concat() == content[..length]);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, Write};
 use std::sync::Mutex;
 
-use common::limits::{LIST_BYTES, LIST_MEMORY_BYTES, LISTS_BYTES};
+use common::limits::{BODY_PIECE_BYTES, LIST_BYTES, LIST_MEMORY_BYTES, LISTS_BYTES};
 use common::protocol::{Problem, ProblemKind};
 use common::threads::lock;
 
@@ -130,7 +130,8 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// The body breaks off, there is no room for it, or the client may not be here any more.
     pub(crate) fn of(view: &View<'a>, body: &mut dyn Content) -> Result<Intake<'a>, Refusal> {
-        let mut buffer = vec![0; LIST_MEMORY_BYTES];
+        body.wait_for_piece().map_err(Refusal::Body)?;
+        let mut buffer = vec![0; BODY_PIECE_BYTES];
         let (mut filled, mut spool) = (0, None);
         let mut vigil = Vigil::begin();
         loop {
@@ -141,7 +142,12 @@ impl<'a> Intake<'a> {
                 Err(error) => return Err(Refusal::Body(error)),
             }
             vigil.look(view).map_err(Denied::answer)?;
-            if filled == buffer.len() {
+            if filled < buffer.len() {
+                continue;
+            }
+            if filled < LIST_MEMORY_BYTES {
+                buffer.resize(LIST_MEMORY_BYTES.min(2 * filled), 0);
+            } else {
                 let mut disk = spool.map_or_else(|| Spool::new(view), Ok)?;
                 disk.append(view, &buffer)?;
                 (filled, spool) = (0, Some(disk));

@@ -30,7 +30,7 @@ use common::wire::http::digest::repr_digest;
 use common::wire::http::fields::parse_decimal;
 use common::wire::sha256::Hash;
 
-use crate::answer::{Answer, Content, Refusal, read_pieces};
+use crate::answer::{Answer, Content, Pieces, Refusal};
 use crate::request::Request;
 use crate::upload::{
     Received, Wanted, already_there, check_index, check_room, claim, mismatch, read_head, store,
@@ -108,12 +108,15 @@ pub(crate) fn receive(
         io::ErrorKind::InvalidInput => Refusal::bad(error.to_string()),
         _ => Refusal::disk(&error),
     };
-    read_pieces(body, |piece| partial.append(piece).map_err(on_disk)).inspect_err(|refusal| {
-        if let Refusal::Body(_) = refusal {
-            let (came, length) = (partial.offset(), partial.length());
-            view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
-        }
-    })?;
+    let pieces = Pieces::begin(body);
+    pieces.and_then(|pieces| pieces.for_each(|piece| partial.append(piece).map_err(on_disk))).inspect_err(
+        |refusal| {
+            if let Refusal::Body(_) = refusal {
+                let (came, length) = (partial.offset(), partial.length());
+                view.log(path, &format!("the upload was cut after {came} of {length} bytes"));
+            }
+        },
+    )?;
     let (size, digest) = (partial.offset(), partial.content());
     match partial.finish().map_err(on_disk)? {
         Complete::Staged(staged, file) => {

@@ -54,6 +54,8 @@ pub(crate) fn send(
         }
         AnswerBody::File { file, start, length } => {
             conn.write_all(&head)?;
+            // It may take hours to be read.
+            conn.rest();
             send_large(conn, file, *start, *length, watch)
         }
     }

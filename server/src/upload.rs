@@ -29,7 +29,7 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
-use crate::answer::{Answer, Content, Refusal, read_pieces};
+use crate::answer::{Answer, Content, Pieces, Refusal};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
@@ -314,10 +314,11 @@ pub(crate) fn receive_file(
     body: &mut dyn Content,
 ) -> Result<Received, Refusal> {
     let on_disk = |error| cannot_stage(view, &error);
+    let pieces = Pieces::begin(body)?;
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
     let (mut hasher, mut size) = (Sha256::new(), 0);
-    read_pieces(body, |piece| {
+    pieces.for_each(|piece| {
         size += piece.len() as u64;
         claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
         hasher.update(piece);

@@ -5,12 +5,15 @@
 //!
 //! Small reads go through the connection's buffer, large ones straight from the socket to where the caller wants the bytes.
 //!
+//! A server's reads wait until it is worth waking up: for [`BODY_PIECE_BYTES`], or for what is sure to come. So many who send byte by byte
+//! take little of its time.
+//!
 //! Errors come as `io::Error`, because that is what `Read` has. The ones that are about the message rather than the connection hold a
 //! [`BodyError`]. All of them last: reading again gives the same error again, except after a timeout, where it waits again.
 
 use super::conn::Conn;
 use super::deadline::Deadline;
-use crate::limits::{BODY_GRACE, BODY_RATE_MIN, DRAIN_TIME, READ_STALL};
+use crate::limits::{BODY_GRACE, BODY_PIECE_BYTES, BODY_RATE_MIN, DRAIN_TIME, READ_STALL};
 use crate::wire::http::chunk::{Chunk, ChunkDecoder, ChunkError};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::framing::Framing;
@@ -19,7 +22,7 @@ use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 /// From this many wanted bytes on, a read passes the connection's buffer by.
-const DIRECT_BYTES: usize = 8 * 1024;
+const DIRECT_BYTES: usize = 1024;
 
 /// What a server sends before it reads a body that the client wants to be asked for.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -212,12 +215,25 @@ impl<'a> Body<'a> {
         Ok(self.is_finished())
     }
 
+    /// Waits until it is worth reading, without a buffer for what comes: who sends nothing costs next to nothing.
+    ///
+    /// # Errors
+    /// As for a read.
+    pub fn wait_for_piece(&mut self) -> io::Result<()> {
+        if self.is_finished() || !self.conn.buffered().is_empty() {
+            return Ok(());
+        }
+        self.conn.rest();
+        self.wait(|conn, deadline| conn.wait_for_bytes(deadline))
+    }
+
     /// Content into `out`, at most `most` bytes: from the buffer if there is any, else from the socket. 0 is the connection's end.
     fn take(&mut self, out: &mut [u8], most: u64) -> io::Result<usize> {
         let wanted = out.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let out = &mut out[..wanted];
         if self.conn.buffered().is_empty() {
             if DIRECT_BYTES <= wanted {
+                self.conn.rest();
                 let count = self.wait(|conn, deadline| conn.read_directly(out, deadline))?;
                 self.received += count as u64;
                 return Ok(count);
@@ -233,16 +249,29 @@ impl<'a> Body<'a> {
     }
 
     /// Waits for bytes, as long as the pace allows.
-    fn wait(&mut self, read: impl FnOnce(&mut Conn, Deadline) -> io::Result<usize>) -> io::Result<usize> {
+    fn wait<T>(&mut self, read: impl FnOnce(&mut Conn, Deadline) -> io::Result<T>) -> io::Result<T> {
         if self.owes_continue {
             self.conn.write_all(CONTINUE)?;
             self.owes_continue = false;
         }
+        self.conn.set_low_water(self.low_water())?;
         let begun = Instant::now();
         let paced = Deadline::after(self.pace.patience(self.received, self.waited));
-        let count = read(self.conn, self.deadline.map_or(paced, |deadline| deadline.min(paced)));
+        let result = read(self.conn, self.deadline.map_or(paced, |deadline| deadline.min(paced)));
         self.waited += begun.elapsed();
-        count
+        result
+    }
+
+    /// For how many bytes a read waits.
+    ///
+    /// Half of what is sure to come: a read that took something before it had to wait wakes only when as much as this has come besides
+    /// (see [`set_low_water`](crate::sys::socket::set_low_water)), and that must not be more than there will be.
+    fn low_water(&self) -> usize {
+        let sure = match (self.pace, &self.state) {
+            (Pace::Minimum, State::Length { left } | State::Chunked { left, .. }) => *left,
+            _ => 1,
+        };
+        usize::try_from(sure.div_ceil(2)).unwrap_or(usize::MAX).clamp(1, BODY_PIECE_BYTES)
     }
 
     /// How many bytes are still to come, if the message says so.
@@ -263,16 +292,16 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> io::Result<()> {
         self.state = State::Done;
-        self.conn.end_body();
+        self.conn.end_body()
     }
 
     fn read_length(&mut self, out: &mut [u8], left: u64) -> io::Result<usize> {
         self.check_limit(left)?;
         let count = some(self.take(out, left)?)?;
         match left - count as u64 {
-            0 => self.finish(),
+            0 => self.finish()?,
             left => self.state = State::Length { left },
         }
         Ok(count)
@@ -284,7 +313,7 @@ impl<'a> Body<'a> {
             return Err(BodyError::TooLarge.into());
         }
         if count == 0 {
-            self.finish();
+            self.finish()?;
         }
         Ok(count)
     }
@@ -317,7 +346,7 @@ impl<'a> Body<'a> {
                 Some((Chunk::Last(trailers), used)) => {
                     self.trailers = trailers;
                     self.conn.consume(used);
-                    self.finish();
+                    self.finish()?;
                 }
                 None => {
                     some(self.wait(Conn::fill)?)?;
@@ -475,6 +504,79 @@ mod tests {
         assert_eq!(minimum(BODY_RATE_MIN * 5, 100), Duration::ZERO);
         assert_eq!(minimum(u64::MAX, 0), READ_STALL);
         assert_eq!(Pace::Stall(seconds(3)).patience(0, seconds(1000)), seconds(3));
+    }
+
+    /// Has a body come byte by byte to a server that reads it in pieces. How much came.
+    #[track_caller]
+    fn read_what_drips(framing: Framing, sent: &str, piece: usize) -> usize {
+        let (mut conn, mut peer) = pair();
+        peer.set_nodelay(true).unwrap();
+        let begun = Instant::now();
+        let came = std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let mut body = Body::new(&mut conn, framing, Pace::Minimum);
+                let mut came = 0;
+                body.wait_for_piece().unwrap();
+                loop {
+                    match body.read(&mut vec![0; piece]).unwrap() {
+                        0 => return came,
+                        count => came += count,
+                    }
+                }
+            });
+            for byte in sent.as_bytes() {
+                peer.write_all(&[*byte]).unwrap();
+            }
+            // The other end stays open, so that nothing but the bytes themselves ends a wait.
+            reader.join().unwrap()
+        });
+        assert!(begun.elapsed() < BODY_GRACE, "{framing:?} {} was waited for in vain", sent.len());
+        came
+    }
+
+    #[test]
+    fn no_read_waits_for_more_than_will_come() {
+        for length in (1..20).chain([100, 101, 1023, 1024, 1025, 2047, 4095, 4096, 4097, 8191, 8193]) {
+            let content = "x".repeat(length);
+            for piece in [1, 100, BODY_PIECE_BYTES, 3 * BODY_PIECE_BYTES] {
+                assert_eq!(read_what_drips(Framing::Length(length as u64), &content, piece), length);
+            }
+            let chunks = format!("{length:x}\r\n{content}\r\n1\r\ny\r\n0\r\n\r\n");
+            assert_eq!(read_what_drips(Framing::Chunked, &chunks, BODY_PIECE_BYTES), length + 1);
+        }
+    }
+
+    /// The next message may be shorter than what the last body was waited for.
+    #[test]
+    fn after_a_body_every_byte_counts() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(&[b'x'; 20_000]).unwrap();
+        let mut body = Body::new(&mut conn, Framing::Length(20_000), Pace::Minimum);
+        assert_eq!(text(&mut body).unwrap().len(), 20_000);
+        for rested in [false, true] {
+            if rested {
+                conn.rest();
+            }
+            peer.write_all(b"n").unwrap();
+            let begun = Instant::now();
+            assert_eq!(conn.fill(soon()).unwrap(), 1);
+            assert!(begun.elapsed() < BODY_GRACE);
+            conn.consume(1);
+        }
+    }
+
+    /// A few bytes end no wait, as long as there is time for more; but they count.
+    #[test]
+    fn what_drips_is_read_when_its_time_is_up() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"xyz").unwrap();
+        let mut body = Body::new(&mut conn, Framing::Length(20_000), Pace::Minimum);
+        let (begun, time) = (Instant::now(), Duration::from_millis(50));
+        body.deadline = Some(Deadline::after(time));
+        assert_eq!(body.read(&mut [0; BODY_PIECE_BYTES]).unwrap(), 3);
+        assert!(time / 2 <= begun.elapsed(), "it was read before");
+        assert_eq!(body.read(&mut [0; BODY_PIECE_BYTES]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(body.wait_for_piece().unwrap_err().kind(), ErrorKind::TimedOut);
     }
 
     #[test]

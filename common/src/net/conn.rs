@@ -15,7 +15,8 @@
 use super::deadline::Deadline;
 use super::transport::{Link, Transport, is_timeout};
 use crate::limits::{
-    CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST, WRITE_STALL,
+    BODY_PIECE_BYTES, CONN_BUFFER_BYTES, CONN_BUFFER_FIRST_BYTES, LINGER_BYTES, UNCONFIRMED_LONGEST,
+    WRITE_STALL,
 };
 use crate::wire::http::head::HeadError;
 use std::fmt;
@@ -149,7 +150,9 @@ impl Conn {
         }
         match self.buffer.len() {
             0 => {
-                self.link.wait_for_bytes(deadline)?;
+                if self.is_between_messages() {
+                    self.wait_for_bytes(deadline)?;
+                }
                 self.buffer = vec![0; CONN_BUFFER_FIRST_BYTES];
             }
             length if self.end < length => {}
@@ -166,6 +169,11 @@ impl Conn {
         if self.start == self.end {
             (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
         }
+    }
+
+    /// Waits until something can be read, be it the end.
+    pub(super) fn wait_for_bytes(&self, deadline: Deadline) -> io::Result<()> {
+        self.link.wait_for_bytes(deadline)
     }
 
     /// Reads once, past the buffer, which must be empty.
@@ -226,10 +234,14 @@ impl Conn {
             return;
         }
         let deadline = Deadline::after(patience);
-        let mut drained = 0;
+        // Nobody waits for what comes, only for the end.
+        self.buffer = Vec::new();
+        let (mut scratch, mut drained) = ([0; BODY_PIECE_BYTES], 0);
+        if self.link.set_low_water(scratch.len()).is_err() {
+            return;
+        }
         while drained < LINGER_BYTES {
-            self.start = self.end;
-            match self.fill(deadline) {
+            match self.link.read(&mut scratch, deadline) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => drained += count as u64,
             }
@@ -245,8 +257,14 @@ impl Conn {
         self.position = Position::WithinBody;
     }
 
-    pub(super) fn end_body(&mut self) {
+    /// Lets the reads of a body wait until so many bytes are there, or no more can come.
+    pub(super) fn set_low_water(&mut self, bytes: usize) -> io::Result<()> {
+        self.link.set_low_water(bytes)
+    }
+
+    pub(super) fn end_body(&mut self) -> io::Result<()> {
         self.position = Position::BetweenMessages;
+        self.link.set_low_water(1)
     }
 }
 

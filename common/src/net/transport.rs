@@ -18,7 +18,7 @@
 use super::command::{CommandFailed, Running};
 use super::deadline::Deadline;
 use crate::sys::poll::{PollFd, wait};
-use crate::sys::socket::{send_now, set_user_timeout};
+use crate::sys::socket::{send_now, set_low_water, set_user_timeout};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -114,6 +114,11 @@ impl Transport {
         }
     }
 
+    /// Lets reads wait until so many bytes are there, or no more can come.
+    fn set_low_water(&self, bytes: usize) -> io::Result<()> {
+        set_low_water(self.as_fd(), bytes)
+    }
+
     /// Sends what is written at once. The writers above put into one write what belongs together, so waiting for more gains nothing.
     pub fn set_prompt(&self) -> io::Result<()> {
         match &self.socket {
@@ -178,11 +183,13 @@ pub(super) struct Link {
     pub(super) transport: Transport,
     /// The read timeout that was set last.
     timeout: Option<Duration>,
+    /// For how many bytes reads wait.
+    low_water: usize,
 }
 
 impl Link {
     pub(super) fn new(transport: Transport) -> Link {
-        Link { transport, timeout: None }
+        Link { transport, timeout: None, low_water: 1 }
     }
 
     /// Reads once, and waits no longer than the deadline tells, or an eighth more.
@@ -204,6 +211,15 @@ impl Link {
             true => Ok(()),
             false => Err(ErrorKind::TimedOut.into()),
         }
+    }
+
+    /// Lets reads wait for so many bytes from now on. Before the deadline they return with less only if that is all.
+    pub(super) fn set_low_water(&mut self, bytes: usize) -> io::Result<()> {
+        if self.low_water != bytes {
+            self.transport.set_low_water(bytes)?;
+            self.low_water = bytes;
+        }
+        Ok(())
     }
 
     fn set_timeout(&mut self, wanted: Duration) -> io::Result<()> {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use super::cvt;
 
+const SOL_SOCKET: c_int = 1;
+const SO_RCVLOWAT: c_int = 18;
 const IPPROTO_TCP: c_int = 6;
 const TCP_USER_TIMEOUT: c_int = 18;
 const AF_UNIX: c_int = 1;
@@ -53,11 +55,26 @@ pub fn set_backlog(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 /// Those of setsockopt(2).
 pub fn set_user_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
     let millis = c_uint::try_from(timeout.as_millis()).unwrap_or(c_uint::MAX);
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, millis)
+}
+
+/// Lets a read of a socket, and a poll for one, wait until so many bytes are there, or nothing more can come. A read that waits in vain
+/// for all of them, until its timeout, returns those that came.
+///
+/// Trap: what a waiting read of a TCP socket has already taken is not counted. It wakes when so many more are there.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub fn set_low_water(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    // The kernel takes a signed number.
+    let bytes = bytes.min(c_int::MAX as usize) as c_uint;
+    set_option(socket, SOL_SOCKET, SO_RCVLOWAT, bytes)
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_uint) -> io::Result<()> {
     let length = size_of::<c_uint>() as c_uint;
-    // SAFETY: the call reads `length` bytes, which is the size of `millis`, and `millis` outlives it.
-    cvt(unsafe {
-        setsockopt(socket.as_raw_fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, (&raw const millis).cast(), length)
-    })?;
+    // SAFETY: the call reads `length` bytes, which is the size of `value`, and `value` outlives it.
+    cvt(unsafe { setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) })?;
     Ok(())
 }
 

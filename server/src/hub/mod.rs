@@ -290,7 +290,7 @@ mod tests {
 
     use common::net::conn::Conn;
 
-    use super::rest::tests::{events_of, frame, frame_at};
+    use super::rest::tests::{events_of, frame, frame_at, is_at_rest};
     use super::*;
     use crate::outlet::{Delimiter, Outlet};
 
@@ -323,13 +323,17 @@ mod tests {
         let mut outlet = Outlet::new(&mut conn, Delimiter::Close);
         let place = Place { told: 0, announced: 0, written: outlet.written() };
         let rest = Rest { line: outlet.line(), until: None };
+        let state = subscription.state.clone();
         let resting = std::thread::spawn(move || (subscription.rest(rest, place, LONG), subscription));
+        while !is_at_rest(&lock(&state.pen)) {
+            std::thread::yield_now();
+        }
         // More than fits into the socket, and less than the herald can have waiting.
         for seq in 1..=200 {
             hub.publish(frame_at(&"long/".repeat(800), seq));
         }
         let ((Place { told, announced, .. }, next), subscription) = resting.join().unwrap();
-        let Next::Tail(tail) = next else { panic!("{next:?}") };
+        let Next::Tail(tail) = next else { panic!("it was called for something else") };
         assert!((1..200).contains(&told) && announced == told);
         let reader = std::thread::spawn(move || events_of(there));
         outlet.write_tail(tail.bytes()).unwrap();

@@ -193,6 +193,10 @@ pub(super) mod tests {
         Frame::whole(Cursor { epoch: Epoch(1), seq }, change)
     }
 
+    pub(in crate::hub) fn is_at_rest(pen: &Pen) -> bool {
+        pen.rest.is_some()
+    }
+
     /// The seqs of all events up to the end of the stream.
     pub(in crate::hub) fn events_of(mut stream: UnixStream) -> Vec<u64> {
         let mut text = String::new();

@@ -1,12 +1,12 @@
 //! Connections that are too slow for any good reason end when they are said to, and not before. What takes longer than a moment is waited for
 //! only with the sizes and times that filesync is made for.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Connection, Server, World, is_full, pass};
+use crate::harness::{Connection, Server, World, eventually, is_full, pass};
 
 /// How much later than it is due something may be noticed on a busy machine.
 const SLACK: Duration = Duration::from_secs(15);
@@ -66,6 +66,31 @@ fn what_drips_is_not_waited_for() {
             });
         }
     });
+}
+
+/// For who sends next to nothing nothing is done, but to wait.
+#[test]
+fn a_body_that_has_hardly_begun_leaves_nothing_on_the_disk() {
+    let world = World::new();
+    let staged = || fs::read_dir(world.server.folder.join(".filesync/staging")).expect("a directory").count();
+    let put = world
+        .server
+        .request("PUT", "/upload/x")
+        .field("If-None-Match", "*")
+        .field("Content-Length", "10000")
+        .field("Expect", "100-continue");
+    let mut connection = world.server.connect();
+    connection.send(put.encode());
+    connection.head().expect(100);
+    connection.send("x".repeat(1000));
+    assert_eq!(staged(), 0);
+    connection.send("x".repeat(8000));
+    eventually("a file for the body", || match staged() {
+        1 => Ok(()),
+        count => Err(format!("{count} files")),
+    });
+    connection.send("x".repeat(1000));
+    connection.response().expect(201);
 }
 
 /// Half a minute for who takes nothing, a minute for who asks for nothing.

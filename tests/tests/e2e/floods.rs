@@ -186,6 +186,7 @@ fn floods(server: &Server) -> Vec<Flood> {
         flood("silent", String::new(), "silent", false),
         flood("slow heads", "GET / HTTP/1.1\r\nHost: a\r\nX: ".into(), "drip", false),
         flood("slow bodies of strangers", format!("{}{length}\r\n", put("x")), "drip", false),
+        flood("slow lists", format!("POST /sync HTTP/1.1\r\nHost: a\r\n{key}{length}\r\n"), "drip", true),
         flood("slow bodies", format!("{}{key}{length}\r\n", put("x")), "drip", true),
         flood("slow readers", format!("GET /download/large HTTP/1.1\r\nHost: a\r\n{key}\r\n"), "sip", true),
         flood(
@@ -205,7 +206,7 @@ fn most_memory(flood: &Flood, descriptors: Option<usize>) -> u64 {
         (None, false) => 1024,
         (None, true) => 8192,
     };
-    places * 48 + 8 * 1024
+    places * 32 + 8 * 1024
 }
 
 /// Lets one flood rise and fall.

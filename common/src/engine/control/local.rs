@@ -141,7 +141,7 @@ impl Control {
         }
         if local == Local::Unknown {
             self.reporter.report(&Report::PassedOver { path });
-            self.track(path).left = true;
+            self.mark_left(path, None);
         }
         self.queue(path);
         if !is_directory {

@@ -106,6 +106,9 @@ pub(super) struct Inner {
     going: BTreeSet<Path>,
     /// Paths that wait for one above that was left as it is: until that changes nothing is to be done about them.
     stranded: BTreeSet<Path>,
+    /// Paths that nothing is to be done about, and some that once were such. Most often there is none; then nobody has to ask for each path
+    /// above another one, of which there are thousands where directories are deep.
+    left: BTreeSet<Path>,
     /// Directories that were deleted there, and stay here for what is ignored in them.
     kept: BTreeSet<Path>,
     guard: Guard,
@@ -178,6 +181,7 @@ impl Inner {
             deletes: BTreeSet::new(),
             going: BTreeSet::new(),
             stranded: BTreeSet::new(),
+            left: BTreeSet::new(),
             kept: BTreeSet::new(),
             guard: Guard::new(options.force),
             free_workers: options.workers,

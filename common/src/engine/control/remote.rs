@@ -141,6 +141,7 @@ impl Control {
         let is_own = origin.as_deref() == Some(self.state.client_id());
         if is_news && is_own && entry.is_none() && !self.is_being_moved(&path) {
             // Deleted there because it was absent here, even if a kill came before that was durable: what is here now came after.
+            self.note_replaced(&path, None);
             self.drop_base(&path);
         }
         let base = self.state.base(&path).copied();

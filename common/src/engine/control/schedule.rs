@@ -320,6 +320,7 @@ impl Control {
     pub(super) fn drop_track(&mut self, path: &Path) {
         self.inner.going.remove(path);
         self.inner.stranded.remove(path);
+        self.inner.left.remove(path);
         if let Some(track) = self.inner.tracks.remove(path) {
             if let Remote::Told { seq, .. } = track.remote {
                 self.inner.outstanding.remove(&(seq, path.clone()));
@@ -345,9 +346,14 @@ impl Control {
         if let Some(problem) = &problem {
             self.reporter.report(&Report::Problem { path: Some(path), problem });
         }
+        self.mark_left(path, problem);
+        self.queue_below(path);
+    }
+
+    pub(super) fn mark_left(&mut self, path: &Path, problem: Option<Problem>) {
         let track = self.track(path);
         (track.left, track.problem) = (true, problem);
-        self.queue_below(path);
+        self.inner.left.insert(path.clone());
     }
 
     /// Something may be to be done about a path again: what is below it is not stranded any more, unless by another one.
@@ -365,8 +371,8 @@ impl Control {
     }
 
     fn is_below_left(&self, path: &Path) -> bool {
-        successors(path.parent(), Path::parent)
-            .any(|above| self.inner.tracks.get(&above).is_some_and(|track| track.left))
+        let is_left = |above: Path| self.inner.tracks.get(&above).is_some_and(|track| track.left);
+        !self.inner.left.is_empty() && successors(path.parent(), Path::parent).any(is_left)
     }
 
     fn would(&mut self, path: &Path, task: &Task) {

@@ -530,6 +530,30 @@ fn what_is_not_retained_any_more_is_sent() {
     assert!(matches!(next, Task::Upload { .. }), "{next:?}");
 }
 
+/// Word of a delete may come before the answer to it, which then finds no base any more.
+#[test]
+fn what_was_deleted_a_moment_ago_is_retained_whichever_way_that_was_heard() {
+    for told_first in [true, false] {
+        let mut bench = Bench::new();
+        bench.write("old", "content");
+        bench.agree("old");
+        bench.remove("old");
+        let delete = bench.job("old");
+        if told_first {
+            bench.tell_own("old", None);
+        }
+        bench.done(delete, Outcome::DeletedRemote { seq: Some(2) });
+        if !told_first {
+            bench.tell_own("old", None);
+        }
+        bench.write("new", "content");
+        let copy = bench.job("new");
+        let is_copied =
+            matches!(&copy.task, Task::Relocate { from, .. } if !from.moves && from.path == path("old"));
+        assert!(is_copied, "told first: {told_first}: {copy:?}");
+    }
+}
+
 /// Where content is taken from, permission bits are just being set: it does not look as it did, and will be to be had in a moment.
 #[test]
 fn content_is_not_fetched_because_its_source_is_just_being_labelled() {

@@ -1,5 +1,6 @@
 //! Processes under test: started with a clean environment, killed when dropped, their logs shown when a test fails.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -161,15 +162,19 @@ impl Process {
     }
 }
 
-/// The name of each thread of a process, and where in the kernel it is: a test that failed because nothing happened any more may find out
-/// why. Empty if the process has ended.
+/// Where in the kernel the threads of a process are: a test that failed because nothing happened any more may find out why. Threads whose
+/// names differ by a number only, and that are in the same place, are counted: a server can have thousands. Empty if the process has ended.
 fn waits(pid: u32) -> String {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lines = threads.map(|thread| {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for thread in threads {
         let word = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
-        format!("{} {}", word("comm").trim_end(), word("wchan").trim_end())
-    });
-    lines.collect::<Vec<_>>().join(", ")
+        let name = word("comm").trim_end().trim_end_matches(|char: char| char.is_ascii_digit()).to_owned();
+        *counts.entry(format!("{name} {}", word("wchan").trim_end())).or_default() += 1;
+    }
+    let lines =
+        counts.into_iter().map(|(what, count)| if count == 1 { what } else { format!("{count} x {what}") });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// How a process ended, and everything it said.

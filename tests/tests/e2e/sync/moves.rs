@@ -229,6 +229,21 @@ fn a_single_pass_ends_whatever_happened_before() {
     assert_eq!(snapshot(&world.a.folder).unwrap(), tree);
 }
 
+/// Its delete has gone through everywhere before the file appears under its new name: content is retained for longer than that.
+#[test]
+fn a_file_that_was_away_for_a_moment() {
+    let (mut world, wire) = world();
+    world.start_clients();
+    world.settle();
+    wire.take_seen();
+    let (old, aside) = (world.a.at("rename/a"), world.a.folder.with_extension("aside"));
+    fs::rename(&old, &aside).unwrap();
+    world.settle();
+    fs::rename(&aside, world.a.at("rename/b")).unwrap();
+    world.settle();
+    expect_nothing_seen(&wire, "away for a moment");
+}
+
 /// By hand in the box, with both clients there.
 #[test]
 fn in_the_box() {
