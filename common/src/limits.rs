@@ -180,6 +180,9 @@ pub const DESCRIPTORS_ASIDE: u64 = 40;
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
 pub const CONNECTION_STACK: usize = 256 * 1024;
+/// Stack of a thread that only waits to tell a client what happens, in bytes: several times what that has been seen to take. Less than a
+/// quarter of [`CONNECTION_STACK`], so that the C library does not give it one that another thread has used.
+pub const FOLLOWER_STACK: usize = 48 * 1024;
 /// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Changes that may wait to be told to everybody: a commit group, and the next. When there are more the index is read instead; nothing is

@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod dispatch;
 mod download;
+mod follower;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hub;

@@ -170,14 +170,19 @@ fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<
     let name = format!("conn-{}", seat.number());
     let thread = Builder::new().name(name).stack_size(CONNECTION_STACK);
     // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
-    thread.spawn(move || run(&service, &seat, transport)).map(drop)
+    thread.spawn(move || run(&service, seat, transport)).map(drop)
 }
 
-fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
+fn run(service: &Arc<Service>, seat: Seat, transport: Transport) {
     let peer = transport.peer();
     // Handlers are guarded already; this is for everything around them.
-    match catch_unwind(AssertUnwindSafe(|| serve(service, seat, transport))) {
-        Ok(Ok(())) => {}
+    match catch_unwind(AssertUnwindSafe(|| serve(service, &seat, transport))) {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(follower))) => {
+            if let Err(error) = follower.start(service.clone(), seat) {
+                service.log.warn(format!("{peer}: can't go on with a stream: {error}"));
+            }
+        }
         Ok(Err(error)) => service.log.debug(format!("{peer}: {error}")),
         Err(_) => service.panics.count(),
     }

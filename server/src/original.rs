@@ -67,7 +67,7 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<
     let view = view.clone();
     let stream = move |out: &mut Outlet| {
         answer(&view, listed, out)?;
-        tell_live(&view, &subscription, begun, out)
+        tell_live(&view, &subscription, begun, out).map(|()| None)
     };
     let fields = Fields::new().with("content-type", "application/json").with("cache-control", "no-store");
     Ok(Reply::Stream(fields, Box::new(stream)))
