@@ -188,9 +188,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Changes that may wait to be told to everybody: a commit group, and the next. When there are more the index is read instead; nothing is
 /// lost.
 pub const HERALD_QUEUE: usize = 2 * COMMIT_GROUP;
-/// Events that may wait for one subscriber while it is written to. When there are more it reads the index instead. Few, since thousands
-/// of subscribers have the room for them, and most never need it.
-pub const SUBSCRIBER_QUEUE: usize = 32;
+/// Events that may wait for one subscriber while it is written to. When there are more it reads the index instead.
+pub const SUBSCRIBER_QUEUE: usize = 256;
 /// A comment line is sent to every subscriber this often, so that both sides notice when the other is gone.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Records handled under one hold of the index lock, so that a long list or a long catch-up does not keep commits waiting.

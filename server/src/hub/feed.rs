@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// The writing end; dropped, it ends the feed.
 #[derive(Debug)]
@@ -68,14 +67,6 @@ impl<T> Feed<T> {
         }
     }
 
-    /// Waits for what is next, at most for `patience`.
-    pub(super) fn next(&self, patience: Duration) -> Result<Fed<T>, RecvTimeoutError> {
-        match self.take() {
-            Some(next) => Ok(next),
-            None => self.queue.recv_timeout(patience).map(Fed::Item),
-        }
-    }
-
     /// Waits for what is next for as long as it takes. `None`: the other end is gone.
     pub(super) fn wait(&self) -> Option<Fed<T>> {
         self.take().or_else(|| self.queue.recv().ok().map(Fed::Item))
@@ -91,19 +82,15 @@ mod tests {
         let (inlet, feed) = feed(3);
         (1..=5).for_each(|item| inlet.send(item));
         for item in 1..=3 {
-            assert_eq!(feed.next(Duration::ZERO), Ok(Fed::Item(item)));
+            assert_eq!(feed.wait(), Some(Fed::Item(item)));
             // There is room again, but what was left out has to come first.
             inlet.send(10 + item);
         }
-        assert_eq!(feed.wait(), Some(Fed::Lagged));
-        assert_eq!((feed.take(), feed.next(Duration::ZERO)), (None, Err(RecvTimeoutError::Timeout)));
+        assert_eq!((feed.wait(), feed.take()), (Some(Fed::Lagged), None));
         inlet.send(99);
         assert_eq!(feed.take(), Some(Fed::Item(99)));
         drop(inlet);
-        assert_eq!(
-            (feed.next(Duration::from_secs(9)), feed.wait()),
-            (Err(RecvTimeoutError::Disconnected), None)
-        );
+        assert_eq!((feed.take(), feed.wait()), (None, None));
     }
 
     /// The queue was full, and is empty before that is marked: the reader is waiting already.
@@ -116,7 +103,7 @@ mod tests {
                 let waiter = scope.spawn(|| {
                     let feed = feed;
                     waiting.store(true, Ordering::SeqCst);
-                    feed.next(Duration::from_secs(5))
+                    feed.wait()
                 });
                 // It is at the queue at some moment after this, in some rounds before and in most after the item is left out.
                 while !waiting.load(Ordering::SeqCst) {
@@ -124,9 +111,10 @@ mod tests {
                 }
                 (0..round * 20).for_each(|_| std::hint::spin_loop());
                 inlet.leave_out(1);
+                drop(inlet);
                 waiter.join().unwrap()
             });
-            assert!(matches!(next, Ok(Fed::Item(1) | Fed::Lagged)), "{next:?} in round {round}");
+            assert!(matches!(next, Some(Fed::Item(1) | Fed::Lagged)), "{next:?} in round {round}");
         }
     }
 }

@@ -11,7 +11,7 @@ use common::limits::STREAM_FLUSH_BYTES;
 use super::Audience;
 use super::feed::{Fed, Feed};
 use super::frame::{Encoded, Frame};
-use super::rest::Round;
+use super::pen::Round;
 
 /// Tells what the feed brings until it ends.
 pub(super) fn tell_all(news: &Feed<Arc<Frame>>, audience: &Audience) {

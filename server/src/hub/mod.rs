@@ -2,38 +2,37 @@
 //!
 //! ```text
 //!     commit thread:  publish  ->  feed  ->  herald: writes to the streams that rest
-//!                                                    ->  feed of each that does not  ->  its thread
+//!                                                    ->  words for the thread of each that does not
 //! ```
 //!
 //! A change is encoded once and shared. A stream that has nothing to write is *at rest*, and the herald, one thread for all, writes what is
 //! new to it without waking its thread. The thread is called when the socket does not take all of it, or when it is something for it alone.
 //!
-//! Each feed is bounded, and nobody waits for one that is full: what it leaves out is read from the index, which forgets nothing. In the
-//! same way a change of many paths is only announced, and read from the index by whoever hears of it: encoded, a directory of a hundred
-//! thousand files moved would be megabytes in every feed. The hub never touches the store.
+//! All that waits is bounded, and nobody waits for room: what finds none is read from the index, which forgets nothing. In the same way a
+//! change of many paths is only announced, and read from the index by whoever hears of it: encoded, a directory of a hundred thousand files
+//! moved would be megabytes for each. The hub never touches the store.
 
 mod feed;
 mod frame;
 mod herald;
-mod rest;
+mod pen;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::limits::{HERALD_QUEUE, SUBSCRIBER_QUEUE};
+use common::limits::HERALD_QUEUE;
 use common::threads::{lock, spawn};
 
 use crate::realm::Realm;
 
-use feed::{Fed, Feed, Inlet, feed};
+use feed::{Inlet, feed};
 pub(crate) use frame::{Encoded, Frame, News};
-use rest::{Pen, Round, Told};
-pub(crate) use rest::{Place, Rest, Tail};
+pub(crate) use pen::{Next, Place, Rest};
+use pen::{Pen, Round};
 
 /// Who listens, as `/status` tells it.
 #[derive(Clone, Debug)]
@@ -50,17 +49,7 @@ pub(crate) struct Listener {
 struct Subscriber {
     /// Its number in the registry.
     connection: u64,
-    words: Inlet<Word>,
     state: Arc<SubscriberState>,
-}
-
-/// What the herald says to a stream's thread.
-#[derive(Debug)]
-enum Word {
-    /// A change.
-    Frame(Arc<Frame>),
-    /// Finish what was begun.
-    Tail(Box<Tail>),
 }
 
 #[derive(Debug)]
@@ -70,6 +59,8 @@ struct SubscriberState {
     realm: Realm,
     seq: AtomicU64,
     pen: Mutex<Pen>,
+    /// Signalled when there is something for the stream's thread.
+    called: Condvar,
 }
 
 /// Who listens.
@@ -96,23 +87,7 @@ pub(crate) struct Hub {
 pub(crate) struct Subscription {
     audience: Arc<Audience>,
     number: u64,
-    words: Feed<Word>,
     state: Arc<SubscriberState>,
-}
-
-/// What a subscriber gets when it waits.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// A change.
-    Frame(Arc<Frame>),
-    /// The rest of a chunk that the herald has begun; it comes before all else.
-    Tail(Box<Tail>),
-    /// Changes were left out; the index has them.
-    Lagged,
-    /// Nothing for so long.
-    Quiet,
-    /// The server is stopping, or somebody else needs the place of this connection.
-    Stopped,
 }
 
 impl Hub {
@@ -146,20 +121,20 @@ impl Hub {
         realm: &Realm,
         seq: u64,
     ) -> Subscription {
-        let (inlet, words) = feed(SUBSCRIBER_QUEUE);
         let state = Arc::new(SubscriberState {
             client: client.to_owned(),
             name: name.to_owned(),
             realm: realm.clone(),
             seq: AtomicU64::new(seq),
             pen: Mutex::new(Pen::at(seq)),
+            called: Condvar::new(),
         });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let subscriber = Arc::new(Subscriber { connection, state: state.clone() });
         if let Some(subscribers) = lock(&self.audience.subscribers).as_mut() {
-            let subscriber = Subscriber { connection, words: inlet, state: state.clone() };
-            subscribers.insert(number, Arc::new(subscriber));
+            subscribers.insert(number, subscriber);
         }
-        Subscription { audience: self.audience.clone(), number, words, state }
+        Subscription { audience: self.audience.clone(), number, state }
     }
 
     /// Has a change told to every subscriber. Call it under the index lock.
@@ -220,59 +195,48 @@ impl Audience {
 impl Subscriber {
     /// Tells the stream itself, or has its thread do so.
     fn tell(&self, round: &Round) {
-        let SubscriberState { client, realm, seq, pen, .. } = &*self.state;
-        // Held to the end: what is handed over comes after what was written, and before what its thread finds when it takes the pen up.
-        let mut pen = lock(pen);
-        match pen.tell(round, client, realm) {
-            Told::All => seq.store(pen.place().told, Ordering::Relaxed),
-            Told::Partly(tail) => self.words.send(Word::Tail(Box::new(tail))),
-            Told::NotHere => {
-                for frame in round.frames() {
-                    self.words.send(Word::Frame(frame.clone()));
-                }
-            }
+        let SubscriberState { client, realm, seq, pen, called, .. } = &*self.state;
+        match lock(pen).tell(round, client, realm) {
+            Some(told) => seq.store(told, Ordering::Relaxed),
+            None => called.notify_one(),
         }
+    }
+}
+
+/// Nothing will come any more from a subscriber that is off the list.
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        lock(&self.state.pen).end();
+        self.state.called.notify_one();
     }
 }
 
 impl Subscription {
     /// Waits for the next thing to do, at most for `patience`.
     pub(crate) fn next(&self, patience: Duration) -> Next {
-        match self.words.next(patience) {
-            Ok(word) => word.into(),
-            Err(RecvTimeoutError::Timeout) => Next::Quiet,
-            Err(RecvTimeoutError::Disconnected) => Next::Stopped,
-        }
+        self.wait(lock(&self.state.pen), patience).next().unwrap_or(Next::Quiet)
     }
 
-    /// Waits as [`next`](Subscription::next) does, and meanwhile leaves the stream to the herald: nothing must be waiting to be written to it.
+    /// Waits as [`next`](Subscription::next) does, and meanwhile leaves the stream to the herald: nothing may be waiting to be written to it.
     /// How far it has got then, and what is next.
     pub(crate) fn rest(&self, rest: Rest, place: Place, patience: Duration) -> (Place, Next) {
-        {
-            // While this is held the herald hands nothing over: what is not there now, it writes itself.
-            let mut pen = lock(&self.state.pen);
-            if let Some(word) = self.words.take() {
-                return (place, word.into());
-            }
-            pen.lay_down(rest, place);
+        let mut pen = lock(&self.state.pen);
+        if let Some(next) = pen.next() {
+            return (place, next);
         }
-        let next = self.next(patience);
-        (lock(&self.state.pen).take_up(), next)
+        pen.lay_down(rest, place);
+        let mut pen = self.wait(pen, patience);
+        (pen.take_up(), pen.next().unwrap_or(Next::Quiet))
+    }
+
+    fn wait<'p>(&self, pen: MutexGuard<'p, Pen>, patience: Duration) -> MutexGuard<'p, Pen> {
+        let waited = self.state.called.wait_timeout_while(pen, patience, |pen| !pen.is_called());
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Notes up to where the client has been told.
     pub(crate) fn told(&self, seq: u64) {
         self.state.seq.store(seq, Ordering::Relaxed);
-    }
-}
-
-impl From<Fed<Word>> for Next {
-    fn from(fed: Fed<Word>) -> Next {
-        match fed {
-            Fed::Item(Word::Frame(frame)) => Next::Frame(frame),
-            Fed::Item(Word::Tail(tail)) => Next::Tail(tail),
-            Fed::Lagged => Next::Lagged,
-        }
     }
 }
 
@@ -290,7 +254,7 @@ mod tests {
 
     use common::net::conn::Conn;
 
-    use super::rest::tests::{events_of, frame, frame_at, is_at_rest};
+    use super::pen::tests::{events_of, frame, frame_at, is_at_rest};
     use super::*;
     use crate::outlet::{Delimiter, Outlet};
 
@@ -304,10 +268,10 @@ mod tests {
     fn who_does_not_rest_is_told_by_its_feed() {
         let hub = Hub::start().unwrap();
         let subscription = subscribe(&hub, 1);
-        for seq in 1..=SUBSCRIBER_QUEUE as u64 {
+        for seq in 1..=100 {
             hub.publish(frame(seq));
         }
-        for seq in 1..=SUBSCRIBER_QUEUE as u64 {
+        for seq in 1..=100 {
             assert!(matches!(subscription.next(LONG), Next::Frame(frame) if frame.seq == seq));
         }
         assert!(matches!(subscription.next(Duration::ZERO), Next::Quiet));

@@ -2,14 +2,22 @@
 //!
 //! ```text
 //!     thread writes  --- lays the pen down --->  herald writes what is new, without waiting
-//!                    <------ takes it up ------  gives it up if not all went through, or if it is nothing for it
+//!                    <----- takes it up -------  gives it up if not all went through, or if it is nothing for it
 //! ```
 //!
-//! The pen is behind a lock, and the herald holds it while it writes or hands something over. So what the two tell a stream comes in order,
-//! and the thread knows when it takes the pen up how far the stream has got.
+//! While its thread has the pen, what is new is handed over to it: a few words wait, and what is more is left out, and read from the index.
+//! That is no channel, since a stream at rest has none waiting and thousands rest: a channel has its room from the beginning, and is larger
+//! than all else that a stream needs.
+//!
+//! The pen is behind a lock, and the herald holds it while it writes or hands over. So what the two tell comes in order, and the thread knows
+//! when it takes the pen up how far the stream has got.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
+
+use common::limits::SUBSCRIBER_QUEUE;
 
 use super::frame::{Encoded, Frame};
 use crate::outlet::{Delimiter, Line};
@@ -34,22 +42,50 @@ pub(crate) struct Rest {
     pub(crate) until: Option<Instant>,
 }
 
-/// The right to write to a stream.
+/// The right to write to a stream, and what the herald has for the thread that has it.
 #[derive(Debug)]
 pub(super) struct Pen {
     /// `Some`: the herald has it.
     rest: Option<Rest>,
     place: Place,
+    words: VecDeque<Word>,
+    /// Whether something was left out after these words.
+    is_lagging: bool,
+    /// Whether nothing comes any more.
+    is_over: bool,
 }
 
-/// What comes of telling a stream some news.
+/// What the herald has to say to a stream's thread.
 #[derive(Debug)]
-pub(super) enum Told {
+enum Word {
+    /// A change.
+    Frame(Arc<Frame>),
+    /// Finish what was begun.
+    Tail(Tail),
+}
+
+/// What a subscriber gets when it waits.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A change.
+    Frame(Arc<Frame>),
+    /// The rest of a chunk that the herald has begun; it comes before all else.
+    Tail(Tail),
+    /// Changes were left out; the index has them.
+    Lagged,
+    /// Nothing for so long.
+    Quiet,
+    /// The server is stopping, or somebody else needs the place of this connection.
+    Stopped,
+}
+
+/// What comes of the herald's telling a stream some news.
+enum Told {
     /// It was told.
     All,
     /// The socket did not take all of it at once.
     Partly(Tail),
-    /// Nothing was written: that is for its own thread.
+    /// Nothing was written: that is for the stream's own thread.
     NotHere,
 }
 
@@ -70,17 +106,14 @@ impl Tail {
 impl Pen {
     /// In the hand of the thread of a stream that begins at this seq.
     pub(super) fn at(seq: u64) -> Pen {
-        Pen { rest: None, place: Place { told: seq, announced: seq, written: Instant::now() } }
+        let place = Place { told: seq, announced: seq, written: Instant::now() };
+        Pen { rest: None, place, words: VecDeque::new(), is_lagging: false, is_over: false }
     }
 
-    /// How far the stream has got, if the herald had the pen last.
-    pub(super) fn place(&self) -> Place {
-        self.place
-    }
-
-    /// The thread leaves it to the herald.
+    /// The thread leaves it to the herald, when it has dealt with all that there was.
     pub(super) fn lay_down(&mut self, rest: Rest, place: Place) {
-        *self = Pen { rest: Some(rest), place };
+        debug_assert!(!self.is_called(), "what was for the thread comes first");
+        (self.rest, self.place, self.words) = (Some(rest), place, VecDeque::new());
     }
 
     /// The thread takes it back.
@@ -89,14 +122,51 @@ impl Pen {
         self.place
     }
 
-    /// Tells what is new, if the herald has the pen and can do so without waiting. If not, it has it no more.
-    pub(super) fn tell(&mut self, round: &Round, client: &str, realm: &Realm) -> Told {
-        let Some(rest) = &self.rest else { return Told::NotHere };
-        let told = rest.tell(&mut self.place, round, client, realm);
-        if !matches!(told, Told::All) {
-            self.rest = None;
+    /// Whether there is something for the thread.
+    pub(super) fn is_called(&self) -> bool {
+        !self.words.is_empty() || self.is_lagging || self.is_over
+    }
+
+    /// What the thread is to do next, if there is something.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        // What is queued is older than what was left out, so it comes first.
+        match self.words.pop_front() {
+            Some(Word::Frame(frame)) => Some(Next::Frame(frame)),
+            Some(Word::Tail(tail)) => Some(Next::Tail(tail)),
+            None if mem::take(&mut self.is_lagging) => Some(Next::Lagged),
+            None if self.is_over => Some(Next::Stopped),
+            None => None,
         }
-        told
+    }
+
+    /// Nothing will come any more.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Tells what is new. If the herald does not have the pen, or can't tell all without waiting, that is for the thread, and so is the pen.
+    /// If all is told: up to where.
+    pub(super) fn tell(&mut self, round: &Round, client: &str, realm: &Realm) -> Option<u64> {
+        let told = match &self.rest {
+            Some(rest) => rest.tell(&mut self.place, round, client, realm),
+            None => Told::NotHere,
+        };
+        match told {
+            Told::All => return Some(self.place.told),
+            Told::Partly(tail) => self.hand_over(Word::Tail(tail)),
+            Told::NotHere => round.frames.iter().for_each(|frame| self.hand_over(Word::Frame(frame.clone()))),
+        }
+        self.rest = None;
+        None
+    }
+
+    /// What finds no room is left out, and so is all that follows until the thread has heard of it: otherwise it would tell something later
+    /// first, and the client's cursor would claim that it knows what was left out.
+    fn hand_over(&mut self, word: Word) {
+        self.is_lagging |= self.words.len() == SUBSCRIBER_QUEUE;
+        if !self.is_lagging {
+            self.words.push_back(word);
+        }
     }
 }
 
@@ -138,11 +208,6 @@ impl Round {
         let all: Vec<&[u8]> = frames.iter().filter_map(|frame| frame.encoded()).map(Encoded::bytes).collect();
         let chunk = Delimiter::Chunks.enclose(&all.concat()).into();
         Round { frames, begun: Instant::now(), chunk }
-    }
-
-    /// All of it.
-    pub(super) fn frames(&self) -> &[Arc<Frame>] {
-        &self.frames
     }
 
     /// What is new to a stream that has got to this seq.
@@ -216,15 +281,14 @@ pub(super) mod tests {
         realm: &Realm,
         until: Option<Instant>,
         delimiter: Delimiter,
-    ) -> (Told, Place, String) {
+    ) -> (Option<u64>, Place, String) {
         let (here, mut there) = UnixStream::pair().unwrap();
         let mut conn = Conn::new(here).unwrap();
         let mut pen = Pen::at(5);
-        assert!(matches!(pen.tell(round, client, realm), Told::NotHere), "its thread has the pen");
         let line = Outlet::new(&mut conn, delimiter).line();
-        pen.lay_down(Rest { line, until }, pen.place());
+        pen.lay_down(Rest { line, until }, pen.place);
         let told = pen.tell(round, client, realm);
-        assert_eq!(pen.rest.is_some(), matches!(told, Told::All));
+        assert_eq!((pen.rest.is_some(), pen.is_called()), (told.is_some(), told.is_none()));
         let place = pen.take_up();
         drop((pen, conn));
         let mut text = String::new();
@@ -235,8 +299,25 @@ pub(super) mod tests {
     fn whole(round: &Round, client: &str, delimiter: Delimiter) -> String {
         let (told, place, text) = tell(round, client, &Realm::default(), None, delimiter);
         let last = round.frames.last().unwrap().seq.max(5);
-        assert!(matches!(told, Told::All) && (place.told, place.announced) == (last, last));
+        assert_eq!((told, place.told, place.announced), (Some(last), last, last));
         text
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told_of_after_what_did() {
+        let (mut pen, room) = (Pen::at(0), SUBSCRIBER_QUEUE as u64);
+        assert_eq!(pen.tell(&round(1..=room + 5), "you", &Realm::default()), None);
+        for seq in 1..=room {
+            assert!(matches!(pen.next(), Some(Next::Frame(frame)) if frame.seq == seq));
+            // There is room again, but what was left out has to come first.
+            pen.tell(&round(500..=500), "you", &Realm::default());
+        }
+        assert!(matches!(pen.next(), Some(Next::Lagged)));
+        assert!(!pen.is_called() && pen.next().is_none());
+        pen.tell(&round(999..=999), "you", &Realm::default());
+        pen.end();
+        assert!(matches!(pen.next(), Some(Next::Frame(frame)) if frame.seq == 999));
+        assert!(matches!(pen.next(), Some(Next::Stopped)) && pen.is_called());
     }
 
     #[test]
@@ -260,7 +341,7 @@ pub(super) mod tests {
         let is_for_thread = |round: &Round, realm: &Realm, until| {
             let (told, place, text) = tell(round, "you", realm, until, Delimiter::Chunks);
             let is_untouched = (place.told, text.as_str()) == (5, "");
-            matches!(told, Told::NotHere) && is_untouched
+            told.is_none() && is_untouched
         };
         let (all, news) = (Realm::default(), round(6..=6));
         let many = Round::of(vec![Arc::new(frame(6)), Arc::new(Frame::many(7))]);
@@ -278,7 +359,6 @@ pub(super) mod tests {
     fn what_happens_elsewhere_wakes_nobody() {
         let elsewhere = Realm::below(Path::new(b"c").unwrap());
         let (told, place, text) = tell(&round(6..=9), "you", &elsewhere, None, Delimiter::Chunks);
-        assert!(matches!(told, Told::All));
-        assert_eq!((place.told, place.announced, text.as_str()), (9, 5, ""));
+        assert_eq!((told, place.told, place.announced, text.as_str()), (Some(9), 9, 5, ""));
     }
 }
