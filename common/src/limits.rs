@@ -119,6 +119,9 @@ pub const JOURNAL_TAIL_BYTES: usize = 1024 * 1024;
 pub const TOMBSTONES: usize = 100_000;
 /// Most changes in one commit group. More wait for the next flush, which they share.
 pub const COMMIT_GROUP: usize = 512;
+/// Most requests of one connection that are begun before the first of them is answered: what a commit group gets from one client. Each may
+/// keep a descriptor and [`CONN_BUFFER_BYTES`].
+pub const ANSWERS_OWED: usize = 64;
 /// Changes of one account that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Folders whose content is counted, for quotas and `/status`. What is not asked for any more is forgotten, and counted anew if it is.
@@ -281,6 +284,11 @@ pub const CONFLICT_ATTEMPTS: u32 = 100;
 pub const EXPECT_CONTINUE_BYTES: u64 = 64 * 1024;
 /// Workers of a client, each with a connection of its own, unless another number is asked for.
 pub const WORKERS: usize = 8;
+/// Content of at most so many bytes makes a light job: half of [`CONN_BUFFER_BYTES`], so that a server that holds as much has the whole
+/// request before it begins with it.
+pub const LIGHT_BYTES: u64 = CONN_BUFFER_BYTES as u64 / 2;
+/// Most light jobs that a worker does together: so many files of [`LIGHT_BYTES`] are what a socket holds.
+pub const JOBS_TOGETHER: usize = 16;
 /// Most workers that may be asked for.
 pub const WORKERS_MAX: usize = 64;
 /// Files that may wait to be published, before workers wait. So many at most share one flush, and so many are open.

@@ -1,11 +1,12 @@
 //! What a handler hands back: an answer as a value, a refusal, or a stream that writes itself.
 //!
 //! Handlers get a request as a value and its body as a [`Content`]; they never see a socket. Which of the three it is decides what the
-//! connection does next:
+//! connection does next (`owed` has when it is answered):
 //!
 //! ```text
 //!     Reply::Whole    the rest of the body is drained, the answer written, the connection kept if everything was read
 //!     Reply::Watched  the same, but if it takes long the connection ends as soon as the client may not have it any more
+//!     Reply::Later    the same, when the change is made from which the answer follows
 //!     Reply::Stream   the head is written, then the closure writes; all of the body was read, and the connection ends with it
 //!     Refusal         an answer too, but one that `?` can return early; or a body that broke, which has its own status or none
 //! ```
@@ -13,6 +14,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 use common::limits::{BODY_PIECE_BYTES, COPY_BUFFER_BYTES};
 use common::net::body::{Body, BodyError};
@@ -25,6 +27,7 @@ use common::wire::http::head::HeadError;
 use crate::auth::Denied;
 use crate::outlet::Outlet;
 use crate::service::Service;
+use crate::upload::Later;
 
 /// The body of a request as a handler sees it.
 pub(crate) trait Content: Read {
@@ -132,12 +135,19 @@ pub(crate) type Sequel = Box<dyn FnOnce(&Service, &mut Outlet<'_>) -> io::Result
 /// Whether an answer may still be sent; to be asked now and then.
 pub(crate) type Watch<'a> = Box<dyn FnMut() -> Result<(), Denied> + 'a>;
 
+/// For what takes no time, or is for everybody.
+pub(crate) fn unwatched() -> Watch<'static> {
+    Box::new(|| Ok(()))
+}
+
 /// What a handler comes to.
 pub(crate) enum Reply<'a> {
     /// An answer.
     Whole(Answer),
     /// An answer to a client that may be sent away meanwhile.
     Watched(Answer, Watch<'a>),
+    /// What is answered when a change was made.
+    Later(Later),
     /// Status 200 with these fields, and then whatever the stream writes.
     Stream(Fields, Streaming<'a>),
 }
@@ -155,6 +165,7 @@ impl fmt::Debug for Reply<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reply::Whole(answer) | Reply::Watched(answer, _) => answer.fmt(f),
+            Reply::Later(later) => later.fmt(f),
             Reply::Stream(fields, _) => f.debug_tuple("Stream").field(fields).finish_non_exhaustive(),
         }
     }
@@ -185,6 +196,21 @@ impl Answer {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Answer {
         self.fields.push(name, value);
         self
+    }
+
+    /// The same answer without a descriptor, if its content is small: then it was read.
+    ///
+    /// # Errors
+    /// Those of pread(2); the file is shorter than it was.
+    pub(crate) fn at_hand(self) -> io::Result<Answer> {
+        match self.body {
+            AnswerBody::File { file, start, length } if length <= COPY_BUFFER_BYTES as u64 => {
+                let mut content = vec![0; length as usize];
+                file.read_exact_at(&mut content, start)?;
+                Ok(Answer { body: AnswerBody::Bytes(content), ..self })
+            }
+            body => Ok(Answer { body, ..self }),
+        }
     }
 
     /// Length in bytes of what follows the head.

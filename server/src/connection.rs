@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::limits::{DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
+use common::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
@@ -28,12 +28,15 @@ use common::wire::http::head::{
     HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
 };
 
-use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Sequel, Streaming, Watch, kind_of_status};
+use crate::answer::{
+    Answer, AnswerBody, Content, Refusal, Reply, Sequel, Streaming, kind_of_status, unwatched,
+};
 use crate::dispatch::dispatch;
 use crate::follower::Follower;
 use crate::outlet::{Delimiter, Outlet};
+use crate::owed::{Exchange, Owed, Turn};
 use crate::registry::Seat;
-use crate::send::{Keep, common_fields, send};
+use crate::send::{Keep, Sender, common_fields};
 use crate::service::Service;
 
 /// What becomes of the connection.
@@ -52,7 +55,7 @@ enum After {
 type Handler = for<'a> fn(
     &'a Arc<Service>,
     &Seat,
-    &'a RequestHead,
+    &RequestHead,
     Framing,
     &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal>;
@@ -64,6 +67,7 @@ struct Connection<'a> {
     seat: &'a Seat,
     peer: String,
     conn: Conn,
+    owed: Owed<'a>,
 }
 
 /// Serves a connection to its end, or until it has become a stream that lasts.
@@ -82,7 +86,8 @@ fn serve_with(
     transport: Transport,
 ) -> io::Result<Option<Follower>> {
     let peer = transport.peer();
-    let mut connection = Connection { service, handler, seat, peer, conn: Conn::new(transport)? };
+    let (conn, owed) = (Conn::new(transport)?, Owed::default());
+    let mut connection = Connection { service, handler, seat, peer, conn, owed };
     loop {
         match connection.serve_one()? {
             After::Another => {}
@@ -105,6 +110,12 @@ pub(crate) fn close(conn: Conn, seat: &Seat) {
 
 impl Connection<'_> {
     fn serve_one(&mut self) -> io::Result<After> {
+        if !self.owed.is_empty() {
+            return match self.next_at_hand() {
+                Some((head, framing)) => self.exchange(head, framing),
+                None => self.pay(),
+            };
+        }
         if !self.wait_for_request()? {
             return Ok(After::Gone);
         }
@@ -115,8 +126,51 @@ impl Connection<'_> {
         };
         self.service.requests.count();
         match envelope(&head) {
-            Ok(framing) => self.exchange(&head, framing),
+            Ok(framing) => self.exchange(head, framing),
             Err(error) => self.refuse_head(Some(error.status()), &error.to_string()),
+        }
+    }
+
+    /// The next request, if it may be begun before what is owed is paid, and nobody has to be waited for to have all of it.
+    fn next_at_hand(&mut self) -> Option<(RequestHead, Framing)> {
+        while self.owed.may_grow() {
+            // What makes no sense is refused when it is its turn.
+            let parsed = parse_request(self.conn.buffered()).ok()?;
+            if let Some((head, used)) = parsed {
+                let length = match envelope(&head) {
+                    Ok(Framing::None) => 0,
+                    Ok(Framing::Length(length)) => length,
+                    _ => return None,
+                };
+                let whole = (used as u64).saturating_add(length);
+                if (CONN_BUFFER_BYTES as u64) < whole || !self.owed.lets_join(&head) {
+                    return None;
+                }
+                if whole <= self.conn.buffered().len() as u64 {
+                    self.conn.consume(used);
+                    self.service.requests.count();
+                    let framing = if length == 0 { Framing::None } else { Framing::Length(length) };
+                    return Some((head, framing));
+                }
+            }
+            // What is done with is answered without a look at whether another request follows.
+            let is_done = self.owed.is_done() && self.conn.buffered().is_empty();
+            let is_more_here = !is_done && matches!(self.conn.transport().is_readable(), Ok(true));
+            // Its end, or an error, is found again when nothing is owed.
+            if !is_more_here || !matches!(self.conn.fill(Deadline::after(HEAD_DEADLINE)), Ok(1..)) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Pays what is owed.
+    fn pay(&mut self) -> io::Result<After> {
+        let (service, peer) = (self.service, &self.peer);
+        let told = |head: &RequestHead, begun, answer: &Answer| log(service, peer, head, begun, answer);
+        match self.owed.pay(&mut self.conn, told)? {
+            Keep::Open => Ok(After::Another),
+            Keep::Close => Ok(After::Close),
         }
     }
 
@@ -143,11 +197,14 @@ impl Connection<'_> {
         let Some(status) = status else { return Ok(After::Gone) };
         self.service.log.debug(format!("{}: {status}: {detail}", self.peer));
         let answer = Answer::problem(&Problem::new(kind_of_status(status), detail));
-        self.answer(Method::Get, &answer, Keep::Close, &mut unwatched())
+        let mut sender = Sender::to(&mut self.conn);
+        sender.push(Method::Get, answer, Keep::Close, &mut unwatched())?;
+        sender.flush()?;
+        Ok(After::Close)
     }
 
     /// One request whose end is known.
-    fn exchange(&mut self, head: &RequestHead, framing: Framing) -> io::Result<After> {
+    fn exchange(&mut self, head: RequestHead, framing: Framing) -> io::Result<After> {
         let begun = Instant::now();
         let mut body = Body::new(&mut self.conn, framing, Pace::Minimum);
         // Whatever it expects, it does not send its body before it is answered.
@@ -155,44 +212,28 @@ impl Connection<'_> {
             body = body.with_continue();
         }
         let (handler, service, seat) = (self.handler, self.service, self.seat);
-        let reply = guarded(service, || handler(service, seat, head, framing, &mut body));
-        let (answer, keep, mut watch) = match reply {
-            Some(Ok(Reply::Whole(answer))) => (answer, Keep::Open, unwatched()),
-            Some(Ok(Reply::Watched(answer, watch))) => (answer, Keep::Open, watch),
+        let (turn, keep) = match guarded(service, || handler(service, seat, &head, framing, &mut body)) {
+            Some(Ok(Reply::Whole(answer))) => (Turn::Answered(answer, unwatched()), Keep::Open),
+            Some(Ok(Reply::Watched(answer, watch))) => (Turn::Answered(answer, watch), Keep::Open),
+            Some(Ok(Reply::Later(later))) => (Turn::Later(later), Keep::Open),
             Some(Ok(Reply::Stream(fields, stream))) => {
-                log(self.service, &self.peer, head, begun, &Answer::empty(200));
+                log(self.service, &self.peer, &head, begun, &Answer::empty(200));
                 self.seat.stream();
                 self.conn.rest();
                 return stream_out(self.service, &mut self.conn, head.version, &fields, stream);
             }
             Some(Err(refusal)) => match refusal.into_answer() {
-                Some(answer) => (answer, Keep::Open, unwatched()),
+                Some(answer) => (Turn::Answered(answer, unwatched()), Keep::Open),
                 None => return Ok(After::Gone),
             },
-            None => (panicked(), Keep::Close, unwatched()),
+            None => (Turn::Answered(panicked(), unwatched()), Keep::Close),
         };
         let is_read = matches!(body.drain(DRAIN_BYTES), Ok(true));
         let wanted = is_read && head.keep_alive() && !self.seat.is_stopping();
         let keep = if wanted { keep } else { Keep::Close };
-        log(self.service, &self.peer, head, begun, &answer);
-        self.answer(head.method, &answer, keep, &mut watch)
+        self.owed.push(Exchange { head, begun, turn, keep })?;
+        Ok(After::Another)
     }
-
-    fn answer(
-        &mut self,
-        method: Method,
-        answer: &Answer,
-        keep: Keep,
-        watch: &mut Watch<'_>,
-    ) -> io::Result<After> {
-        send(&mut self.conn, method, answer, keep, watch)?;
-        Ok(if keep == Keep::Open { After::Another } else { After::Close })
-    }
-}
-
-/// For what takes no time, or is for everybody.
-fn unwatched() -> Watch<'static> {
-    Box::new(|| Ok(()))
 }
 
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
@@ -260,6 +301,9 @@ mod mutations;
 pub(crate) mod probe;
 
 #[cfg(test)]
+mod together;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Workshop;
@@ -267,7 +311,7 @@ mod tests {
     fn fragile<'a>(
         _: &'a Arc<Service>,
         _: &Seat,
-        head: &'a RequestHead,
+        head: &RequestHead,
         _: Framing,
         _: &mut dyn Content,
     ) -> Result<Reply<'a>, Refusal> {

@@ -22,7 +22,7 @@ use crate::{download, original, relocate, resume, status, stream, sync, upload};
 pub(crate) fn dispatch<'a>(
     service: &'a Arc<Service>,
     seat: &Seat,
-    head: &'a RequestHead,
+    head: &RequestHead,
     framing: Framing,
     body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {
@@ -77,7 +77,7 @@ fn check_grant(route: &Route, view: &View<'_>) -> Result<(), Refusal> {
 fn handle<'a>(
     service: &Service,
     view: &View<'a>,
-    request: &Request<'a>,
+    request: &Request<'_>,
     route: Route,
     dialect: Dialect,
     body: &mut dyn Content,
@@ -91,7 +91,7 @@ fn handle<'a>(
             let mut vigil = Vigil::begin();
             return Ok(Reply::Watched(answer, Box::new(move || vigil.look(&view))));
         }
-        Route::Put(path) => upload::put(view, request, &path, body)?,
+        Route::Put(path) => return upload::put(view, request, &path, body),
         Route::Progress(path) => resume::progress(view, request, &path)?,
         Route::Delete(path) => upload::delete(view, request, &path)?,
         Route::Patch(path) => upload::patch(view, request, &path, body)?,

@@ -28,6 +28,7 @@ mod listener;
 mod lobby;
 mod original;
 mod outlet;
+mod owed;
 mod realm;
 mod registry;
 mod relocate;

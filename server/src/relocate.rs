@@ -227,6 +227,9 @@ mod tests {
             &mut body,
         ) {
             Ok(Reply::Whole(answer)) => answer,
+            Ok(Reply::Later(later)) => {
+                later.answer().unwrap_or_else(|refusal| refusal.into_answer().unwrap())
+            }
             Ok(other) => panic!("{other:?}"),
             Err(refusal) => refusal.into_answer().unwrap(),
         };

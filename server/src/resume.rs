@@ -75,7 +75,7 @@ pub(crate) fn append(
     let (from, length) = (partial.offset(), partial.length());
     view.log(path, &format!("the upload goes on at byte {from} of {length}"));
     let received = receive(view, path, partial, body)?;
-    let answer = store(view, request, path, &wanted, (received, claim), body.trailers())?;
+    let answer = store(view, request, path, &wanted, (received, claim), body.trailers())?.answer()?;
     Ok(answer.with(UPLOAD_COMPLETE_FIELD, YES))
 }
 

@@ -1,7 +1,7 @@
 //! Answers out: head and body on a connection.
 //!
-//! What is small leaves with its head in one write. What is large goes from the file to the socket without passing through here, by
-//! sendfile; where that is not to be had it is copied. Never more is sent than was announced; if a file turns out to be shorter, or the
+//! What is small leaves with its head in one write, and with the answers before and after it. Content of files goes from the file to the
+//! socket without passing through here, by sendfile; where that is not to be had it is copied. Never more is sent than was announced; if a file turns out to be shorter, or the
 //! client may not have the rest, the connection is closed, so that the client sees that something is missing.
 
 use std::fs::File;
@@ -32,32 +32,54 @@ pub(crate) enum Keep {
     Close,
 }
 
-/// Writes an answer to a request with this method, as long as `watch` lets it.
-pub(crate) fn send(
-    conn: &mut Conn,
-    method: Method,
-    answer: &Answer,
-    keep: Keep,
-    watch: &mut Watch<'_>,
-) -> io::Result<()> {
-    let head = head(answer, keep).map_err(io::Error::other)?;
-    if method == Method::Head {
-        return conn.write_all(&head);
+/// Writes answers to a connection, in order. Small ones that come one after the other leave together.
+#[derive(Debug)]
+pub(crate) struct Sender<'c> {
+    conn: &'c mut Conn,
+    waiting: Vec<u8>,
+}
+
+impl<'c> Sender<'c> {
+    pub(crate) fn to(conn: &'c mut Conn) -> Sender<'c> {
+        Sender { conn, waiting: Vec::new() }
     }
-    match &answer.body {
-        AnswerBody::Empty => conn.write_all(&head),
-        AnswerBody::Bytes(bytes) => conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(bytes)]),
-        AnswerBody::File { file, start, length } if *length <= COPY_BUFFER_BYTES as u64 => {
-            let mut content = vec![0; *length as usize];
-            file.read_exact_at(&mut content, *start)?;
-            conn.write_parts(&mut [IoSlice::new(&head), IoSlice::new(&content)])
+
+    /// The answer to a request with this method, as long as `watch` lets it. Nothing is sure to be written before [`Sender::flush`].
+    pub(crate) fn push(
+        &mut self,
+        method: Method,
+        answer: Answer,
+        keep: Keep,
+        watch: &mut Watch<'_>,
+    ) -> io::Result<()> {
+        self.waiting.extend(head(&answer, keep).map_err(io::Error::other)?);
+        match answer.body {
+            _ if method == Method::Head => Ok(()),
+            AnswerBody::Empty => Ok(()),
+            AnswerBody::Bytes(bytes) if self.waiting.len() + bytes.len() <= COPY_BUFFER_BYTES => {
+                self.waiting.extend(bytes);
+                Ok(())
+            }
+            AnswerBody::Bytes(bytes) => {
+                self.conn.write_parts(&mut [IoSlice::new(&self.waiting), IoSlice::new(&bytes)])?;
+                self.waiting.clear();
+                Ok(())
+            }
+            AnswerBody::File { file, start, length } => {
+                self.flush()?;
+                // It may take hours to be read.
+                self.waiting = Vec::new();
+                self.conn.rest();
+                send_file_content(self.conn, &file, start, length, watch)
+            }
         }
-        AnswerBody::File { file, start, length } => {
-            conn.write_all(&head)?;
-            // It may take hours to be read.
-            conn.rest();
-            send_large(conn, file, *start, *length, watch)
-        }
+    }
+
+    /// Writes what waits.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.conn.write_all(&self.waiting)?;
+        self.waiting.clear();
+        Ok(())
     }
 }
 
@@ -81,7 +103,7 @@ fn head(answer: &Answer, keep: Keep) -> Result<Vec<u8>, HeadError> {
 
 /// The kernel waits for the peer for a moment at a time, so that whether to go on is asked in between; how long it may wait in all is held
 /// here.
-fn send_large(
+fn send_file_content(
     conn: &mut Conn,
     file: &File,
     start: u64,

@@ -138,7 +138,7 @@ pub(crate) fn stream_fields() -> Fields {
 /// `GET /sync`: the stream alone.
 pub(crate) fn follow<'a>(
     view: &View<'a>,
-    request: &Request<'a>,
+    request: &Request<'_>,
     cursor: Option<&str>,
 ) -> Result<Reply<'a>, Refusal> {
     // A browser's `EventSource` repeats the URL it was given; where it has got to since stands in the field.

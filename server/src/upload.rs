@@ -29,12 +29,12 @@ use common::wire::http::fields::Fields;
 use common::wire::json::{self, Value};
 use common::wire::sha256::{Hash, Sha256};
 
-use crate::answer::{Answer, Content, Pieces, Refusal};
+use crate::answer::{Answer, Content, Pieces, Refusal, Reply};
 use crate::auth::Denied;
 use crate::request::Request;
 use crate::resume;
 use crate::store::{Action, Claim, Committed, Label, Refused, Replaced, Require, usual_mode};
-use crate::view::View;
+use crate::view::{PreparedView, View};
 
 /// The media type of a change of metadata.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -48,16 +48,46 @@ pub(crate) struct Wanted {
     require: Require,
 }
 
+/// An answer that follows from a change: how it is told when the change is made.
+#[derive(Debug)]
+pub(crate) struct Later {
+    path: Path,
+    prepared: PreparedView,
+}
+
+impl Later {
+    /// The path that is changed.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Asks for the change, if that was not done yet.
+    pub(crate) fn submit(&mut self) {
+        self.prepared.submit();
+    }
+
+    /// Closes the descriptor that content was written through.
+    pub(crate) fn close_file(&mut self) {
+        self.prepared.close_file();
+    }
+
+    /// Waits for what comes of it.
+    pub(crate) fn answer(self) -> Result<Answer, Refusal> {
+        let Later { path, prepared } = self;
+        prepared.outcome().map(committed).map_err(|reason| refused(reason, &path))
+    }
+}
+
 /// `PUT`: stores what the body holds.
-pub(crate) fn put(
+pub(crate) fn put<'a>(
     view: &View<'_>,
     request: &Request<'_>,
     path: &Path,
     body: &mut dyn Content,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<'a>, Refusal> {
     let wanted = read_head(request)?;
     if let Some(answer) = already_there(view, request, path, &wanted)? {
-        return Ok(answer);
+        return Ok(Reply::Whole(answer));
     }
     check_index(view, request, path, &wanted)?;
     let mut claim = claim(view, path, request.length.unwrap_or(0))?;
@@ -67,10 +97,10 @@ pub(crate) fn put(
         Some(partial) => resume::receive(view, path, partial, body)?,
         None => receive(view, wanted.kind, &mut claim, path, body)?,
     };
-    store(view, request, path, &wanted, (received, claim), body.trailers())
+    store(view, request, path, &wanted, (received, claim), body.trailers()).map(Reply::Later)
 }
 
-/// Stores what was received, if it is what was announced.
+/// Prepares what was received to be stored, if it is what was announced.
 pub(crate) fn store(
     view: &View<'_>,
     request: &Request<'_>,
@@ -78,14 +108,14 @@ pub(crate) fn store(
     wanted: &Wanted,
     (received, claim): (Received, Claim),
     trailers: &Fields,
-) -> Result<Answer, Refusal> {
+) -> Result<Later, Refusal> {
     // Receiving may have taken hours.
     view.check_again().map_err(Denied::answer)?;
     let Received { version, staged, file } = received;
     check_digest(&version, wanted.digest, trailers)?;
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
-    submit(view, request, path, action, claim)
+    prepare(view, request, path, action, claim)
 }
 
 /// `DELETE`: leaves a tombstone.
@@ -409,8 +439,18 @@ fn submit(
     action: Action,
     claim: Claim,
 ) -> Result<Answer, Refusal> {
-    match view.submit(path, action, request.client.as_deref(), claim) {
-        Ok(done) => Ok(committed(done)),
+    prepare(view, request, path, action, claim)?.answer()
+}
+
+fn prepare(
+    view: &View<'_>,
+    request: &Request<'_>,
+    path: &Path,
+    action: Action,
+    claim: Claim,
+) -> Result<Later, Refusal> {
+    match view.prepare(path, action, request.client.as_deref(), claim) {
+        Ok(prepared) => Ok(Later { path: path.clone(), prepared }),
         Err(reason) => Err(refused(reason, path)),
     }
 }

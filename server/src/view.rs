@@ -33,8 +33,8 @@ use crate::intake::Room;
 use crate::realm::{Account, Realm};
 use crate::service::Service;
 use crate::store::{
-    Action, Asker, Claim, Committed, Copied, Index, Label, OpenFile, Record, Refused, Replaced, Require,
-    Step, Store, usual_mode,
+    Action, Asker, Claim, Committed, Copied, Index, Label, OpenFile, Prepared, Record, Refused, Replaced,
+    Require, Step, Store, usual_mode,
 };
 
 /// The box as a client sees it.
@@ -65,6 +65,13 @@ impl DetachedView {
 pub(crate) struct IndexView<'a> {
     index: RwLockReadGuard<'a, Index>,
     realm: &'a Realm,
+}
+
+/// A change on its way, and its outcome as the client sees it.
+#[derive(Debug)]
+pub(crate) struct PreparedView {
+    prepared: Prepared,
+    realm: Realm,
 }
 
 // ---- What is allowed -----------------------------------------------------------------------------------------------------------------
@@ -331,6 +338,30 @@ fn see(realm: &Realm, change: RemoteEntry) -> Option<RemoteEntry> {
 
 // ---- Changing ------------------------------------------------------------------------------------------------------------------------
 
+impl PreparedView {
+    /// As [`Prepared::submit`].
+    pub(crate) fn submit(&mut self) {
+        self.prepared.submit();
+    }
+
+    /// As [`Prepared::close_file`].
+    pub(crate) fn close_file(&mut self) {
+        self.prepared.close_file();
+    }
+
+    /// As [`Prepared::outcome`].
+    pub(crate) fn outcome(self) -> Result<Committed, Refused> {
+        let PreparedView { prepared, realm } = self;
+        match prepared.outcome() {
+            Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
+            Err(Refused::Precondition(current)) => {
+                Err(Refused::Precondition(current.and_then(|current| see(&realm, current))))
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+}
+
 impl<'a> View<'a> {
     fn account(&self) -> Account {
         self.grant.realm.account()
@@ -354,16 +385,22 @@ impl<'a> View<'a> {
         client: Option<&str>,
         claim: Claim,
     ) -> Result<Committed, Refused> {
+        self.prepare(path, action, client, claim)?.outcome()
+    }
+
+    /// As [`Store::prepare`].
+    pub(crate) fn prepare(
+        &self,
+        path: &Path,
+        action: Action,
+        client: Option<&str>,
+        claim: Claim,
+    ) -> Result<PreparedView, Refused> {
         let realm = &self.grant.realm;
         let path = realm.inwards(path).map_err(Refused::BadName)?;
         let asker = Asker { client: client.map(str::to_owned), ..self.asker(claim) };
-        match self.service.store.submit(path, inwards(realm, action)?, asker) {
-            Ok(done) => Ok(Committed { cursor: realm.cursor(done.cursor), ..done }),
-            Err(Refused::Precondition(current)) => {
-                Err(Refused::Precondition(current.and_then(|current| see(realm, current))))
-            }
-            Err(refused) => Err(refused),
-        }
+        let prepared = self.service.store.prepare(path, inwards(realm, action)?, asker);
+        Ok(PreparedView { prepared, realm: realm.clone() })
     }
 
     /// Makes a directory with the usual permission bits, unless something is there.

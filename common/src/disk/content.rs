@@ -16,17 +16,19 @@ const ZEROS: [u8; BLOCK] = [0; BLOCK];
 pub struct NewContent<'a> {
     file: &'a File,
     length: u64,
+    /// How long the file is: holes at its end are not yet part of it.
+    written: u64,
 }
 
 impl<'a> NewContent<'a> {
     /// Nothing so far.
     pub fn of(file: &'a File) -> NewContent<'a> {
-        NewContent { file, length: 0 }
+        NewContent::after(file, 0)
     }
 
     /// The file ends after so many bytes.
     pub(super) fn after(file: &'a File, length: u64) -> NewContent<'a> {
-        NewContent { file, length }
+        NewContent { file, length, written: length }
     }
 
     /// Gives the file its length, which no write has done if it ends with a hole.
@@ -34,7 +36,16 @@ impl<'a> NewContent<'a> {
     /// # Errors
     /// Those of ftruncate(2).
     pub fn finish(self) -> io::Result<()> {
-        self.file.set_len(self.length)
+        if self.written == self.length { Ok(()) } else { self.file.set_len(self.length) }
+    }
+
+    /// Writes what is no hole, beginning so many bytes after what came before.
+    fn write_piece(&mut self, piece: &[u8], at: u64) -> io::Result<()> {
+        if !piece.is_empty() {
+            self.file.write_all_at(piece, self.length + at)?;
+            self.written = self.length + at + piece.len() as u64;
+        }
+        Ok(())
     }
 }
 
@@ -46,12 +57,12 @@ impl Write for NewContent<'_> {
             let into_block = ((self.length + at as u64) % BLOCK as u64) as usize;
             let end = bytes.len().min(at + BLOCK - into_block);
             if bytes[at..end] == ZEROS[..end - at] {
-                self.file.write_all_at(&bytes[from..at], self.length + from as u64)?;
+                self.write_piece(&bytes[from..at], from as u64)?;
                 from = end;
             }
             at = end;
         }
-        self.file.write_all_at(&bytes[from..], self.length + from as u64)?;
+        self.write_piece(&bytes[from..], from as u64)?;
         self.length += bytes.len() as u64;
         Ok(bytes.len())
     }

@@ -219,13 +219,21 @@ impl Looker {
 
 impl Shared {
     fn mark(&self, path: Path, delay: Duration, appeared: bool, complete: bool) {
-        lock(&self.dirty).mark(path, delay, appeared, complete, Instant::now());
-        self.changed.notify_one();
+        self.change(|dirty| dirty.mark(path, delay, appeared, complete, Instant::now()));
     }
 
     fn mark_due(&self, path: Path, due: Due) {
-        lock(&self.dirty).insert(path, due);
-        self.changed.notify_one();
+        self.change(|dirty| dirty.insert(path, due));
+    }
+
+    /// Whoever waits for the next thing to be due is only woken if that is earlier now: of a thousand events at once the first is.
+    fn change(&self, change: impl FnOnce(&mut Dirty)) {
+        let mut dirty = lock(&self.dirty);
+        let before = dirty.next_at();
+        change(&mut dirty);
+        if dirty.next_at() != before {
+            self.changed.notify_one();
+        }
     }
 
     fn scan_now(&self) {
@@ -234,8 +242,7 @@ impl Shared {
 
     /// Sees to it that the next full scan comes within this time.
     fn scan_within(&self, delay: Duration) {
-        lock(&self.dirty).scan_by(Instant::now() + delay);
-        self.changed.notify_one();
+        self.change(|dirty| dirty.scan_by(Instant::now() + delay));
     }
 
     fn stop(&self) {

@@ -165,10 +165,9 @@ impl Root {
     /// # Errors
     /// Those of statx(2).
     pub fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        match self.with_parent(path, fs::stat) {
-            Ok(raw) => Ok(Some(Stat::from(raw))),
+        match self.place(path).and_then(|place| place.stat()) {
             Err(error) if means_absent(&error) || error.raw_os_error() == Some(errno::ELOOP) => Ok(None),
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
@@ -316,11 +315,7 @@ impl Root {
     /// # Errors
     /// Those of renameat2(2): `EXDEV` across file systems; `EEXIST` and `EINVAL` as [`RenameMode`] says.
     pub fn rename(from: (&Root, &Path), to: (&Root, &Path), mode: RenameMode) -> io::Result<()> {
-        from.0.with_parent(from.1, |from_dir, from_name| {
-            to.0.with_parent(to.1, |to_dir, to_name| {
-                fs::rename((from_dir, from_name), (to_dir, to_name), mode)
-            })
-        })
+        from.0.place(from.1)?.rename_to(&to.0.place(to.1)?, mode)
     }
 
     /// Sets the time of last modification of anything; of a link, its own.
@@ -380,19 +375,24 @@ impl Root {
         self.resolve(path, fs::O_RDONLY | fs::O_DIRECTORY, 0).map(File::from)
     }
 
-    /// Lets `work` act on the last name of a path in the directory above it. The one place to remember open directories, should opening
-    /// them each time ever show.
+    /// Finds the directory above a path, for whoever has more than one thing to do there.
+    ///
+    /// # Errors
+    /// Those of open(2), `ENOENT` if there is none.
+    pub(super) fn place(&self, path: &Path) -> io::Result<Place<'_>> {
+        let (above, name) = split_last(path.as_bytes());
+        let above = above.map(|above| self.resolve(above, fs::O_PATH | fs::O_DIRECTORY, 0)).transpose()?;
+        Ok(Place { root: self.dir.as_fd(), above, name: c_string(name)? })
+    }
+
+    /// Lets `work` act on the last name of a path in the directory above it.
     fn with_parent<T>(
         &self,
         path: &Path,
         work: impl FnOnce(BorrowedFd<'_>, &CStr) -> io::Result<T>,
     ) -> io::Result<T> {
-        let (above, name) = split_last(path.as_bytes());
-        let name = c_string(name)?;
-        match above {
-            None => work(self.dir.as_fd(), &name),
-            Some(above) => work(self.resolve(above, fs::O_PATH | fs::O_DIRECTORY, 0)?.as_fd(), &name),
-        }
+        let place = self.place(path)?;
+        work(place.dir(), &place.name)
     }
 
     fn resolve(&self, path: &[u8], flags: i32, mode: u16) -> io::Result<OwnedFd> {
@@ -400,6 +400,41 @@ impl Root {
             Resolution::Kernel => fs::open_beneath(self.dir.as_fd(), &c_string(path)?, flags, mode),
             Resolution::Walk => walk(self.dir.as_fd(), path, flags, mode),
         }
+    }
+}
+
+/// A name in a directory that is held open. Should the directory be renamed meanwhile, the place goes with it.
+#[derive(Debug)]
+pub(super) struct Place<'r> {
+    root: BorrowedFd<'r>,
+    /// The directory, if it is not the root itself.
+    above: Option<OwnedFd>,
+    name: CString,
+}
+
+impl Place<'_> {
+    fn dir(&self) -> BorrowedFd<'_> {
+        self.above.as_ref().map_or(self.root, OwnedFd::as_fd)
+    }
+
+    /// What is there; `None` if nothing is.
+    ///
+    /// # Errors
+    /// Those of statx(2).
+    pub(super) fn stat(&self) -> io::Result<Option<Stat>> {
+        match fs::stat(self.dir(), &self.name) {
+            Ok(raw) => Ok(Some(Stat::from(raw))),
+            Err(error) if means_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renames what is there.
+    ///
+    /// # Errors
+    /// As [`Root::rename`].
+    pub(super) fn rename_to(&self, to: &Place<'_>, mode: RenameMode) -> io::Result<()> {
+        fs::rename((self.dir(), &self.name), (to.dir(), &to.name), mode)
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
-use super::root::{RenameMode, Root};
+use super::root::{Place, RenameMode, Root};
 use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
 use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
@@ -425,32 +425,35 @@ impl Staged {
     }
 
     fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
+        let stage = self.stage.clone();
         let made = self.stat()?;
+        // Found once, and acted on three times.
+        let place = stage.root.place(path)?;
         // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
         let is_untouched = |found: Stat| match expect {
             Expect::Print(print) => found.print == print,
             _ => is_seen(Some(found), expect),
         };
-        if matches!(self.stage.root.stat(path), Ok(Some(found)) if !is_untouched(found)) {
+        if matches!(place.stat(), Ok(Some(found)) if !is_untouched(found)) {
             return Ok(Outcome::Changed);
         }
         let outcome = match expect {
-            Expect::Absent => self.move_to_free(path)?,
-            seen => self.swap_with_seen(path, seen, replaced, &made)?,
+            Expect::Absent => self.move_to_free(&place)?,
+            seen => self.swap_with_seen((path, &place), seen, replaced, &made)?,
         };
         let Outcome::Done(()) = outcome else { return Ok(Outcome::Changed) };
         // Somebody may have replaced it since, or changed its mode. Then what we return must not describe their version as ours: the
         // mismatch with what is on disk makes the next look at it hash it. The same goes if nobody can tell: it is published, and that
         // is no error any more.
-        let placed = self.stage.root.stat(path).ok().flatten();
+        let placed = place.stat().ok().flatten();
         let is_ours =
             |placed: &Stat| placed.mode == made.mode && placed.print.is_likely_same_content(&made.print);
         Ok(Outcome::Done(placed.filter(is_ours).unwrap_or(made)))
     }
 
-    fn move_to_free(&mut self, path: &Path) -> io::Result<Outcome<()>> {
-        let renamed =
-            Root::rename((&self.stage.staging, &self.name), (&self.stage.root, path), RenameMode::NoReplace);
+    fn move_to_free(&mut self, place: &Place<'_>) -> io::Result<Outcome<()>> {
+        let staged = self.stage.staging.place(&self.name)?;
+        let renamed = staged.rename_to(place, RenameMode::NoReplace);
         let error = match renamed {
             Ok(()) => {
                 self.armed = false;
@@ -466,14 +469,14 @@ impl Staged {
 
     fn swap_with_seen(
         &mut self,
-        path: &Path,
+        (path, place): (&Path, &Place<'_>),
         seen: Expect,
         replaced: Replaced,
         made: &Stat,
     ) -> io::Result<Outcome<()>> {
         let stage = self.stage.clone();
         let expected = stage.retained.expect();
-        match Root::rename((&stage.staging, &self.name), (&stage.root, path), RenameMode::Exchange) {
+        match stage.staging.place(&self.name)?.rename_to(place, RenameMode::Exchange) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Either the thing to replace or its directory is gone; only the first is a change.

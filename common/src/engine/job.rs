@@ -1,9 +1,12 @@
 //! What workers are asked to do, and what comes of it: the vocabulary between the control thread and the pool.
 
+use std::mem;
+use std::ops::{AddAssign, SubAssign};
 use std::time::Duration;
 
 use super::state::Base;
 use crate::disk::{Expect, Fingerprint, Stat};
+use crate::limits::LIGHT_BYTES;
 use crate::protocol::{Epoch, RemoteEntry};
 use crate::sync::{self, MetaChange};
 use crate::tree::{Content, Entry, Meta, Path, Tag};
@@ -162,7 +165,7 @@ pub(super) enum Outcome {
 }
 
 /// Why a job failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// What was tried: a verb.
     pub(super) operation: &'static str,
@@ -199,6 +202,40 @@ pub(super) enum FailureKind {
     NoSpace,
     /// The token only lets read: nothing that changes the box will be taken.
     ReadOnly,
+}
+
+/// How many jobs somebody has in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct InHand {
+    /// Those that workers can do several of together.
+    pub(super) light: usize,
+    /// Those that have a worker for themselves.
+    pub(super) alone: usize,
+}
+
+impl InHand {
+    pub(super) fn of(task: &Task) -> InHand {
+        let light = usize::from(task.is_light());
+        InHand { light, alone: 1 - light }
+    }
+
+    pub(super) fn total(self) -> usize {
+        self.light + self.alone
+    }
+}
+
+impl AddAssign for InHand {
+    fn add_assign(&mut self, more: InHand) {
+        self.light += more.light;
+        self.alone += more.alone;
+    }
+}
+
+impl SubAssign for InHand {
+    fn sub_assign(&mut self, less: InHand) {
+        self.light -= less.light;
+        self.alone -= less.alone;
+    }
 }
 
 /// A job that is done with.
@@ -279,6 +316,21 @@ impl Task {
     /// Whether content goes over the network, which takes as long as it takes.
     pub(super) fn is_transfer(&self) -> bool {
         matches!(self, Task::Upload { .. } | Task::Download { .. } | Task::FetchAside { .. })
+    }
+
+    /// Whether a worker may do it together with another.
+    pub(super) fn goes_with(&self, other: &Task) -> bool {
+        self.is_light() && other.is_light() && mem::discriminant(self) == mem::discriminant(other)
+    }
+
+    /// Whether a worker can do several of its kind together in less time than it takes to wake another one.
+    pub(super) fn is_light(&self) -> bool {
+        match self {
+            Task::Hash { stat } => stat.size <= LIGHT_BYTES,
+            Task::Upload { entry, .. } => entry.content.size() <= LIGHT_BYTES,
+            Task::Download { remote, .. } => remote.entry.content.size() <= LIGHT_BYTES,
+            _ => false,
+        }
     }
 
     /// What it does, in a word, for a dry run.

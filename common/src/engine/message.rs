@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use super::job::Done;
+use super::job::{Done, InHand};
 use super::resume::Resumed;
 use crate::disk::Observation;
 use crate::protocol::{Cursor, Event, ListHead};
@@ -16,12 +16,12 @@ pub(super) enum Message {
     Stream(Stream),
     /// From the observer of the folder.
     Local(Observation),
-    /// From a worker: it is done with its job, and free.
-    Done(Box<Done>),
-    /// From a worker: what its job needs is staged, the publisher has the rest, and it is free.
-    Staged,
-    /// From the publisher: a job that was [`Message::Staged`] is done with.
-    Published(Box<Done>),
+    /// From a worker: it is done with these jobs.
+    Done(Vec<Done>),
+    /// From a worker: what so many jobs need is staged, and the publisher has the rest.
+    Staged(InHand),
+    /// From the publisher: jobs that were [`Message::Staged`] are done with.
+    Published(Vec<Done>),
     /// From a worker: a transfer goes on that was cut.
     Resumed(Box<Resumed>),
     /// From whoever wants the engine to end: this signal, or none.

@@ -94,15 +94,17 @@ fn publish_groups(folder: &Folder, durable: bool, waiting: &Receiver<Handed>, co
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(PUBLISH_QUEUE - 1));
         let flushed = if durable { flush(folder, &group) } else { group.iter().map(|_| Ok(())).collect() };
+        let mut published = Vec::with_capacity(group.len());
         for (Handed { job, ready, file }, flushed) in group.into_iter().zip(flushed) {
             drop(file);
             let publish = || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready));
             let tried =
                 catch_unwind(AssertUnwindSafe(publish)).unwrap_or_else(|_| Err(Failure::of_a_defect()));
             let outcome = tried.unwrap_or_else(Outcome::Failed);
-            if control.send(Message::Published(Box::new(Done { job, outcome }))).is_err() {
-                return;
-            }
+            published.push(Done { job, outcome });
+        }
+        if control.send(Message::Published(published)).is_err() {
+            return;
         }
     }
 }
@@ -183,11 +185,13 @@ mod tests {
             queue.send(Handed { job, ready, file }).unwrap();
         }
         drop((queue, publisher));
-        let outcome = |message| match message {
-            Message::Published(done) => (done.job.path.to_string(), done.outcome),
+        let outcomes_of = |message| match message {
+            Message::Published(jobs) => {
+                jobs.into_iter().map(|done| (done.job.path.to_string(), done.outcome))
+            }
             other => panic!("{other:?}"),
         };
-        let outcomes = heard.iter().map(outcome).collect();
+        let outcomes = heard.iter().flat_map(outcomes_of).collect();
         assert_eq!(fs::read_dir(scratch.path().join(".filesync/staging")).unwrap().count(), 0);
         outcomes
     }

@@ -77,15 +77,10 @@ impl Transfer<'_> {
         before: Option<u16>,
     ) -> Tried {
         let target = format!("/upload/{}", path_to_wire(path));
-        let is_seen = |stat: &Stat| match entry.content.kind() {
-            // What is in it moves its times; its mode is what is sent.
-            Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
-            _ => stat.print == print,
+        let here = match self.still_here(path, &entry, print)? {
+            Ok(here) => here,
+            Err(now) => return Ok(Outcome::LocalIs(now)),
         };
-        let here = self.folder.stat_closed(path).map_err(disk("look at"))?;
-        if !here.as_ref().is_some_and(is_seen) {
-            return Ok(Outcome::LocalIs(here));
-        }
         let offset = self.kept_there(path, &entry)?;
         let fields = self.upload_fields(&entry, replacing, before, offset);
         let response = match entry.content {
@@ -108,31 +103,32 @@ impl Transfer<'_> {
             // The file became shorter, or can't be read any more.
             Err(NetError::Source(error)) => {
                 let now = self.folder.root.stat(path).map_err(disk("look at"))?;
-                return if now == here { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
+                let is_same = now == Some(here);
+                return if is_same { Err(disk("read")(error)) } else { Ok(Outcome::LocalIs(now)) };
             }
             other => other.map_err(network("upload"))?,
         };
-        match response.head.status {
-            200..=299 => Ok(Outcome::Uploaded(sent(entry, print, before, &response, "upload")?)),
-            _ => match refusal(response, "upload")? {
-                // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
-                Problem { kind: ProblemKind::DigestMismatch, .. } => {
-                    match self.folder.root.stat(path).map_err(disk("look at"))? {
-                        now if 0 < offset && now == here => Err(not_continued()),
-                        now => Ok(Outcome::LocalIs(now)),
-                    }
-                }
-                Problem { kind: ProblemKind::OffsetMismatch | ProblemKind::NotFound, .. } if 0 < offset => {
-                    Err(not_continued())
-                }
-                Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
-                problem => decided_elsewhere(problem, "upload"),
-            },
-        }
+        Upload { entry, print, before, here, offset }.outcome(self.folder, path, response)
+    }
+
+    /// What is at a path, if that is what is to be sent; else what is there instead.
+    pub(super) fn still_here(
+        &self,
+        path: &Path,
+        entry: &Entry,
+        print: Fingerprint,
+    ) -> Result<Result<Stat, Option<Stat>>, Failure> {
+        let is_seen = |stat: &Stat| match entry.content.kind() {
+            // What is in it moves its times; its mode is what is sent.
+            Kind::Directory => stat.kind == StatKind::Directory && stat.mode == entry.meta.mode,
+            _ => stat.print == print,
+        };
+        let here = self.folder.stat_closed(path).map_err(disk("look at"))?;
+        Ok(here.filter(is_seen).ok_or(here))
     }
 
     /// The fields of an upload that begins at a byte: the first, or where one was cut.
-    fn upload_fields(
+    pub(super) fn upload_fields(
         &self,
         entry: &Entry,
         replacing: Option<sync::Base>,
@@ -326,11 +322,9 @@ impl Transfer<'_> {
                     Some(complete) => complete,
                     None => {
                         self.check_room(size)?;
-                        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
-                        let mut content = NewContent::of(&file);
-                        self.fetch_content(path, remote, size, hash, &mut content)?;
-                        content.finish().map_err(disk("write"))?;
-                        (staged, file)
+                        stage_content(self.folder, |content| {
+                            self.fetch_content(path, remote, size, hash, content)
+                        })?
                     }
                 };
                 set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
@@ -360,30 +354,93 @@ impl Transfer<'_> {
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
         let target = format!("/download/{}", path_to_wire(path));
-        let fields = Fields::new().with("if-match", remote.content.etag());
+        let fields = download_fields(remote.content);
         let response =
             self.http.send(Method::Get, &target, &fields, RequestBody::Empty).map_err(network("download"))?;
-        if response.head.status == 200 && !names(&response, remote.content) {
-            return Err(from_elsewhere(&response, "download"));
-        }
-        if response.head.status != 200 {
-            let problem = refusal(response, "download")?;
-            return Err(Failure::new(
-                "download",
-                format!("the server says: {}", problem.detail),
-                FailureKind::Path,
-            ));
-        }
-        let mut hasher = Sha256::new();
-        let received = receive(response.body, self.progress, size, |bytes| {
-            hasher.update(bytes);
-            out.write_all(bytes)
-        })?;
-        if received != size || hasher.finish() != hash {
-            return Err(unexpected_content());
-        }
-        Ok(())
+        receive_content(response, self.progress, remote.content, size, hash, out)
     }
+}
+
+/// An upload that was sent, and what was known before.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) entry: Entry,
+    pub(super) print: Fingerprint,
+    pub(super) before: Option<u16>,
+    pub(super) here: Stat,
+    pub(super) offset: u64,
+}
+
+impl Upload {
+    /// What comes of it, by the server's answer.
+    pub(super) fn outcome(self, folder: &Folder, path: &Path, response: Response<'_>) -> Tried {
+        let Upload { entry, print, before, here, offset } = self;
+        match response.head.status {
+            200..=299 => Ok(Outcome::Uploaded(sent(entry, print, before, &response, "upload")?)),
+            _ => match refusal(response, "upload")? {
+                // What was sent is not what was announced: the file changed in between, or what the server had kept is not from it.
+                Problem { kind: ProblemKind::DigestMismatch, .. } => {
+                    match folder.root.stat(path).map_err(disk("look at"))? {
+                        now if 0 < offset && now == Some(here) => Err(not_continued()),
+                        now => Ok(Outcome::LocalIs(now)),
+                    }
+                }
+                Problem { kind: ProblemKind::OffsetMismatch | ProblemKind::NotFound, .. } if 0 < offset => {
+                    Err(not_continued())
+                }
+                Problem { kind: ProblemKind::ParentMissing, .. } => Ok(Outcome::ParentMissing),
+                problem => decided_elsewhere(problem, "upload"),
+            },
+        }
+    }
+}
+
+/// The fields of a request for this very content.
+pub(super) fn download_fields(content: Content) -> Fields {
+    Fields::new().with("if-match", content.etag())
+}
+
+/// A new file in the staging directory, with what `fill` writes.
+pub(super) fn stage_content(
+    folder: &Folder,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(Staged, File), Failure> {
+    let (staged, file) = folder.stage.file().map_err(disk("make a file for"))?;
+    let mut content = NewContent::of(&file);
+    fill(&mut content)?;
+    content.finish().map_err(disk("write"))?;
+    Ok((staged, file))
+}
+
+/// Takes content out of the answer to a request for it, if it is what it should be.
+pub(super) fn receive_content(
+    response: Response<'_>,
+    progress: &Progress,
+    content: Content,
+    size: u64,
+    hash: Hash,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    if response.head.status == 200 && !names(&response, content) {
+        return Err(from_elsewhere(&response, "download"));
+    }
+    if response.head.status != 200 {
+        let problem = refusal(response, "download")?;
+        return Err(Failure::new(
+            "download",
+            format!("the server says: {}", problem.detail),
+            FailureKind::Path,
+        ));
+    }
+    let mut hasher = Sha256::new();
+    let received = receive(response.body, progress, size, |bytes| {
+        hasher.update(bytes);
+        out.write_all(bytes)
+    })?;
+    if received != size || hasher.finish() != hash {
+        return Err(unexpected_content());
+    }
+    Ok(())
 }
 
 /// Reads a body to its end, at most so many bytes, and hands it on piece by piece. How many there were.
@@ -394,7 +451,9 @@ pub(super) fn receive(
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<u64, Failure> {
     let mut source = Counted { inner: body, count: &progress.received, stopping: &progress.stopping };
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    // One byte more, so that too much is noticed.
+    let enough = usize::try_from(most.saturating_add(1)).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; enough.min(COPY_BUFFER_BYTES)];
     let mut received = 0;
     loop {
         let count = match source.read(&mut buffer) {

@@ -1,25 +1,28 @@
-//! The pool of workers: a fixed number of threads that take jobs from one queue. They know of one job at a time and decide nothing. What
-//! they stage the publisher puts in its place, while they take the next job.
+//! The pool of workers: a fixed number of threads that take jobs from one queue. They know of these jobs alone and decide nothing. What they
+//! stage the publisher puts in its place, while they take the next.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 use std::{io, panic};
 
 use super::folder::Folder;
-use super::job::{Done, Failure, Job, Outcome, Task};
+use super::job::{Done, Failure, InHand, Job, Outcome, Task};
+use super::jobs::Jobs;
 use super::local;
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Handed, Publisher, Worked};
+use super::together::perform_together;
 use super::transfer::{Transfer, disk};
 use crate::disk::Partials;
 use crate::limits::THREAD_PATIENCE;
 use crate::net::client::HttpClient;
 use crate::net::endpoint::Endpoint;
 use crate::protocol::VERSION_NAME;
-use crate::threads::{Awaited, lock, spawn_awaited};
+use crate::threads::{Awaited, spawn_awaited};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub(super) struct Crew {
 /// The running pool; dropped, it lets workers break off their transfers, and ends.
 #[derive(Debug)]
 pub(super) struct Pool {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Arc<Jobs>,
     progress: Arc<Progress>,
     threads: Vec<Awaited>,
     publisher: Option<Publisher>,
@@ -47,20 +50,18 @@ impl Pool {
     /// Starts `count` workers that report to `control`.
     pub(super) fn start(crew: Crew, count: usize, control: &SyncSender<Message>) -> io::Result<Pool> {
         let crew = Arc::new(crew);
-        let (jobs, queue) = sync_channel(count);
-        let queue = Arc::new(Mutex::new(queue));
+        let jobs = Arc::new(Jobs::for_workers(count));
         let publisher = Publisher::start(crew.folder.clone(), crew.durable, control.clone())?;
         let staged = publisher.queue();
         let mut pool = Pool {
-            jobs: Some(jobs),
+            jobs: jobs.clone(),
             progress: crew.progress.clone(),
             threads: Vec::with_capacity(count),
             publisher: Some(publisher),
         };
         for number in 0..count {
-            let (crew, queue, control, staged) =
-                (crew.clone(), queue.clone(), control.clone(), staged.clone());
-            let body = move || work(&crew, &queue, &control, &staged);
+            let (crew, jobs, control, staged) = (crew.clone(), jobs.clone(), control.clone(), staged.clone());
+            let body = move || work(&crew, &jobs, &control, &staged);
             pool.threads.push(spawn_awaited(&format!("worker-{number}"), body)?);
         }
         Ok(pool)
@@ -68,22 +69,30 @@ impl Pool {
 
     /// A pool whose jobs are done by a test.
     #[cfg(test)]
-    pub(super) fn of_a_test(count: usize) -> (Pool, Receiver<Job>) {
-        let (jobs, queue) = sync_channel(count);
-        (Pool { jobs: Some(jobs), progress: Arc::default(), threads: Vec::new(), publisher: None }, queue)
+    pub(super) fn of_a_test() -> (Pool, Arc<Jobs>) {
+        let jobs = Arc::new(Jobs::for_workers(1));
+        (Pool { jobs: jobs.clone(), progress: Arc::default(), threads: Vec::new(), publisher: None }, jobs)
     }
 
-    /// Hands out a job. The caller counts: no more than there are workers at a time, so this never waits.
+    /// Hands out a job, which waits until [`Pool::call`]. The caller counts, so that no more are in hand than workers are quickly done with.
     pub(super) fn give(&self, job: Job) {
-        let Some(jobs) = &self.jobs else { return };
-        // Only a pool without a living worker refuses, and then nothing would come back either.
-        let _ = jobs.send(job);
+        self.jobs.put(job);
+    }
+
+    /// Wakes workers for what was handed out.
+    pub(super) fn call(&self) {
+        self.jobs.call();
+    }
+
+    /// Takes back what no worker has begun.
+    pub(super) fn withdraw(&self) -> VecDeque<Job> {
+        self.jobs.withdraw()
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.jobs.close();
         self.progress.stopping.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + THREAD_PATIENCE;
         for thread in self.threads.drain(..) {
@@ -95,39 +104,56 @@ impl Drop for Pool {
     }
 }
 
-fn work(
-    crew: &Crew,
-    queue: &Mutex<Receiver<Job>>,
-    control: &SyncSender<Message>,
-    staged: &SyncSender<Handed>,
-) {
+fn work(crew: &Crew, jobs: &Jobs, control: &SyncSender<Message>, staged: &SyncSender<Handed>) {
     let mut http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
-    loop {
-        // The lock is held while waiting: whoever holds it gets the next job, the others queue up behind.
-        let Ok(job) = lock(queue).recv() else { return };
-        let worked = panic::catch_unwind(panic::AssertUnwindSafe(|| perform(crew, &mut http, control, &job)));
-        let worked = worked.unwrap_or_else(|_| {
-            http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
-            Worked::Done(Outcome::Failed(Failure::of_a_defect()))
-        });
-        let is_heard = match worked {
-            Worked::Done(outcome) => control.send(Message::Done(Box::new(Done { job, outcome }))).is_ok(),
-            // In this order: control counts what the publisher has, and hears from it soon.
-            Worked::Staged(ready, file) => {
-                control.send(Message::Staged).is_ok() && staged.send(Handed { job, ready, file }).is_ok()
-            }
+    while let Some(jobs) = jobs.take() {
+        let perform = || match &jobs[..] {
+            [job] => vec![perform(crew, &mut http, control, job)],
+            jobs => perform_together(crew, &mut http, control, jobs),
         };
-        if !is_heard {
+        let worked = panic::catch_unwind(panic::AssertUnwindSafe(perform)).unwrap_or_else(|_| {
+            http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
+            jobs.iter().map(|_| Worked::Done(Outcome::Failed(Failure::of_a_defect()))).collect()
+        });
+        if !report(jobs, worked, control, staged) {
             return;
         }
     }
 }
 
-fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, job: &Job) -> Worked {
-    let folder = &*crew.folder;
-    let path = &job.path;
-    let mut transfer = Transfer {
-        folder,
+/// Tells control what came of jobs, and hands the publisher what they staged. Whether anybody listens.
+fn report(
+    jobs: Vec<Job>,
+    worked: Vec<Worked>,
+    control: &SyncSender<Message>,
+    staged: &SyncSender<Handed>,
+) -> bool {
+    let (mut done, mut handed, mut passed_on) = (Vec::new(), Vec::new(), InHand::default());
+    for (job, worked) in jobs.into_iter().zip(worked) {
+        match worked {
+            Worked::Done(outcome) => done.push(Done { job, outcome }),
+            Worked::Staged(ready, file) => {
+                passed_on += InHand::of(&job.task);
+                handed.push(Handed { job, ready, file });
+            }
+        }
+    }
+    // In this order: control counts what the publisher has, and hears from it soon.
+    let is_heard = handed.is_empty() || control.send(Message::Staged(passed_on)).is_ok();
+    is_heard
+        && handed.into_iter().all(|handed| staged.send(handed).is_ok())
+        && (done.is_empty() || control.send(Message::Done(done)).is_ok())
+}
+
+/// What a job needs to speak with the server.
+pub(super) fn transfer<'a>(
+    crew: &'a Crew,
+    http: &'a mut HttpClient,
+    control: &'a SyncSender<Message>,
+    job: &'a Job,
+) -> Transfer<'a> {
+    Transfer {
+        folder: &crew.folder,
         http,
         progress: &crew.progress,
         client_id: &crew.client_id,
@@ -137,7 +163,19 @@ fn perform(crew: &Crew, http: &mut HttpClient, control: &SyncSender<Message>, jo
         partials: &crew.partials,
         control,
         job,
-    };
+    }
+}
+
+/// Does one job.
+pub(super) fn perform(
+    crew: &Crew,
+    http: &mut HttpClient,
+    control: &SyncSender<Message>,
+    job: &Job,
+) -> Worked {
+    let folder = &*crew.folder;
+    let path = &job.path;
+    let mut transfer = transfer(crew, http, control, job);
     let tried = match &job.task {
         Task::Relocate { entry, print, from, replacing, before } => {
             transfer.relocate(path, *entry, *print, from, *replacing, *before)

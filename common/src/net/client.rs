@@ -6,8 +6,10 @@
 //! a new one. A server may close an idle connection at any time, also while a request is on its way. Where that can't have done harm
 //! (the method is idempotent, the body at hand) the request is sent once more, once.
 //!
-//! For pipelining, `write_request` may be called several times before `read_response` is called as many times. The caller bounds how
-//! much is in flight: if neither side reads, both wait.
+//! For pipelining, `write_request` may be called several times before `read_response` is called as many times; or requests are appended to
+//! each other, and leave together. The caller bounds how much is in flight: if neither side reads, both wait. It also asks whether another
+//! answer is to be had: a server, or a proxy before it, may close the connection after any, and has not looked at what came behind
+//! (RFC 9112, section 9.6). Requests that were left like that are sent one by one (section 9.3.2).
 
 use super::body::{Body, Pace};
 use super::conn::ConnError;
@@ -41,6 +43,8 @@ pub struct HttpClient {
     defaults: Fields,
     connect_timeout: Duration,
     live: Option<Live>,
+    /// Whether the last answer left the connection open.
+    is_kept: bool,
 }
 
 impl HttpClient {
@@ -52,7 +56,7 @@ impl HttpClient {
         if let Some(token) = token {
             defaults.push("authorization", format!("Bearer {token}"));
         }
-        HttpClient { endpoint, defaults, connect_timeout: CONNECT_TIMEOUT, live: None }
+        HttpClient { endpoint, defaults, connect_timeout: CONNECT_TIMEOUT, live: None, is_kept: true }
     }
 
     /// The server.
@@ -160,11 +164,43 @@ impl HttpClient {
         self.live()?.write_request(&head, expects_continue(fields), &mut body)
     }
 
+    /// Appends a request to others that are to leave together. Its method is idempotent, since it may be sent twice.
+    pub fn append_request(
+        &self,
+        requests: &mut Vec<u8>,
+        method: Method,
+        target: &str,
+        fields: &Fields,
+        body: &[u8],
+    ) -> Result<(), NetError> {
+        debug_assert!(method.is_idempotent(), "{method} can't be repeated");
+        let kind = if body.is_empty() { RequestBody::Empty } else { RequestBody::Bytes(body) };
+        requests.extend(self.request_head(method, target, fields, &kind)?);
+        requests.extend(body);
+        Ok(())
+    }
+
+    /// Whether requests may be sent together: a server that has just closed a connection after an answer may do so each time.
+    pub fn keeps_open(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Sends so many requests that were appended to each other. [`HttpClient::read_response`] reads their answers.
+    pub fn send_together(&mut self, requests: &[u8], count: usize) -> Result<(), NetError> {
+        self.ensure_connected()?;
+        self.live()?.write_together(requests, count)
+    }
+
     /// Reads the answer to the oldest request that was written with `method` and has none yet. The body of the answer before it must
     /// have been read to its end.
     pub fn read_response(&mut self, method: Method) -> Result<Response<'_>, NetError> {
         let (head, framing) = self.live()?.read_answer(method)?;
         self.response(head, framing)
+    }
+
+    /// Whether a request has no answer yet, and one can come.
+    pub fn awaits_answer(&self) -> bool {
+        self.live.as_ref().is_some_and(Live::awaits_answer)
     }
 
     fn live(&mut self) -> Result<&mut Live, NetError> {
@@ -194,7 +230,9 @@ impl HttpClient {
     }
 
     fn response(&mut self, head: ResponseHead, framing: Framing) -> Result<Response<'_>, NetError> {
-        let body = Body::new(&mut self.live()?.conn, framing, Pace::Stall(READ_STALL));
+        let live = self.live.as_mut().ok_or(NetError::Closed)?;
+        self.is_kept = !live.is_closing();
+        let body = Body::new(&mut live.conn, framing, Pace::Stall(READ_STALL));
         Ok(Response { head, body })
     }
 
@@ -395,6 +433,52 @@ mod tests {
         let (mut client, server) = serve(&[CLOSE, CLOSE]);
         check(get(&mut client, "/").unwrap(), 200, "1");
         check(get(&mut client, "/").unwrap(), 200, "1");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn requests_that_leave_together_are_answered_in_order() {
+        let (mut client, server) = serve(&[echo]);
+        let mut requests = Vec::new();
+        for body in ["one", "", "three"] {
+            let body = body.as_bytes();
+            client.append_request(&mut requests, Method::Put, "/p", &Fields::new(), body).unwrap();
+        }
+        client.send_together(&requests, 3).unwrap();
+        for body in ["one", "", "three"] {
+            assert!(client.awaits_answer());
+            check(client.read_response(Method::Put).unwrap(), 200, &format!("/base/p {body}"));
+        }
+        assert!(!client.awaits_answer() && client.keeps_open());
+        check(get(&mut client, "/").unwrap(), 200, "/base/ ");
+        drop(client);
+        server.join().unwrap();
+    }
+
+    /// It is the last answer that tells; and who left the body of one unread can't read the next.
+    #[test]
+    fn after_a_closing_answer_none_is_awaited() {
+        let (mut client, server) = serve(&[
+            |mut conn| {
+                receive(&mut conn);
+                conn.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n1")
+                    .unwrap();
+                receive(&mut conn);
+            },
+            echo,
+        ]);
+        let mut requests = Vec::new();
+        for _ in 0..2 {
+            client.append_request(&mut requests, Method::Get, "/", &Fields::new(), &[]).unwrap();
+        }
+        client.send_together(&requests, 2).unwrap();
+        check(client.read_response(Method::Get).unwrap(), 200, "1");
+        assert!(!client.awaits_answer() && !client.keeps_open());
+        client.send_together(&requests, 2).unwrap();
+        assert!(!client.keeps_open(), "nobody knows yet");
+        drop(client.read_response(Method::Get).unwrap());
+        assert!(client.keeps_open() && !client.awaits_answer());
         drop(client);
         server.join().unwrap();
     }

@@ -49,7 +49,7 @@ impl NetError {
 
 impl NetError {
     /// Whether the connection was ended instead of an answer, by the server or on the way, which an idle one may be at any time.
-    pub(super) fn is_hanging_up(&self) -> bool {
+    pub fn is_hanging_up(&self) -> bool {
         match self {
             NetError::Closed => true,
             NetError::Io(error) => CommandFailed::is_cause_of(error),

@@ -104,6 +104,16 @@ impl Live {
         idle && clean && matches!(self.conn.transport().is_readable(), Ok(false))
     }
 
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether a request has no answer yet, and one can come: the last was read to its end, and is not the last of the connection.
+    pub(super) fn awaits_answer(&self) -> bool {
+        0 < self.in_flight && !self.closing && self.conn.is_between_messages()
+    }
+
     /// Writes a request. After `Ok` an answer may be waited for, even if not all of the body was sent.
     pub(super) fn write_request(
         &mut self,
@@ -129,6 +139,20 @@ impl Live {
             },
         };
         self.closing = flow == Flow::Answered;
+        Ok(())
+    }
+
+    /// Writes so many requests at once.
+    pub(super) fn write_together(&mut self, requests: &[u8], count: usize) -> Result<(), NetError> {
+        if self.closing {
+            return Err(NetError::Closed);
+        }
+        self.in_flight += count;
+        // If an error ends this function, there is an incomplete request on the connection.
+        self.closing = true;
+        self.unanswered += requests.len() as u64;
+        self.conn.write_all(requests)?;
+        self.closing = false;
         Ok(())
     }
 

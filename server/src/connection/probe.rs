@@ -10,9 +10,24 @@ use crate::testing::Workshop;
 
 /// All that comes back for these bytes until the connection is closed.
 pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> Vec<u8> {
+    converse(handler, workshop, |client| {
+        // The server hangs up early on what it does not want to read; then its answer may be lost.
+        let _ = client.write_all(bytes).and_then(|()| client.shutdown(Shutdown::Write));
+        let mut answers = Vec::new();
+        let _ = client.read_to_end(&mut answers);
+        answers
+    })
+}
+
+/// What this client gets out of a connection that is served.
+pub(super) fn converse<T>(
+    handler: Handler,
+    workshop: &Workshop,
+    client: impl FnOnce(&mut TcpStream) -> T,
+) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
-    let mut client = TcpStream::connect(address).expect("somebody listens");
+    let mut connected = TcpStream::connect(address).expect("somebody listens");
     let (stream, peer) = listener.accept().expect("somebody connects");
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -22,11 +37,9 @@ pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> V
             // The client may be gone by then.
             let _ = serve_with(handler, &workshop.service, &seat, transport);
         });
-        // The server hangs up early on what it does not want to read; then its answer may be lost.
-        let _ = client.write_all(bytes).and_then(|()| client.shutdown(Shutdown::Write));
-        let mut answers = Vec::new();
-        let _ = client.read_to_end(&mut answers);
-        answers
+        let got = client(&mut connected);
+        drop(connected);
+        got
     })
 }
 
@@ -46,7 +59,7 @@ pub(crate) fn check(workshop: &Workshop, bytes: &[u8]) {
 fn without_streams<'a>(
     service: &'a Arc<Service>,
     seat: &Seat,
-    head: &'a RequestHead,
+    head: &RequestHead,
     framing: Framing,
     body: &mut dyn Content,
 ) -> Result<Reply<'a>, Refusal> {

@@ -19,6 +19,7 @@ mod lanes;
 mod look;
 mod making;
 mod place;
+mod prepared;
 mod queue;
 mod records;
 mod recover;
@@ -63,13 +64,12 @@ use self::watch::{Unopened, Watcher};
 use crate::hub::Hub;
 use crate::realm::Account;
 
-pub(crate) use self::change::{
-    Action, Asker, Change, Committed, Label, Refused, Replaced, Require, usual_mode,
-};
+pub(crate) use self::change::{Action, Asker, Committed, Label, Refused, Replaced, Require, usual_mode};
 pub(crate) use self::claim::Claim;
 #[cfg(test)]
 pub(crate) use self::index::Origin;
 pub(crate) use self::index::{Index, Record, State, Step};
+pub(crate) use self::prepared::Prepared;
 #[cfg(fuzzing)]
 pub(crate) use self::records::repack as repack_record;
 pub(crate) use self::verify::{Difference, Verified, verify};
@@ -269,18 +269,12 @@ impl Store {
     /// # Errors
     /// It was not made.
     pub(crate) fn submit(&self, path: Path, action: Action, asker: Asker) -> Result<Committed, Refused> {
-        let (reply, outcome) = sync_channel(1);
-        self.send(Change { path, action, asker: Some(asker), reply: Some(reply) })?;
-        outcome.recv().unwrap_or(Err(Refused::Stopping))
+        self.prepare(path, action, asker).outcome()
     }
 
-    /// Asks for a change, and waits only for room in the queue. The outcome comes over [`Change::reply`], which needs room for it; if
-    /// that is closed without one, the server was stopped.
-    ///
-    /// # Errors
-    /// [`Refused::Stopping`].
-    pub(crate) fn send(&self, change: Change) -> Result<(), Refused> {
-        self.changes.send(change)
+    /// A change that is to be asked for.
+    pub(crate) fn prepare(&self, path: Path, action: Action, asker: Asker) -> Prepared {
+        Prepared::new(self.changes.clone(), path, action, asker)
     }
 
     /// Opens a file, and makes sure that what is open is the version that the index tells of: content is never sent under the tag of

@@ -1,7 +1,8 @@
 //! The way to the commit thread: changes wait here until it takes them, a group at a time, and their accounts take turns (lanes.rs).
 //!
-//! Each lane is bounded, and whoever brings more waits for room in his own. There are no more changes than that for each account at work,
-//! and none of them but those found by hand are brought by a thread that goes on before it has heard the outcome.
+//! Each lane is bounded, and whoever brings more waits for room in his own. There are no more changes than that for each account at work.
+//! A connection brings those of requests that came together, and then goes on only when it has heard what came of them; what is found by
+//! hand is brought without waiting for the outcome.
 //!
 //! The two ends are an [`Entrance`], which is shared, and the [`Exit`]. When the exit is dropped, be it by a panic, nobody waits any more:
 //! what was in the queue is dropped with it, and what comes later is refused.

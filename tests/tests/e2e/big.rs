@@ -18,6 +18,9 @@ const MEMORY: u64 = 64 * MIB;
 /// What a program may need besides for each file it knows of, in bytes: both sides remember every path.
 const MEMORY_PER_FILE: u64 = 4 * KIB;
 
+/// How long it may take. A guess about the disk, and about programs that were not optimised, and a generous one.
+const PATIENCE: Duration = DEADLINE.saturating_mul(60);
+
 /// Syncs what `fill` makes from a through the box to b, compares every byte, and tells what it took.
 #[track_caller]
 fn carry(what: &str, fill: impl FnOnce(&Path)) {
@@ -25,7 +28,7 @@ fn carry(what: &str, fill: impl FnOnce(&Path)) {
     fill(&world.a.folder);
     let start = Instant::now();
     world.start_clients();
-    let tree = world.settle_within(patience());
+    let tree = world.settle_within(PATIENCE);
     let took = start.elapsed();
     let files = tree.len() as u64;
     let bytes = world.server.status().get("bytes").number();
@@ -37,11 +40,6 @@ fn carry(what: &str, fill: impl FnOnce(&Path)) {
         println!("{what}: peak memory of {name}: {:.1} MiB", peak as f64 / MIB as f64);
         assert!(peak < MEMORY + files * MEMORY_PER_FILE, "{name} needed {} MiB", peak / MIB);
     }
-}
-
-/// How long it may take. A guess about the disk, and a generous one.
-fn patience() -> Duration {
-    if is_full() { DEADLINE * 60 } else { DEADLINE * 3 }
 }
 
 #[test]

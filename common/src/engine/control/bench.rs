@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::{Control, Inner, Link};
@@ -14,6 +13,7 @@ use crate::disk::scratch::Scratch;
 use crate::disk::{Fingerprint, Mode, Observation, Observer, Partials};
 use crate::engine::folder::Folder;
 use crate::engine::job::{Done, Failure, FailureKind, Job, Outcome, Sent, Task, There};
+use crate::engine::jobs::Jobs;
 use crate::engine::local;
 use crate::engine::message::{Loss, Message, Stream};
 use crate::engine::report::{Report, Reporter};
@@ -35,7 +35,7 @@ const WORKERS: usize = 8;
 
 pub(super) struct Bench {
     pub(super) control: Control,
-    jobs: Receiver<Job>,
+    jobs: Arc<Jobs>,
     /// Handed out, and not yet taken by the test.
     waiting: Vec<Job>,
     seq: u64,
@@ -84,7 +84,7 @@ impl Bench {
         let folder = Arc::new(Folder::open(&options.directory).unwrap());
         let (state, ..) = State::open(folder.private.try_clone().unwrap(), Flush::Never, "me").unwrap();
         let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
-        let (pool, jobs) = Pool::of_a_test(WORKERS);
+        let (pool, jobs) = Pool::of_a_test();
         let deaf = |_| ControlFlow::Continue(());
         let observer =
             Observer::start(folder.root.clone(), options.mode, Arc::new(|_| false), "bench", deaf).unwrap();
@@ -224,13 +224,19 @@ impl Bench {
         }
     }
 
+    /// What a worker takes of what is handed out.
+    pub(super) fn take(&mut self) -> Vec<Job> {
+        self.control.look_after_all();
+        self.jobs.take().unwrap()
+    }
+
     /// Control has a turn; files are read as soon as it asks. It does not look after all paths again, as it does now and then when idle:
     /// nothing here is to need that.
     pub(super) fn turn(&mut self) {
         loop {
             self.control.look_after_all();
             self.control.keep_state();
-            self.waiting.extend(self.jobs.try_iter());
+            self.waiting.extend(self.jobs.withdraw());
             let to_read = self.waiting.iter().position(|job| matches!(job.task, Task::Hash { .. }));
             let Some(place) = to_read else { return };
             let job = self.waiting.remove(place);
@@ -241,7 +247,7 @@ impl Bench {
     }
 
     pub(super) fn done(&mut self, job: Job, outcome: Outcome) {
-        self.control.hear(Message::Done(Box::new(Done { job, outcome })));
+        self.control.hear(Message::Done(vec![Done { job, outcome }]));
     }
 
     /// The request was sent, and its answer never came.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::backoff::pause;
-use crate::limits::RECONNECT_LONGEST;
+use crate::limits::{JOBS_TOGETHER, RECONNECT_LONGEST};
 
 /// How the line is.
 #[derive(Debug, Default)]
@@ -41,6 +41,11 @@ impl Line {
         self.until.filter(|until| now < *until)
     }
 
+    /// How many light jobs a worker may have together. While it is not known whether the line works one is enough to find out.
+    pub(super) fn together(&self) -> usize {
+        if self.failures == 0 { JOBS_TOGETHER } else { 1 }
+    }
+
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
@@ -60,14 +65,14 @@ mod tests {
             for _ in 0..8 {
                 line.failed(now, None);
             }
-            assert_eq!(line.failures(), trouble);
+            assert_eq!((line.failures(), line.together()), (trouble, 1));
             let until = line.rests_until(now).unwrap();
             assert!(last <= until - now);
             (last, now) = (until - now, until);
             assert_eq!(line.rests_until(now), None);
         }
         line.works();
-        assert_eq!(line.failures(), 0);
+        assert_eq!((line.failures(), line.together()), (0, JOBS_TOGETHER));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
-use super::job::Done;
+use super::job::{Done, InHand};
 use super::message::{Message, Stream};
 use super::progress::Progress;
 use super::report::{Counts, Report, Reporter};
@@ -112,7 +112,8 @@ pub(super) struct Inner {
     /// Directories that were deleted there, and stay here for what is ignored in them.
     kept: BTreeSet<Path>,
     guard: Guard,
-    free_workers: usize,
+    /// Jobs that workers have.
+    working: InHand,
     /// Jobs that the publisher has.
     publishing: usize,
     /// How many jobs, of those that workers and the publisher have, are transfers.
@@ -184,7 +185,7 @@ impl Inner {
             left: BTreeSet::new(),
             kept: BTreeSet::new(),
             guard: Guard::new(options.force),
-            free_workers: options.workers,
+            working: InHand::default(),
             publishing: 0,
             transfers: 0,
             link: Link::Offline,
@@ -260,17 +261,21 @@ impl Control {
             Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
-            Message::Done(done) => {
-                self.inner.free_workers += 1;
-                self.hear_outcome(*done);
+            Message::Done(jobs) => {
+                for done in jobs {
+                    self.inner.working -= InHand::of(&done.job.task);
+                    self.hear_outcome(done);
+                }
             }
-            Message::Staged => {
-                self.inner.free_workers += 1;
-                self.inner.publishing += 1;
+            Message::Staged(jobs) => {
+                self.inner.working -= jobs;
+                self.inner.publishing += jobs.total();
             }
-            Message::Published(done) => {
-                self.inner.publishing -= 1;
-                self.hear_outcome(*done);
+            Message::Published(jobs) => {
+                for done in jobs {
+                    self.inner.publishing -= 1;
+                    self.hear_outcome(done);
+                }
             }
             Message::Resumed(resumed) => self.hear_resumed(&resumed),
             Message::Stop(signal) => self.end(Ended::Stopped(signal)),
@@ -309,8 +314,8 @@ impl Control {
     /// Whether what the list will say of the folder is as true as it can be made soon. Transfers may take long, and are not waited for: what
     /// they will change is told afterwards, like any other news. If they keep all workers, what has to be read is left out of the list.
     fn is_looked_at(&self) -> bool {
-        let in_hand = self.options.workers - self.inner.free_workers + self.inner.publishing;
-        in_hand == self.inner.transfers && (self.inner.ready.is_empty() || self.inner.free_workers == 0)
+        let in_hand = self.inner.working.total() + self.inner.publishing;
+        in_hand == self.inner.transfers && (self.inner.ready.is_empty() || !self.has_room())
     }
 
     /// Whether nobody has anything to do, and nobody could be given anything now.
@@ -320,7 +325,14 @@ impl Control {
 
     /// Whether workers or the publisher have a job in hand.
     fn is_at_work(&self) -> bool {
-        self.inner.free_workers < self.options.workers || 0 < self.inner.publishing
+        0 < self.inner.working.total() || 0 < self.inner.publishing
+    }
+
+    /// Whether another job may be given out: no light one waits long behind those that have a worker each, and nothing that is decided now
+    /// waits behind too much that was decided before.
+    fn has_room(&self) -> bool {
+        let InHand { light, alone } = self.inner.working;
+        alone < self.options.workers && light < self.options.workers * self.inner.line.together()
     }
 
     fn keep_state(&mut self) {
@@ -486,11 +498,12 @@ impl Control {
     /// Hears the outcomes of the jobs that are in hand, for a few seconds.
     fn finish_work(&mut self, queue: &Receiver<Message>) {
         let deadline = Instant::now() + STOP_PATIENCE;
+        self.take_back();
         while self.is_at_work() {
             let Ok(message) = queue.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 return;
             };
-            if matches!(message, Message::Done(_) | Message::Staged | Message::Published(_)) {
+            if matches!(message, Message::Done(_) | Message::Staged(_) | Message::Published(_)) {
                 self.hear(message);
             }
         }

@@ -355,6 +355,7 @@ impl Control {
     /// All requests rest for a while. A single pass does not try for ever.
     fn line_failed(&mut self, failure: &Failure, now: Instant) {
         self.inner.line.failed(now, failure.retry_after);
+        self.take_back();
         if self.options.once && ONCE_LOSSES <= self.inner.line.failures() {
             self.end(Ended::Unreachable(failure.error.clone()));
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::guard::Brake;
 use super::{Control, LOOK_AGAIN, Link};
 use crate::disk::StatKind;
-use crate::engine::job::{Job, Task};
+use crate::engine::job::{InHand, Job, Task};
 use crate::engine::plan::{Step, next_step};
 use crate::engine::report::Report;
 use crate::engine::state::Base;
@@ -79,16 +79,17 @@ impl Control {
         }
     }
 
-    /// Looks after paths until none waits, or no worker is free.
+    /// Looks after paths until none waits, or workers have enough.
     pub(super) fn look_after_all(&mut self) {
         self.queue_retries();
         if self.inner.ended.is_some() || self.inner.folder_gone {
             return;
         }
-        while 0 < self.inner.free_workers {
+        while self.has_room() {
             let Some(path) = self.inner.ready.pop_front() else { break };
             self.look_after(&path);
         }
+        self.pool.call();
         self.release_deletes();
     }
 
@@ -232,10 +233,24 @@ impl Control {
         let Some(track) = self.inner.tracks.get_mut(path) else { return };
         let here = track.local_entry(base.as_ref()).flatten().map(|entry| entry.content);
         track.busy = true;
-        self.inner.free_workers -= 1;
+        self.inner.working += InHand::of(&task);
         self.inner.transfers += usize::from(task.is_transfer());
         let epoch = self.state.cursor().map(|cursor| cursor.epoch);
         self.pool.give(Job { path: path.clone(), task, epoch, here, above });
+    }
+
+    /// Takes back what no worker has begun: it would only find out once more how the line is.
+    pub(super) fn take_back(&mut self) {
+        for Job { path, task, .. } in self.pool.withdraw() {
+            self.inner.working -= InHand::of(&task);
+            self.inner.transfers -= usize::from(task.is_transfer());
+            self.inner.overtaken.remove(&path);
+            if let Some(track) = self.inner.tracks.get_mut(&path) {
+                track.busy = false;
+            }
+            self.release_ends(&path, &task);
+            self.queue(&path);
+        }
     }
 
     /// Permission bits that the directories above have on the server.

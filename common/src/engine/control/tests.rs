@@ -9,7 +9,7 @@ use crate::disk::Observation;
 use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::message::Message;
 use crate::engine::state::Base;
-use crate::limits::{NEWS_PATIENCE, PROBLEMS_SHOWN};
+use crate::limits::{JOBS_TOGETHER, NEWS_PATIENCE, PROBLEMS_SHOWN};
 use crate::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use crate::tree::{Entry, Meta, Mtime, Tag};
 
@@ -221,7 +221,7 @@ fn one_conflict_makes_one_copy() {
     bench.see("d");
     bench.control.queue_all();
     bench.turn();
-    assert!(bench.control.inner.free_workers == 7, "only the copy is being sent");
+    assert!(bench.control.inner.working.total() == 1, "only the copy is being sent");
     bench.accept(upload, 2);
     let next = bench.job("d").task;
     assert!(matches!(next, Task::Upload { replacing: Some(_), .. }), "{next:?}");
@@ -627,6 +627,29 @@ fn what_found_no_room_is_sent_again_when_deletes_have_made_some() {
     let upload = bench.job("new");
     bench.accept(upload, 13);
     assert!(!bench.control.lacks_room());
+}
+
+// ---- The line to the server ----------------------------------------------------------------------------------------------------------
+
+/// When one request has found out that the line does not work, those that nobody has sent yet do not have to.
+#[test]
+fn what_no_worker_has_begun_is_taken_back_from_a_line_that_fails() {
+    let mut bench = Bench::new();
+    let names: Vec<String> = (0..JOBS_TOGETHER + 4).map(|number| format!("{number}")).collect();
+    for name in &names {
+        bench.tell(name, Some(file(name, 0o644)));
+    }
+    let taken = bench.take();
+    assert_eq!((taken.len(), bench.control.inner.working.total()), (JOBS_TOGETHER, names.len()));
+    for (lost, job) in taken.into_iter().enumerate() {
+        bench.lose(job);
+        assert_eq!(bench.control.inner.working.total(), JOBS_TOGETHER - lost - 1);
+    }
+    assert_eq!(bench.control.inner.transfers, 0);
+    // When the line has rested they are given out again.
+    for name in &names[JOBS_TOGETHER..] {
+        assert!(matches!(bench.job(name).task, Task::Download { .. }));
+    }
 }
 
 // ---- A token that only lets read ---------------------------------------------------------------------------------------------------------

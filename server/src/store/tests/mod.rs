@@ -294,16 +294,10 @@ fn replaced_content_is_kept_if_nobody_saw_it() {
 fn many_at_once_and_in_order() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let (reply, outcomes) = sync_channel(2000);
-    let send = |name: &str, action| {
-        store
-            .send(Change {
-                path: path(name),
-                action,
-                asker: Some(Asker::default()),
-                reply: Some(reply.clone()),
-            })
-            .unwrap();
+    let mut asked = Vec::new();
+    let mut send = |name: &str, action| {
+        asked.push(store.prepare(path(name), action, Asker::default()));
+        asked.last_mut().unwrap().submit();
     };
     for number in 0..600 {
         send(&format!("f{number}"), put_action(&store, "x", Require::Nothing, Replaced::Removed));
@@ -317,8 +311,8 @@ fn many_at_once_and_in_order() {
     let (require, replaced) = (Require::Nothing, Replaced::Removed);
     send("same", put_of(entry, staged, None, require, replaced));
     send("same/below", put_action(&store, "deep", Require::Nothing, Replaced::Removed));
-    for _ in 0..606 {
-        outcomes.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+    for change in asked {
+        change.outcome().unwrap();
     }
     assert_eq!(scratch.read("same/below"), "deep");
     let index = store.index();

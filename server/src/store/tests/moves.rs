@@ -100,11 +100,10 @@ fn edits_by_hand_go_along() {
 fn many_at_once_keep_their_order() {
     let scratch = Scratch::new();
     let store = filled(&scratch);
-    let (reply, outcomes) = sync_channel(100);
-    let send = |name: &str, action| {
-        let change =
-            Change { path: path(name), action, asker: Some(Asker::default()), reply: Some(reply.clone()) };
-        store.send(change).unwrap();
+    let mut asked = Vec::new();
+    let mut send = |name: &str, action| {
+        asked.push(store.prepare(path(name), action, Asker::default()));
+        asked.last_mut().unwrap().submit();
     };
     let move_to = |to: &str| Action::Move { to: path(to), require: Require::Something };
     let create = |content| put_action(&store, content, Require::Nothing, Replaced::Removed);
@@ -115,8 +114,8 @@ fn many_at_once_keep_their_order() {
     send("e/sub", move_to("sub"));
     send("e", move_to("sub/e"));
     send("d", move_to("e"));
-    for _ in 0..7 {
-        outcomes.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+    for change in asked {
+        change.outcome().unwrap();
     }
     let want = ["e", "sub", "sub/deep", "sub/e", "sub/e/f", "sub/e/l", "sub/e/new", "sub/e/newer"];
     assert_eq!(live(&store), want);
