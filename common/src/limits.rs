@@ -188,10 +188,10 @@ pub const CONNECTION_STACK: usize = 256 * 1024;
 pub const FOLLOWER_STACK: usize = 48 * 1024;
 /// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Changes that may wait to be told to everybody: a commit group, and the next. When there are more the index is read instead; nothing is
-/// lost.
+/// Changes that may wait to be told to everybody: a commit group, and the next. When there are more everybody reads the index instead.
 pub const HERALD_QUEUE: usize = 2 * COMMIT_GROUP;
-/// Events that may wait for one subscriber while it is written to. When there are more it reads the index instead.
+/// Events that may wait for one subscriber while its thread has something else to write. When there are more it reads the index instead;
+/// nothing is lost.
 pub const SUBSCRIBER_QUEUE: usize = 256;
 /// A comment line is sent to every subscriber this often, so that both sides notice when the other is gone.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);

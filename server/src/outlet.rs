@@ -103,8 +103,10 @@ impl<'a> Outlet<'a> {
         Ok(())
     }
 
-    /// The way for somebody else to write to the stream.
-    pub(crate) fn line(&self) -> Line {
+    /// The way for somebody else to write to the stream, while this holds nothing.
+    pub(crate) fn rest(&mut self) -> Line {
+        debug_assert!(self.waiting.is_empty(), "what waits comes first");
+        self.waiting = Vec::new();
         Line { transport: self.conn.transport().clone(), delimiter: self.delimiter }
     }
 

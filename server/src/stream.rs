@@ -1,8 +1,11 @@
 //! The history of the box, told to one client as it happens: an event stream that stays open.
 //!
 //! ```text
-//!     catch up from the index  ->  live from the hub  ->  (the queue overflowed)  ->  catch up from the index  ->  ...
+//!     catch up from the index  ->  live from the hub  ->  (too much waited)  ->  catch up from the index  ->  ...
 //! ```
+//!
+//! When it has caught up for the first time it goes on on another thread (see [`follower`](crate::follower)), and while it has nothing to
+//! write it leaves that to the hub.
 //!
 //! The subscription begins under the index lock, at a known seq, before anything is read from the index. So between what is read there
 //! and what is heard here nothing is missing; what comes both ways is recognised by its seq and told once.
@@ -309,7 +312,7 @@ impl<'a> Teller<'a> {
         let until = self.vigil.until(&self.view);
         let patience = until.map_or(STREAM_LOOK, |until| until.saturating_duration_since(Instant::now()));
         let place = Place { told: self.told, announced: self.announced, written: out.written() };
-        let (place, next) = self.subscription.rest(Rest { line: out.line(), until }, place, patience);
+        let (place, next) = self.subscription.rest(Rest { line: out.rest(), until }, place, patience);
         (self.told, self.announced) = (place.told, place.announced);
         out.was_written(place.written);
         next

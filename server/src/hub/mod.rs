@@ -286,7 +286,7 @@ mod tests {
         let mut conn = Conn::new(here).unwrap();
         let mut outlet = Outlet::new(&mut conn, Delimiter::Close);
         let place = Place { told: 0, announced: 0, written: outlet.written() };
-        let rest = Rest { line: outlet.line(), until: None };
+        let rest = Rest { line: outlet.rest(), until: None };
         let state = subscription.state.clone();
         let resting = std::thread::spawn(move || (subscription.rest(rest, place, LONG), subscription));
         while !is_at_rest(&lock(&state.pen)) {

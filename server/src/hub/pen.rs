@@ -285,7 +285,7 @@ pub(super) mod tests {
         let (here, mut there) = UnixStream::pair().unwrap();
         let mut conn = Conn::new(here).unwrap();
         let mut pen = Pen::at(5);
-        let line = Outlet::new(&mut conn, delimiter).line();
+        let line = Outlet::new(&mut conn, delimiter).rest();
         pen.lay_down(Rest { line, until }, pen.place);
         let told = pen.tell(round, client, realm);
         assert_eq!((pen.rest.is_some(), pen.is_called()), (told.is_some(), told.is_none()));
