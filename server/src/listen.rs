@@ -168,15 +168,11 @@ fn has_run_out(error: &io::Error) -> bool {
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
     // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
-<<<<<<< HEAD
-    thread.spawn(move || run(&service, seat, transport)).map(drop)
-=======
-    thread_of(seat.number()).spawn(move || run(&service, &seat, transport)).map(drop)
+    thread_of(seat.number()).spawn(move || run(&service, seat, transport)).map(drop)
 }
 
 fn thread_of(number: u64) -> Builder {
     Builder::new().name(format!("conn-{number}")).stack_size(CONNECTION_STACK)
->>>>>>> main
 }
 
 fn run(service: &Arc<Service>, seat: Seat, transport: Transport) {

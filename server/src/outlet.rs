@@ -89,7 +89,7 @@ impl<'a> Outlet<'a> {
     /// Nothing was written for so long, for a test that can't wait.
     #[cfg(test)]
     pub(crate) fn pretend_silence(&mut self, time: Duration) {
-        self.flushed = Instant::now().checked_sub(time).expect("the machine runs for longer");
+        self.written = Instant::now().checked_sub(time).expect("the machine runs for longer");
     }
 
     /// Whether nothing was written for so long.

@@ -78,7 +78,6 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_uint) 
     Ok(())
 }
 
-<<<<<<< HEAD
 /// Writes as much to a socket as it takes at once, whether others wait for it or not.
 ///
 /// # Errors
@@ -89,7 +88,8 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), MSG_DONTWAIT | MSG_NOSIGNAL)
     })?;
     Ok(sent.unsigned_abs())
-=======
+}
+
 /// What [`set_user_timeout`] has set.
 #[cfg(test)]
 pub(crate) fn user_timeout(socket: BorrowedFd<'_>) -> io::Result<Duration> {
@@ -115,7 +115,6 @@ pub(crate) fn user_timeout(socket: BorrowedFd<'_>) -> io::Result<Duration> {
     })?;
     assert_eq!(length as usize, size_of::<c_uint>());
     Ok(Duration::from_millis(u64::from(millis)))
->>>>>>> main
 }
 
 /// Connects to a Unix socket. std's way waits without end for a process that does not accept; this one waits for `timeout`, not zero,
@@ -194,7 +193,6 @@ mod tests {
         assert!(set_backlog(std::fs::File::open("/dev/null").unwrap().as_fd(), 1).is_err());
     }
 
-<<<<<<< HEAD
     #[test]
     fn what_does_not_fit_is_not_waited_for() {
         let (here, mut there) = UnixStream::pair().unwrap();
@@ -219,18 +217,6 @@ mod tests {
         assert_eq!(send_now(here.as_fd(), b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
-    unsafe extern "C" {
-        fn getsockopt(
-            socket: c_int,
-            level: c_int,
-            name: c_int,
-            value: *mut c_void,
-            length: *mut c_uint,
-        ) -> c_int;
-    }
-
-=======
->>>>>>> main
     #[test]
     fn the_kernel_knows_how_long_to_wait_for_a_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
