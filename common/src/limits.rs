@@ -188,11 +188,19 @@ pub const DESCRIPTORS_ASIDE: u64 = 40;
 /// Descriptors for each connection: its socket, and the file that it sends or receives. A process that may not have as many for all
 /// [`CONNECTIONS`] lets in fewer.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
-/// Stack of a thread that serves a connection, in bytes. Nothing recurses; the largest buffers are on the heap.
-pub const CONNECTION_STACK: usize = 256 * 1024;
+/// Stack of a thread that serves a connection, in bytes: far more than it needs, since nothing recurses and the largest buffers are on the
+/// heap. What is not touched takes no memory. But the C library keeps stacks of threads that have ended, 40 MiB of them, with the pages that
+/// were touched: the larger each is, the fewer these are.
+pub const CONNECTION_STACK: usize = 1024 * 1024;
+/// Stack of a thread that only waits to tell a client what happens, in bytes. Less than a quarter of [`CONNECTION_STACK`], so that the C library
+/// does not give it one that a connection has used.
+pub const FOLLOWER_STACK: usize = 192 * 1024;
 /// Pause after an accept that failed (no file descriptors left, say), so that the loop neither ends nor spins.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Events that may wait for one subscriber. When there are more it reads the index instead; nothing is lost.
+/// Changes that may wait to be told to everybody: a commit group, and the next. When there are more everybody reads the index instead.
+pub const HERALD_QUEUE: usize = 2 * COMMIT_GROUP;
+/// Events that may wait for one subscriber while its thread has something else to write. When there are more it reads the index instead;
+/// nothing is lost.
 pub const SUBSCRIBER_QUEUE: usize = 256;
 /// A comment line is sent to every subscriber this often, so that both sides notice when the other is gone.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -26,6 +26,7 @@ use common::wire::http::head::HeadError;
 
 use crate::auth::Denied;
 use crate::outlet::Outlet;
+use crate::service::Service;
 use crate::upload::Later;
 
 /// The body of a request as a handler sees it.
@@ -125,8 +126,11 @@ pub(crate) enum AnswerBody {
     File { file: File, start: u64, length: u64 },
 }
 
-/// Writes a stream.
-pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<()> + 'a>;
+/// Writes a stream, or its beginning.
+pub(crate) type Streaming<'a> = Box<dyn FnOnce(&mut Outlet<'_>) -> io::Result<Option<Sequel>> + 'a>;
+
+/// Writes the rest of a stream, for as long as its client stays. It runs on another thread than what was before.
+pub(crate) type Sequel = Box<dyn FnOnce(&Service, &mut Outlet<'_>) -> io::Result<()> + Send>;
 
 /// Whether an answer may still be sent; to be asked now and then.
 pub(crate) type Watch<'a> = Box<dyn FnMut() -> Result<(), Denied> + 'a>;

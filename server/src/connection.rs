@@ -4,7 +4,7 @@
 //!     wait -> head -> framing -> body ---> dispatch -> answer, drained or not ---> wait | close
 //!      |       |         |                    |  \
 //!      | idle  | 4xx     | 4xx                |   stream: writes until it ends ---> close
-//!    close   close     close               panic: 500 ---> close
+//!    close   close     close               panic: 500 ---> close     that lasts ---> a thread of its own
 //! ```
 //!
 //! Errors are answered here and nowhere else, once. After one that leaves open where the next request begins, the connection is closed,
@@ -28,8 +28,11 @@ use common::wire::http::head::{
     HeadError, Method, RequestHead, Version, check_host, encode_response, parse_request,
 };
 
-use crate::answer::{Answer, AnswerBody, Content, Refusal, Reply, Streaming, kind_of_status, unwatched};
+use crate::answer::{
+    Answer, AnswerBody, Content, Refusal, Reply, Sequel, Streaming, kind_of_status, unwatched,
+};
 use crate::dispatch::dispatch;
+use crate::follower::Follower;
 use crate::outlet::{Delimiter, Outlet};
 use crate::owed::{Exchange, Owed, Turn};
 use crate::registry::Seat;
@@ -37,12 +40,13 @@ use crate::send::{Keep, Sender, common_fields};
 use crate::service::Service;
 
 /// What becomes of the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     /// It waits for another request.
     Another,
     /// It is closed in good order.
     Close,
+    /// It goes on as a stream.
+    Follow(Delimiter, Sequel),
     /// There is nobody left.
     Gone,
 }
@@ -66,8 +70,13 @@ struct Connection<'a> {
     owed: Owed<'a>,
 }
 
-/// Serves a connection to its end; `peer` is what logs call it.
-pub(crate) fn serve(service: &Arc<Service>, seat: &Seat, peer: &str, transport: Transport) -> io::Result<()> {
+/// Serves a connection to its end, or until it has become a stream that lasts; `peer` is what logs call it.
+pub(crate) fn serve(
+    service: &Arc<Service>,
+    seat: &Seat,
+    peer: &str,
+    transport: Transport,
+) -> io::Result<Option<Follower>> {
     serve_with(dispatch, service, seat, peer, transport)
 }
 
@@ -77,19 +86,27 @@ fn serve_with(
     seat: &Seat,
     peer: &str,
     transport: Transport,
-) -> io::Result<()> {
+) -> io::Result<Option<Follower>> {
     let (conn, owed) = (Conn::new(transport)?, Owed::default());
     let mut connection = Connection { service, handler, seat, peer, conn, owed };
     loop {
         match connection.serve_one()? {
             After::Another => {}
             After::Close => {
-                connection.conn.lingering_close(if seat.wait() { LINGER_TIME } else { DRAIN_TIME });
-                return Ok(());
+                close(connection.conn, seat);
+                return Ok(None);
             }
-            After::Gone => return Ok(()),
+            After::Follow(delimiter, sequel) => {
+                return Ok(Some(Follower::new(connection.conn, delimiter, sequel)));
+            }
+            After::Gone => return Ok(None),
         }
     }
+}
+
+/// Closes a connection after its last answer.
+pub(crate) fn close(conn: Conn, seat: &Seat) {
+    conn.lingering_close(if seat.wait() { LINGER_TIME } else { DRAIN_TIME });
 }
 
 impl Connection<'_> {
@@ -238,7 +255,7 @@ fn envelope(head: &RequestHead) -> Result<Framing, HeadError> {
     request_framing(head)
 }
 
-/// Writes a stream.
+/// Writes a stream, as far as this thread does.
 fn stream_out(
     service: &Service,
     conn: &mut Conn,
@@ -257,14 +274,15 @@ fn stream_out(
     conn.write_all(&encode_response(200, &fields).map_err(io::Error::other)?)?;
     let mut outlet = Outlet::new(conn, delimiter);
     match guarded(service, || stream(&mut outlet)) {
-        Some(Ok(())) => outlet.finish().map(|()| After::Close),
+        Some(Ok(None)) => outlet.finish().map(|()| After::Close),
+        Some(Ok(Some(sequel))) => outlet.flush().map(|()| After::Follow(delimiter, sequel)),
         Some(Err(error)) => Err(error),
         None => Ok(After::Gone),
     }
 }
 
 /// Runs a handler. `None` if it panicked: that costs this connection, and nobody else's. The panic hook has written the message.
-fn guarded<T>(service: &Service, handler: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guarded<T>(service: &Service, handler: impl FnOnce() -> T) -> Option<T> {
     // What a handler shares with others is behind locks, which are made to outlive a panic; the rest goes with the connection.
     let result = catch_unwind(AssertUnwindSafe(handler));
     if result.is_err() {

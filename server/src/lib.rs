@@ -5,7 +5,7 @@
 //!                    -> verify        or a look at the box while no server runs
 //!                    -> account       or tokens, for clients that are not to have the key
 //!     listen -> connection -> dispatch -> (sync | download | upload | relocate | status | original) -> view -> store
-//!     store -> hub -> stream          what is stored is told to everybody who listens
+//!     store -> hub -> stream          what is stored is told to everybody who listens, each with a follower's thread
 //! ```
 //!
 //! A thread a connection, blocking input and output, no shared state but the store, the hub and the registry. Handlers never touch
@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod dispatch;
 mod download;
+mod follower;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hub;

@@ -168,18 +168,23 @@ fn has_run_out(error: &io::Error) -> bool {
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
     // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
-    thread_of(seat.number()).spawn(move || run(&service, &seat, transport)).map(drop)
+    thread_of(seat.number()).spawn(move || run(&service, seat, transport)).map(drop)
 }
 
 fn thread_of(number: u64) -> Builder {
     Builder::new().name(format!("conn-{number}")).stack_size(CONNECTION_STACK)
 }
 
-fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
+fn run(service: &Arc<Service>, seat: Seat, transport: Transport) {
     let peer = transport.peer();
     // Handlers are guarded already; this is for everything around them.
-    match catch_unwind(AssertUnwindSafe(|| serve(service, seat, &peer, transport))) {
-        Ok(Ok(())) => {}
+    match catch_unwind(AssertUnwindSafe(|| serve(service, &seat, &peer, transport))) {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(follower))) => {
+            if let Err(error) = follower.start(service.clone(), seat) {
+                service.log.warn(format!("{peer}: can't go on with a stream: {error}"));
+            }
+        }
         Ok(Err(error)) => service.log.debug(format!("{peer}: {error}")),
         Err(_) => service.panics.count(),
     }

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn who_speaks_leaves_and_who_is_silent_has_to() {
-        let registry = Arc::new(Registry::new(Capacity::of_descriptors(u64::MAX), Hub::new()));
+        let registry = Arc::new(Registry::new(Capacity::of_descriptors(u64::MAX), Hub::start().unwrap()));
         let mut lobby = Lobby::default();
         assert_eq!(lobby.patience(), None);
         let mut peers: Vec<UnixStream> = Vec::new();

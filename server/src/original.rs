@@ -67,7 +67,7 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<
     let view = view.clone();
     let stream = move |out: &mut Outlet| {
         answer(&view, listed, out)?;
-        tell_live(&view, &subscription, begun, out)
+        tell_live(&view, &subscription, begun, out).map(|()| None)
     };
     let fields = Fields::new().with("content-type", "application/json").with("cache-control", "no-store");
     Ok(Reply::Stream(fields, Box::new(stream)))
@@ -198,9 +198,10 @@ fn tell_live(
             return Ok(());
         }
         match subscription.next(STREAM_LOOK) {
+            Next::Frame(frame) if frame.seq <= told => {}
             Next::Frame(frame) => match &frame.news {
                 News::Whole(encoded) => {
-                    told = told.max(frame.seq);
+                    told = frame.seq;
                     subscription.told(told);
                     if let Some(change) = view.see(&encoded.change) {
                         tell(&change, out)?;
@@ -208,6 +209,7 @@ fn tell_live(
                 }
                 News::Many => told = catch_up(view, told, out)?,
             },
+            Next::Tail(tail) => out.write_tail(tail.bytes())?,
             Next::Lagged => told = catch_up(view, told, out)?,
             Next::Quiet if out.is_deserted() => return Ok(()),
             Next::Quiet => {}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::limits::STREAM_FLUSH_BYTES;
 use common::net::conn::Conn;
+use common::net::transport::Transport;
 use common::wire::http::chunk::{CHUNK_TAIL, chunk_head, last_chunk};
 use common::wire::http::fields::Fields;
 use common::wire::sse;
@@ -21,19 +22,57 @@ pub(crate) enum Delimiter {
     Close,
 }
 
+impl Delimiter {
+    /// What stands before and after so many bytes that are written together.
+    fn margins(self, length: usize) -> (Vec<u8>, &'static [u8]) {
+        match self {
+            Delimiter::Chunks => (chunk_head(length as u64), CHUNK_TAIL),
+            Delimiter::Close => (Vec::new(), b""),
+        }
+    }
+
+    /// These bytes as they are written, if they are written together; nothing of nothing.
+    pub(crate) fn enclose(self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        let (head, tail) = self.margins(bytes.len());
+        [&head, bytes, tail].concat()
+    }
+}
+
+/// The way of a stream for somebody who does not wait. Only while nothing waits in the outlet may it be used.
+#[derive(Debug)]
+pub(crate) struct Line {
+    transport: Transport,
+    delimiter: Delimiter,
+}
+
+impl Line {
+    /// How what is written is to be enclosed.
+    pub(crate) fn delimiter(&self) -> Delimiter {
+        self.delimiter
+    }
+
+    /// Writes as much as goes out at once, and says how much that was. Whatever kept back the rest, whoever goes on will meet it.
+    pub(crate) fn write_now(&self, bytes: &[u8]) -> usize {
+        self.transport.write_now(bytes).unwrap_or(0)
+    }
+}
+
 /// Writes a stream.
 #[derive(Debug)]
 pub(crate) struct Outlet<'a> {
     conn: &'a mut Conn,
     delimiter: Delimiter,
     waiting: Vec<u8>,
-    flushed: Instant,
+    written: Instant,
 }
 
 impl<'a> Outlet<'a> {
     /// Writes to `conn`, after the head of the answer.
     pub(crate) fn new(conn: &'a mut Conn, delimiter: Delimiter) -> Outlet<'a> {
-        Outlet { conn, delimiter, waiting: Vec::new(), flushed: Instant::now() }
+        Outlet { conn, delimiter, waiting: Vec::new(), written: Instant::now() }
     }
 
     /// Appends, and flushes when much is waiting.
@@ -50,12 +89,12 @@ impl<'a> Outlet<'a> {
     /// Nothing was written for so long, for a test that can't wait.
     #[cfg(test)]
     pub(crate) fn pretend_silence(&mut self, time: Duration) {
-        self.flushed = Instant::now().checked_sub(time).expect("the machine runs for longer");
+        self.written = Instant::now().checked_sub(time).expect("the machine runs for longer");
     }
 
     /// Whether nothing was written for so long.
     pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
-        time <= self.flushed.elapsed()
+        time <= self.written.elapsed()
     }
 
     /// Writes what is waiting, as one chunk.
@@ -63,15 +102,33 @@ impl<'a> Outlet<'a> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        self.flushed = Instant::now();
-        let size = chunk_head(self.waiting.len() as u64);
-        let (head, tail) = match self.delimiter {
-            Delimiter::Chunks => (&size[..], CHUNK_TAIL),
-            Delimiter::Close => (&[][..], &[][..]),
-        };
-        self.conn.write_parts(&mut [head, &self.waiting, tail].map(IoSlice::new))?;
+        self.written = Instant::now();
+        let (head, tail) = self.delimiter.margins(self.waiting.len());
+        self.conn.write_parts(&mut [&head, &self.waiting, tail].map(IoSlice::new))?;
         self.waiting.clear();
         Ok(())
+    }
+
+    /// The way for somebody else to write to the stream, while this holds nothing.
+    pub(crate) fn rest(&mut self) -> Line {
+        debug_assert!(self.waiting.is_empty(), "what waits comes first");
+        self.waiting = Vec::new();
+        Line { transport: self.conn.transport().clone(), delimiter: self.delimiter }
+    }
+
+    /// Writes the rest of what somebody else has begun to write.
+    pub(crate) fn write_tail(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.conn.write_all(bytes)
+    }
+
+    /// When something was last written.
+    pub(crate) fn written(&self) -> Instant {
+        self.written
+    }
+
+    /// Notes when somebody else has written something.
+    pub(crate) fn was_written(&mut self, at: Instant) {
+        self.written = self.written.max(at);
     }
 
     /// Shows that the server is alive if nothing was written for so long.

@@ -80,6 +80,11 @@ impl Realm {
         }
     }
 
+    /// Whether the folder is at this path of the box, or below it.
+    pub(crate) fn rests_on(&self, path: &Path) -> bool {
+        self.root().is_some_and(|root| root == path || root.is_below(path))
+    }
+
     /// What the client calls this path of the box, if it may see it.
     pub(crate) fn outwards(&self, path: &Path) -> Option<Path> {
         match &self.root {

@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn registry() -> Arc<Registry> {
-        Arc::new(Registry::new(Capacity::of_descriptors(0), Hub::new()))
+        Arc::new(Registry::new(Capacity::of_descriptors(0), Hub::start().unwrap()))
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn open(
     log: Log,
 ) -> Result<Arc<Service>, Failure> {
     let private = listeners.iter().all(Listener::is_private);
-    let hub = Hub::new();
+    let hub = Hub::start().map_err(|error| failed(format!("can't tell anybody of changes: {error}")))?;
     let options = Options { fsync: config.fsync, force: config.force };
     let store = Store::open(&config.box_dir, options, log, hub.clone()).map_err(unopened)?;
     let (key, source) = Key::load(config.api_key.as_deref(), store.private(), private)

@@ -1,8 +1,11 @@
 //! The history of the box, told to one client as it happens: an event stream that stays open.
 //!
 //! ```text
-//!     catch up from the index  ->  live from the hub  ->  (the queue overflowed)  ->  catch up from the index  ->  ...
+//!     catch up from the index  ->  live from the hub  ->  (too much waited)  ->  catch up from the index  ->  ...
 //! ```
+//!
+//! When it has caught up for the first time it goes on on another thread (see [`follower`](crate::follower)), and while it has nothing to
+//! write it leaves that to the hub.
 //!
 //! The subscription begins under the index lock, at a known seq, before anything is read from the index. So between what is read there
 //! and what is heard here nothing is missing; what comes both ways is recognised by its seq and told once.
@@ -15,20 +18,21 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::limits::{HEARTBEAT, INDEX_BATCH, STREAM_LOOK};
 use common::protocol::{Cursor, Epoch, Event, RemoteEntry, Synced};
 use common::tree::Path;
 use common::wire::http::fields::Fields;
 
-use crate::answer::{Refusal, Reply};
+use crate::answer::{Refusal, Reply, Sequel};
 use crate::auth::Denied;
-use crate::hub::{Encoded, Frame, News, Next, Subscription};
+use crate::hub::{Encoded, Frame, News, Next, Place, Rest, Subscription};
 use crate::outlet::Outlet;
 use crate::request::Request;
+use crate::service::Service;
 use crate::store::Step;
-use crate::view::{NO_ROOT, View};
+use crate::view::{DetachedView, NO_ROOT, View};
 use crate::vigil::Vigil;
 
 /// One event to be told: a change, or one part of it.
@@ -59,6 +63,27 @@ pub(crate) struct Teller<'a> {
     answered: HashMap<Path, u64>,
 }
 
+/// A teller who has told all that there was.
+#[derive(Debug)]
+pub(crate) struct Live {
+    view: DetachedView,
+    client: String,
+    subscription: Subscription,
+    vigil: Vigil,
+    epoch: Epoch,
+    told: u64,
+    announced: u64,
+}
+
+impl Live {
+    fn resume(self, service: &Service) -> Teller<'_> {
+        let Live { view, client, subscription, vigil, epoch, told, announced } = self;
+        let view = view.of(service);
+        let answered = HashMap::new();
+        Teller { view, client, subscription, vigil, epoch, told, announced, is_open: false, answered }
+    }
+}
+
 /// Why a stream ends that nobody left.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -82,9 +107,17 @@ impl From<Denied> for End {
     }
 }
 
+/// What is left to do of a stream that has told all that there was: it tells what happens from now on. If it ends instead, that is told.
+pub(crate) fn go_on(told: Result<Live, End>, out: &mut Outlet<'_>) -> io::Result<Option<Sequel>> {
+    match told {
+        Ok(live) => Ok(Some(Box::new(move |service, out| end(live.resume(service).tell_live(out), out)))),
+        Err(reason) => end(Err(reason), out).map(|()| None),
+    }
+}
+
 /// Ends a stream, with the last thing that the client has to know. The status is long sent, so a reason is told as a comment: what
 /// follows from it the client hears when it connects again.
-pub(crate) fn end(told: Result<(), End>, out: &mut Outlet<'_>) -> io::Result<()> {
+fn end(told: Result<(), End>, out: &mut Outlet<'_>) -> io::Result<()> {
     match told {
         Ok(()) => Ok(()),
         Err(End::Connection(error)) => Err(error),
@@ -118,15 +151,20 @@ pub(crate) fn follow<'a>(
         None => None,
     };
     let (view, client) = (view.clone(), request.client.clone().unwrap_or_default());
-    let stream = move |out: &mut Outlet| end(tell_since(view, &client, since, out), out);
+    let stream = move |out: &mut Outlet| go_on(tell_since(view, &client, since, out), out);
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-fn tell_since(view: View<'_>, client: &str, since: Option<Cursor>, out: &mut Outlet<'_>) -> Result<(), End> {
+fn tell_since(
+    view: View<'_>,
+    client: &str,
+    since: Option<Cursor>,
+    out: &mut Outlet<'_>,
+) -> Result<Live, End> {
     let mut teller = Teller::begin(view, client, "", since, out)?;
     teller.catch_up(out)?;
     teller.synced(Synced::default(), out)?;
-    teller.tell_live(out)
+    teller.pause(out)
 }
 
 impl<'a> Teller<'a> {
@@ -240,16 +278,23 @@ impl<'a> Teller<'a> {
         out.push(&event.encode(Some(self.cursor())))
     }
 
-    /// Tells what is yet to be told and what happens from now on, until the client leaves or the server stops.
-    pub(crate) fn tell_live(mut self, out: &mut Outlet<'_>) -> Result<(), End> {
+    /// Tells what is yet to be told of what has happened. What happens from now on is told when it goes on.
+    pub(crate) fn pause(mut self, out: &mut Outlet<'_>) -> Result<Live, End> {
         self.catch_up(out)?;
+        let Teller { view, client, subscription, vigil, epoch, told, announced, .. } = self;
+        Ok(Live { view: view.detach(), client, subscription, vigil, epoch, told, announced })
+    }
+
+    /// Tells what happens, until the client leaves or the server stops.
+    fn tell_live(mut self, out: &mut Outlet<'_>) -> Result<(), End> {
         loop {
             self.look()?;
             // What is queued at once leaves at once.
-            let patience = if out.is_waiting() { Duration::ZERO } else { STREAM_LOOK };
-            match self.subscription.next(patience) {
+            let next = if out.is_waiting() { self.subscription.next(Duration::ZERO) } else { self.rest(out) };
+            match next {
                 Next::Frame(frame) if frame.seq <= self.told => {}
                 Next::Frame(frame) => self.hear(&frame, out)?,
+                Next::Tail(tail) => out.write_tail(tail.bytes())?,
                 Next::Lagged => self.catch_up(out)?,
                 Next::Quiet => {
                     out.flush()?;
@@ -259,6 +304,18 @@ impl<'a> Teller<'a> {
             }
             self.beat(out)?;
         }
+    }
+
+    /// Has nothing to write, and waits until there is something that the herald does not write. For a moment at most: then it is time to look
+    /// whether the client is still there, and may still be told anything.
+    fn rest(&mut self, out: &mut Outlet<'_>) -> Next {
+        let until = self.vigil.until(&self.view);
+        let patience = until.map_or(STREAM_LOOK, |until| until.saturating_duration_since(Instant::now()));
+        let place = Place { told: self.told, announced: self.announced, written: out.written() };
+        let (place, next) = self.subscription.rest(Rest { line: out.rest(), until }, place, patience);
+        (self.told, self.announced) = (place.told, place.announced);
+        out.was_written(place.written);
+        next
     }
 
     fn hear(&mut self, frame: &Frame, out: &mut Outlet<'_>) -> Result<(), End> {

@@ -24,7 +24,7 @@ use common::wire::json::{JsonError, JsonErrorKind, Reader};
 use crate::answer::{Content, Refusal, Reply};
 use crate::intake::Intake;
 use crate::outlet::Outlet;
-use crate::stream::{End, Teller, end, stream_fields};
+use crate::stream::{End, Live, Teller, go_on, stream_fields};
 use crate::view::View;
 
 /// The list, from its first item on.
@@ -49,12 +49,12 @@ pub(crate) fn list<'a>(view: &View<'a>, body: &mut dyn Content) -> Result<Reply<
         if let Err(End::Reason(reason)) = &told {
             view.logger().warn(format!("{}: {reason}", who(&head)));
         }
-        end(told, out)
+        go_on(told, out)
     };
     Ok(Reply::Stream(stream_fields(), Box::new(stream)))
 }
 
-fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet<'_>) -> Result<(), End> {
+fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet<'_>) -> Result<Live, End> {
     // Without a cursor there is nothing that "what differs" could refer to.
     let since = head.cursor.filter(|_| !head.complete);
     let mut teller =
@@ -69,7 +69,7 @@ fn answer(view: &View<'_>, head: &ListHead, items: Items<'_>, out: &mut Outlet<'
         teller.catch_up(out)?;
     }
     teller.synced(counts, out)?;
-    teller.tell_live(out)
+    teller.pause(out)
 }
 
 fn who(head: &ListHead) -> String {

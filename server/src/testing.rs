@@ -71,7 +71,7 @@ fn unused_dir(name: &str) -> PathBuf {
 impl Workshop {
     pub(crate) fn new() -> Workshop {
         let dir = unused_dir("server");
-        let (log, hub) = (Log::new(Level::Error, Format::Text), Hub::new());
+        let (log, hub) = (Log::new(Level::Error, Format::Text), Hub::start().expect("there are threads"));
         let store = Store::open(&dir, Options { fsync: false, force: false }, log, hub.clone())
             .expect("an empty box opens");
         let private = store.private().try_clone().expect("a descriptor is free");

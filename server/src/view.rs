@@ -46,6 +46,20 @@ pub(crate) struct View<'a> {
     connection: u64,
 }
 
+/// What a client may see, without the server.
+#[derive(Debug)]
+pub(crate) struct DetachedView {
+    grant: Grant,
+    connection: u64,
+}
+
+impl DetachedView {
+    /// What the client sees of this server.
+    pub(crate) fn of(self, service: &Service) -> View<'_> {
+        View::new(service, self.grant, self.connection)
+    }
+}
+
 /// Its index, for reading. Changes wait meanwhile, so let go of it soon.
 #[derive(Debug)]
 pub(crate) struct IndexView<'a> {
@@ -66,6 +80,11 @@ impl<'a> View<'a> {
     /// What a grant opens to whoever is at this connection.
     pub(crate) fn new(service: &'a Service, grant: Grant, connection: u64) -> View<'a> {
         View { service, grant, connection }
+    }
+
+    /// The same without the server, to be taken from one thread to another.
+    pub(crate) fn detach(self) -> DetachedView {
+        DetachedView { grant: self.grant, connection: self.connection }
     }
 
     /// Whether the client sees all of the box.
@@ -99,9 +118,9 @@ impl<'a> View<'a> {
         self.grant.identity(id)
     }
 
-    /// Whether the folder that the client sees is at this path of the box, or below it.
+    /// As [`Realm::rests_on`].
     pub(crate) fn rests_on(&self, path: &Path) -> bool {
-        self.grant.realm.root().is_some_and(|root| root == path || root.is_below(path))
+        self.grant.realm.rests_on(path)
     }
 
     /// Whether what the client was let in for has no end.

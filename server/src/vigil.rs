@@ -20,6 +20,11 @@ impl Vigil {
         Vigil { looked: Instant::now() }
     }
 
+    /// Until when what was seen holds; `None`: for good.
+    pub(crate) fn until(&self, view: &View<'_>) -> Option<Instant> {
+        (!view.is_lasting()).then(|| self.looked + STREAM_LOOK)
+    }
+
     /// Looks if it is time to.
     ///
     /// # Errors

@@ -18,7 +18,7 @@
 use super::command::{CommandFailed, Running};
 use super::deadline::Deadline;
 use crate::sys::poll::{PollFd, wait};
-use crate::sys::socket::{set_low_water, set_user_timeout};
+use crate::sys::socket::{send_now, set_low_water, set_user_timeout};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -66,6 +66,11 @@ impl Transport {
             Socket::Unix(stream) => (&mut &**stream).write_vectored(parts),
         };
         written.map_err(|error| if is_end(&error) { self.failure().unwrap_or(error) } else { error })
+    }
+
+    /// Writes as much as can be written without waiting, beside a thread that may be waiting. `WouldBlock`: nothing.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        send_now(self.as_fd(), bytes)
     }
 
     /// Why the connection ended, if that is the fault of a command.

@@ -16,6 +16,8 @@ const IPPROTO_TCP: c_int = 6;
 const TCP_USER_TIMEOUT: c_int = 18;
 const AF_UNIX: c_int = 1;
 const SOCK_STREAM: c_int = 1;
+const MSG_DONTWAIT: c_int = 0x40;
+const MSG_NOSIGNAL: c_int = 0x4000;
 const SOCK_CLOEXEC: c_int = 0o2_000_000;
 
 /// Longest path of a Unix socket in bytes: the kernel's `sun_path` has 108, one of which is NUL.
@@ -32,6 +34,7 @@ unsafe extern "C" {
     fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
     fn connect(socket: c_int, address: *const UnixAddress, length: c_uint) -> c_int;
     fn listen(socket: c_int, backlog: c_int) -> c_int;
+    fn send(socket: c_int, bytes: *const c_void, length: usize, flags: c_int) -> isize;
     fn setsockopt(socket: c_int, level: c_int, name: c_int, value: *const c_void, length: c_uint) -> c_int;
 }
 
@@ -73,6 +76,18 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_uint) 
     // SAFETY: the call reads `length` bytes, which is the size of `value`, and `value` outlives it.
     cvt(unsafe { setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) })?;
     Ok(())
+}
+
+/// Writes as much to a socket as it takes at once, whether others wait for it or not.
+///
+/// # Errors
+/// Those of send(2); `WouldBlock` if it takes nothing.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the call reads at most `bytes.len()` bytes from `bytes`, which outlives it.
+    let sent = cvt(unsafe {
+        send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), MSG_DONTWAIT | MSG_NOSIGNAL)
+    })?;
+    Ok(sent.unsigned_abs())
 }
 
 /// What [`set_user_timeout`] has set.
@@ -176,6 +191,30 @@ mod tests {
             listener.accept().unwrap();
         }
         assert!(set_backlog(std::fs::File::open("/dev/null").unwrap().as_fd(), 1).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_waited_for() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let piece = [b'x'; 1 << 20];
+        let mut sent = 0;
+        let full = loop {
+            match send_now(here.as_fd(), &piece) {
+                Ok(count) => sent += count,
+                Err(error) => break error.kind(),
+            }
+        };
+        assert!(full == io::ErrorKind::WouldBlock && 0 < sent);
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            there.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        drop(here);
+        assert_eq!(reader.join().unwrap(), sent);
+        let (here, there) = UnixStream::pair().unwrap();
+        drop(there);
+        assert_eq!(send_now(here.as_fd(), b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

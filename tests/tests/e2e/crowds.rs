@@ -129,6 +129,33 @@ fn accepting_that_fails_is_tried_again_without_haste() {
     assert!(lines.len() == 1 && lines[0].contains("ulimit -n"), "{lines:?}");
 }
 
+/// A stream that lasts is left to a thread that has done nothing else. Without one it ends, and its place is free again.
+#[test]
+fn who_listens_has_a_thread_that_did_nothing_else() {
+    let mut world = World::new();
+    world.server.stop();
+    let injector = Injector::new(world.directory(), "server", None);
+    world.server.environment.extend(injector.environment());
+    world.server.start();
+    let mut stream = begin(&world.server, address(1), "/sync");
+    assert_eq!(status(&mut stream), "200");
+    let threads = |server: &mut Server, want| {
+        eventually("the connection to have become a stream", || {
+            let threads = ["tell-", "conn-"].map(|name| server.process().threads_named(name));
+            if threads == want { Ok(()) } else { Err(format!("{threads:?}")) }
+        });
+    };
+    threads(&mut world.server, [1, 0]);
+    // The thread of the connection is there, and that of the stream is not.
+    injector.arm(Fault::Error(EAGAIN), kinds::SPAWN, 2..=2);
+    let mut other = begin(&world.server, address(1), "/sync");
+    let mut all = String::new();
+    other.read_to_string(&mut all).expect("it ends");
+    assert!(all.contains("event: synced\n") && !all.ends_with("0\r\n\r\n"), "{all}");
+    threads(&mut world.server, [1, 0]);
+    assert!(!is_over(&stream));
+}
+
 #[test]
 fn without_a_thread_there_is_an_answer() {
     let mut world = World::new();

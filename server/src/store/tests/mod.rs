@@ -50,7 +50,7 @@ impl Scratch {
 
     fn try_open(&self, force: bool) -> Result<Store, OpenError> {
         let log = Log::new(Level::Error, Format::Text);
-        Store::open(&self.at(""), Options { fsync: true, force }, log, Hub::new())
+        Store::open(&self.at(""), Options { fsync: true, force }, log, Hub::start().unwrap())
     }
 
     pub(super) fn open(&self) -> Store {

@@ -162,6 +162,15 @@ impl Process {
     }
 }
 
+impl Process {
+    /// How many of its threads have a name that begins so.
+    pub fn threads_named(&self, prefix: &str) -> usize {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let name = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        threads.map(name).filter(|name| name.starts_with(prefix)).count()
+    }
+}
+
 /// Where in the kernel the threads of a process are: a test that failed because nothing happened any more may find out why. Threads whose
 /// names differ by a number only, and that are in the same place, are counted: a server can have thousands. Empty if the process has ended.
 fn waits(pid: u32) -> String {
