@@ -111,8 +111,8 @@ impl Hub {
         }))
     }
 
-    /// Adds a subscriber. Call it under the index lock, so that no change falls between what was read there and what is heard here. What
-    /// was published before may still come, and is known by its seq.
+    /// Adds a subscriber that has got to this seq. Call it under the index lock, so that no change falls between what was read there and what
+    /// is heard here.
     pub(crate) fn subscribe(
         &self,
         connection: u64,

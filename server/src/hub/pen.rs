@@ -154,7 +154,12 @@ impl Pen {
         match told {
             Told::All => return Some(self.place.told),
             Told::Partly(tail) => self.hand_over(Word::Tail(tail)),
-            Told::NotHere => round.frames.iter().for_each(|frame| self.hand_over(Word::Frame(frame.clone()))),
+            Told::NotHere => {
+                // What was published before the stream began may be told after.
+                for frame in round.after(self.place.told) {
+                    self.hand_over(Word::Frame(frame.clone()));
+                }
+            }
         }
         self.rest = None;
         None
@@ -353,6 +358,16 @@ pub(super) mod tests {
         for name in ["a", "a/b", "a/b/c"] {
             assert!(is_for_thread(&news, &below(name), None), "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_before_a_stream_began_is_not_for_it() {
+        let mut pen = Pen::at(5);
+        pen.tell(&round(3..=5), "you", &Realm::default());
+        assert!(!pen.is_called());
+        pen.tell(&round(5..=6), "you", &Realm::default());
+        assert!(matches!(pen.next(), Some(Next::Frame(frame)) if frame.seq == 6));
+        assert!(!pen.is_called());
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn filled(scratch: &Scratch) -> Store {
 fn a_directory_moves_as_one_change() {
     let scratch = Scratch::new();
     let store = filled(&scratch);
-    let subscription = store.shared.hub.subscribe(1, "desktop", "", &Realm::default(), 0);
+    let subscription = store.shared.hub.subscribe(1, "desktop", "", &Realm::default(), 5);
     let done = relocate(&store, "d", "e", Require::OneOf(vec![Tag::Directory])).unwrap();
     assert!(done.created && done.cursor.seq == 6 && done.entry.is_some());
     assert_eq!((scratch.read("e/sub/deep"), scratch.at("d").exists()), ("deep".into(), false));
