@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::root::Root;
 use super::stat::{Stat, now};
 use super::watch::{Added, Watch};
-use crate::limits::{LISTED_NAMES, LISTING_THREADS};
+use crate::limits::{LISTED_DIRECTORIES, LISTED_NAMES, LISTING_THREADS};
 use crate::threads::spawn_scoped;
 use crate::tree::{Mtime, Path, PathError};
 
@@ -35,6 +35,8 @@ pub(super) struct Lister {
 /// What was found in one directory.
 #[derive(Debug)]
 pub(super) struct Listing {
+    /// Which; `None` is the root.
+    pub(super) directory: Option<Path>,
     /// When it was begun, by the clock that stamps files.
     pub(super) began: Mtime,
     /// What came of watching it, if that was asked for.
@@ -66,25 +68,27 @@ pub(super) struct Wanted<'a> {
 impl Lister {
     /// With as many threads as there are processors.
     pub(super) fn new(root: Arc<Root>) -> Lister {
-        Lister { root, threads: threads_for(available_parallelism().map_or(1, usize::from)) }
+        let processors = available_parallelism().map_or(1, usize::from);
+        Lister { root, threads: threads_for(processors) }
     }
 
-    /// Lists directories (the root, where none is named). What is returned belongs to the first of them, in their order; to one at least,
-    /// if there is any.
-    pub(super) fn list(&self, directories: &[Option<Path>], wanted: Wanted<'_>) -> Vec<Listing> {
+    /// Lists the last of the directories that wait (the root, where none is named), the very last one first, and takes them out: one at
+    /// least, if there is any.
+    pub(super) fn list(&self, waiting: &mut Vec<Option<Path>>, wanted: Wanted<'_>) -> Vec<Listing> {
+        let next = &waiting[waiting.len().saturating_sub(LISTED_DIRECTORIES)..];
         let (taken, found) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
             let mut listings = Vec::new();
             while found.load(Ordering::Relaxed) < LISTED_NAMES {
                 let number = taken.fetch_add(1, Ordering::Relaxed);
-                let Some(directory) = directories.get(number) else { break };
-                let listing = self.list_one(directory.as_ref(), wanted);
+                let Some(directory) = next.iter().rev().nth(number) else { break };
+                let listing = self.list_one(directory.clone(), wanted);
                 found.fetch_add(listing.names.as_ref().map_or(0, Names::len), Ordering::Relaxed);
                 listings.push((number, listing));
             }
             listings
         };
-        let helpers = self.threads.min(directories.len()).saturating_sub(1);
+        let helpers = self.threads.min(next.len()).saturating_sub(1);
         let mut listings = thread::scope(|scope| {
             // Where no more threads are to be had, fewer do it.
             let helpers: Vec<_> =
@@ -95,17 +99,18 @@ impl Lister {
             }
             listings
         });
+        waiting.truncate(waiting.len() - listings.len());
         listings.sort_unstable_by_key(|(number, _)| *number);
         listings.into_iter().map(|(_, listing)| listing).collect()
     }
 
-    fn list_one(&self, directory: Option<&Path>, wanted: Wanted<'_>) -> Listing {
-        let watched = wanted.watch.map(|watch| watch.add(directory));
+    fn list_one(&self, directory: Option<Path>, wanted: Wanted<'_>) -> Listing {
+        let watched = wanted.watch.map(|watch| watch.add(directory.as_ref()));
         let began = now();
-        let names = self.root.list(directory).map(|listed| {
+        let names = self.root.list(directory.as_ref()).map(|listed| {
             let mut names = Names { entries: Vec::with_capacity(listed.len()), ..Names::default() };
             for (name, stat) in listed {
-                match Path::child(directory, &name) {
+                match Path::child(directory.as_ref(), &name) {
                     Ok(path) if stat.is_written_within(wanted.settled_after) => names.unsettled.push(path),
                     Ok(path) => names.entries.push((path, stat)),
                     Err(PathError::Reserved) => {}
@@ -116,11 +121,10 @@ impl Lister {
             names.unsettled.sort_unstable();
             names
         });
-        Listing { began, watched, names }
+        Listing { directory, began, watched, names }
     }
 }
 
-/// As many as there are processors, up to where more are of no use.
 fn threads_for(processors: usize) -> usize {
     processors.min(LISTING_THREADS)
 }
@@ -153,30 +157,25 @@ mod tests {
     }
 
     #[test]
-    fn listings_have_the_order_of_directories() {
+    fn so_many_are_listed_at_once_in_their_order() {
         let scratch = Scratch::new();
-        let named: Vec<String> = (0..100).map(|number| format!("d{number}")).collect();
+        let named: Vec<String> = (0..LISTED_DIRECTORIES + 10).map(|number| format!("d{number}")).collect();
         for (number, name) in named.iter().enumerate().skip(1) {
             fs::create_dir(scratch.path().join(name)).unwrap();
             for file in (0..number % 4).rev() {
                 fs::write(scratch.path().join(format!("{name}/{file}")), "").unwrap();
             }
         }
-        let directories: Vec<_> = named.iter().map(|name| directory(name)).collect();
-        let listings = lister(&scratch).list(&directories, LIST);
-        assert_eq!(listings.len(), 100);
+        let mut waiting: Vec<_> = named.iter().rev().map(|name| directory(name)).collect();
+        let listings = lister(&scratch).list(&mut waiting, LIST);
+        assert_eq!((listings.len(), waiting.len()), (LISTED_DIRECTORIES, 10));
         assert_eq!(listings[0].names.as_ref().unwrap_err().kind(), io::ErrorKind::NotFound);
         for (number, listing) in listings.iter().enumerate().skip(1) {
             let expected: Vec<String> = (0..number % 4).map(|file| format!("d{number}/{file}")).collect();
-            assert_eq!(names(listing), expected);
+            assert_eq!((&listing.directory, names(listing)), (&directory(&named[number]), expected));
         }
-        assert!(lister(&scratch).list(&[], LIST).is_empty());
-    }
-
-    #[test]
-    fn there_are_as_many_threads_as_are_of_use() {
-        let processors = [1, LISTING_THREADS, LISTING_THREADS + 1, 10_000];
-        assert_eq!(processors.map(threads_for), [1, LISTING_THREADS, LISTING_THREADS, LISTING_THREADS]);
+        assert_eq!(lister(&scratch).list(&mut waiting, LIST).len(), 10);
+        assert!(lister(&scratch).list(&mut waiting, LIST).is_empty());
     }
 
     /// Each directory has enough: nobody begins a second one.
@@ -186,9 +185,16 @@ mod tests {
         for number in 0..LISTED_NAMES {
             fs::write(scratch.path().join(number.to_string()), "").unwrap();
         }
-        let listings = lister(&scratch).list(&vec![None; 100], LIST);
+        let mut waiting = vec![None; 50];
+        let listings = lister(&scratch).list(&mut waiting, LIST);
         assert!((1..=4).contains(&listings.len()), "{}", listings.len());
+        assert_eq!(waiting.len() + listings.len(), 50);
         assert_eq!(names(&listings[0]).len(), LISTED_NAMES);
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_processors_up_to_some_number() {
+        assert_eq!([1, 2, 1000].map(threads_for), [1, 2, LISTING_THREADS]);
     }
 
     #[test]
@@ -197,7 +203,9 @@ mod tests {
         fs::create_dir_all(scratch.path().join("d/.filesync")).unwrap();
         fs::create_dir(scratch.path().join("d/sub")).unwrap();
         ["b", "a"].iter().for_each(|name| fs::write(scratch.path().join("d").join(name), "").unwrap());
-        let list = |settled_after| lister(&scratch).list(&[directory("d")], Wanted { settled_after, ..LIST });
+        let list = |settled_after| {
+            lister(&scratch).list(&mut vec![directory("d")], Wanted { settled_after, ..LIST })
+        };
         assert_eq!(names(&list(Duration::ZERO)[0]), ["d/a", "d/b", "d/sub"]);
         let listing = &list(Duration::from_secs(3600))[0];
         let unsettled: Vec<_> =

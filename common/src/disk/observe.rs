@@ -30,7 +30,7 @@ use super::listing::{Lister, Listing, Names, Wanted};
 use super::root::Root;
 use super::stat::{Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{LISTED_DIRECTORIES, LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
+use crate::limits::{LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Mtime, Path, PathError};
 
@@ -329,11 +329,6 @@ struct Scanner<S> {
     unlisted: BTreeSet<Path>,
 }
 
-/// Of the directories that wait, the last first: so many at once.
-fn listed_next(waiting: &[Option<Path>]) -> Vec<Option<Path>> {
-    waiting.iter().rev().take(LISTED_DIRECTORIES).cloned().collect()
-}
-
 /// What a walk begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
@@ -413,18 +408,16 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
         };
         let mut waiting = vec![from];
         while !waiting.is_empty() {
-            let next = listed_next(&waiting);
-            let listings =
-                self.lister.list(&next, Wanted { watch: self.shared.watch.as_ref(), settled_after });
-            waiting.truncate(waiting.len() - listings.len());
+            let watch = self.shared.watch.as_ref();
+            let listings = self.lister.list(&mut waiting, Wanted { watch, settled_after });
             // Nothing of what was not seen is absent unless the folder was in its place after that.
             if !self.stands() {
                 self.report(Observation::Gone)?;
                 return ControlFlow::Continue(Walk::FolderGone);
             }
             let mut below = Vec::new();
-            for (directory, listing) in next.into_iter().zip(listings) {
-                self.tell(directory, listing, &mut below)?;
+            for listing in listings {
+                self.tell(listing, &mut below)?;
             }
             waiting.extend(below.into_iter().rev().map(Some));
         }
@@ -432,8 +425,8 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 
     /// Reports what was found in a directory, and adds the directories that are to be listed next.
-    fn tell(&mut self, directory: Option<Path>, listing: Listing, below: &mut Vec<Path>) -> ControlFlow<()> {
-        let Listing { began, watched, names } = listing;
+    fn tell(&mut self, listing: Listing, below: &mut Vec<Path>) -> ControlFlow<()> {
+        let Listing { directory, began, watched, names } = listing;
         if let Some(watched) = watched {
             self.hear_watched(watched);
         }
@@ -792,16 +785,6 @@ mod tests {
         drop(observations);
         fs::write(scratch.path().join("file"), "1").unwrap();
         drop(observer);
-    }
-
-    #[test]
-    fn so_many_directories_are_listed_at_once_the_last_first() {
-        let path = |number: usize| Some(Path::new(number.to_string().as_bytes()).unwrap());
-        let waiting: Vec<_> = (0..=LISTED_DIRECTORIES).map(path).collect();
-        let next = listed_next(&waiting);
-        assert_eq!((next.len(), &next[0]), (LISTED_DIRECTORIES, &path(LISTED_DIRECTORIES)));
-        assert_eq!(next.last(), Some(&path(1)));
-        assert_eq!(listed_next(&waiting[..1]), [path(0)]);
     }
 
     /// For events that are lost without a word.
