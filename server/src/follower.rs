@@ -41,10 +41,8 @@ impl Follower {
     /// # Errors
     /// The system has no room for another thread.
     pub(crate) fn start(self, service: Arc<Service>, seat: Seat) -> io::Result<()> {
-        let name = format!("tell-{}", seat.number());
-        let thread = Builder::new().name(name).stack_size(FOLLOWER_STACK);
         // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
-        thread.spawn(move || self.run(&service, &seat)).map(drop)
+        thread_of(seat.number()).spawn(move || self.run(&service, &seat)).map(drop)
     }
 
     fn run(mut self, service: &Service, seat: &Seat) {
@@ -56,5 +54,25 @@ impl Follower {
             Some(Err(error)) => service.log.debug(format!("{}: {error}", self.conn.transport().peer())),
             None => {}
         }
+    }
+}
+
+fn thread_of(number: u64) -> Builder {
+    Builder::new().name(format!("tell-{number}")).stack_size(FOLLOWER_STACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use common::limits::CONNECTION_STACK;
+
+    use super::*;
+
+    /// glibc gives a thread the stack of one that has ended if that is at most four times as large as what is asked for.
+    #[test]
+    fn the_thread_of_a_stream_gets_no_stack_of_a_connection() {
+        let stack = format!("stack_size: {:?}", Some(FOLLOWER_STACK));
+        let thread = format!("{:?}", thread_of(7));
+        assert!(thread.contains(&stack) && thread.contains("tell-7"), "{thread}");
+        const { assert!(4 * FOLLOWER_STACK < CONNECTION_STACK) };
     }
 }

@@ -96,8 +96,7 @@ impl Hub {
     /// # Errors
     /// There is no room for the herald's thread.
     pub(crate) fn start() -> io::Result<Arc<Hub>> {
-        let subscribers = Mutex::new(Some(HashMap::new()));
-        let audience = Arc::new(Audience { subscribers, latest: AtomicU64::new(0) });
+        let audience = Arc::new(Audience::empty());
         let (inlet, news) = feed(HERALD_QUEUE);
         let herald = spawn("herald", {
             let audience = audience.clone();
@@ -181,6 +180,10 @@ impl Drop for Hub {
 }
 
 impl Audience {
+    fn empty() -> Audience {
+        Audience { subscribers: Mutex::new(Some(HashMap::new())), latest: AtomicU64::new(0) }
+    }
+
     /// Who listens now.
     fn present(&self) -> Vec<Arc<Subscriber>> {
         lock(&self.subscribers).iter().flat_map(HashMap::values).cloned().collect()
