@@ -2,23 +2,33 @@
 //!
 //! It takes what has been published, as much as makes a good piece, and goes through the listeners with it. Those at rest it writes to
 //! itself, which wakes nobody: of thousands that listen nearly all are at rest, and a call of the system for each is what telling them takes.
-//! The others get it into their queues. It waits for nobody, so none can hold up the rest.
+//! The others get it into their queues. It waits for nobody, so none can hold up the rest; and a defect costs one stream, as it costs one
+//! connection in a handler.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use common::limits::STREAM_FLUSH_BYTES;
 
-use super::Audience;
 use super::feed::{Fed, Feed};
 use super::frame::Frame;
 use super::pen::Round;
+use super::{Audience, Subscriber};
 
 /// Tells what the feed brings until it ends.
 pub(super) fn tell_all(news: &Feed<Arc<Frame>>, audience: &Audience) {
     while let Some(first) = news.wait() {
         let round = Round::of(gather(first, news, audience));
-        for subscriber in audience.present() {
-            subscriber.tell(&round);
+        each_present(audience, |subscriber| subscriber.tell(&round));
+    }
+}
+
+/// A listener whose telling panics is taken off the list. That ends its stream, and the client comes again.
+fn each_present(audience: &Audience, tell: impl Fn(&Subscriber)) {
+    for subscriber in audience.present() {
+        // The pen of a stream that is over is all that a panic can leave half done.
+        if catch_unwind(AssertUnwindSafe(|| tell(&subscriber))).is_err() {
+            audience.dismiss(subscriber.connection);
         }
     }
 }
@@ -42,13 +52,32 @@ fn gather(first: Fed<Arc<Frame>>, news: &Feed<Arc<Frame>>, audience: &Audience) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use common::limits::HERALD_QUEUE;
 
     use super::super::feed::feed;
     use super::super::pen::tests::frame;
+    use super::super::{Hub, Next};
     use super::*;
+    use crate::realm::Realm;
+
+    #[test]
+    fn a_panic_costs_one_stream() {
+        let hub = Hub::start().unwrap();
+        let subscribe = |connection| hub.subscribe(connection, "me", "", &Realm::default(), 5);
+        let (ill, well) = (subscribe(1), subscribe(2));
+        let told = AtomicU64::new(0);
+        each_present(&hub.audience, |subscriber| {
+            assert_ne!(subscriber.connection, 1, "a panic on purpose");
+            told.fetch_add(subscriber.connection, Ordering::Relaxed);
+        });
+        assert_eq!(told.into_inner(), 2);
+        assert!(matches!(ill.next(Duration::from_secs(60)), Next::Stopped));
+        assert!(matches!(well.next(Duration::ZERO), Next::Quiet));
+        assert_eq!(hub.listeners().len(), 1);
+    }
 
     /// What came before is told as it is, in pieces, and for what found no room everybody is sent to the index.
     #[test]

@@ -157,9 +157,7 @@ impl Hub {
 
     /// Ends the subscription of a connection that is hung up on: who waits for news does not look at its socket.
     pub(crate) fn dismiss(&self, connection: u64) {
-        if let Some(subscribers) = lock(&self.audience.subscribers).as_mut() {
-            subscribers.retain(|_, subscriber| subscriber.connection != connection);
-        }
+        self.audience.dismiss(connection);
     }
 
     /// Ends every subscription, now and to come.
@@ -187,6 +185,13 @@ impl Audience {
     /// Who listens now.
     fn present(&self) -> Vec<Arc<Subscriber>> {
         lock(&self.subscribers).iter().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Takes the subscriptions of a connection off the list.
+    fn dismiss(&self, connection: u64) {
+        if let Some(subscribers) = lock(&self.subscribers).as_mut() {
+            subscribers.retain(|_, subscriber| subscriber.connection != connection);
+        }
     }
 
     /// Up to where the index has news.
