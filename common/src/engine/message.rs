@@ -35,8 +35,8 @@ pub(super) enum Stream {
     Connecting { reply: SyncSender<Option<ListHead>> },
     /// It wants the next piece of the list, after this path. An empty piece is the last.
     List { after: Option<Path>, complete: bool, reply: SyncSender<ListPiece> },
-    /// An event came; the cursor is its id, if it moves the cursor.
-    Event { event: Event, cursor: Option<Cursor> },
+    /// Events came, all that one read brought; the cursor of each is its id, if it moves the cursor.
+    Events(Vec<(Event, Option<Cursor>)>),
     /// The connection is lost, or there was none.
     Lost(Loss),
 }

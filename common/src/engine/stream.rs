@@ -214,15 +214,9 @@ impl Caller {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let mut rest = &buffer[..count];
-            while !rest.is_empty() {
-                let (used, event) = reader.feed(rest).map_err(|error| error.to_string())?;
-                rest = &rest[used..];
-                if let Some(event) = event {
-                    self.deliver(&event)?;
-                    answering.heard(&event.name, Instant::now());
-                }
-            }
+            let (events, read) = parse_events(&mut reader, &buffer[..count], &mut answering);
+            self.deliver(events)?;
+            read?;
             if answering.is_overdue(Instant::now()) {
                 return Err(format!(
                     "the server has not answered the list for {} s",
@@ -232,17 +226,41 @@ impl Caller {
         }
     }
 
-    fn deliver(&self, raw: &sse::Event) -> Result<(), String> {
-        let Some(event) = Event::parse(&raw.name, &raw.data).map_err(|error| error.to_string())? else {
+    /// Wakes control once for all that came together.
+    fn deliver(&self, events: Vec<(Event, Option<Cursor>)>) -> Result<(), String> {
+        if events.is_empty() {
             return Ok(());
-        };
-        let cursor = match raw.id.as_str() {
-            "" => None,
-            id => Some(Cursor::parse(id).map_err(|error| error.to_string())?),
-        };
-        let message = Message::Stream(Stream::Event { event, cursor });
+        }
+        let message = Message::Stream(Stream::Events(events));
         self.control.send(message).map_err(|_| "the client is stopping".to_owned())
     }
+}
+
+/// What these bytes bring to an end, and whether they make sense; what comes before nonsense counts.
+fn parse_events(
+    reader: &mut sse::Reader,
+    mut bytes: &[u8],
+    answering: &mut Answering,
+) -> (Vec<(Event, Option<Cursor>)>, Result<(), String>) {
+    let mut events = Vec::new();
+    let mut parse = || -> Result<(), String> {
+        while !bytes.is_empty() {
+            let (used, raw) = reader.feed(bytes).map_err(|error| error.to_string())?;
+            bytes = &bytes[used..];
+            let Some(raw) = raw else { continue };
+            if let Some(event) = Event::parse(&raw.name, &raw.data).map_err(|error| error.to_string())? {
+                let cursor = match raw.id.as_str() {
+                    "" => None,
+                    id => Some(Cursor::parse(id).map_err(|error| error.to_string())?),
+                };
+                events.push((event, cursor));
+            }
+            answering.heard(&raw.name, Instant::now());
+        }
+        Ok(())
+    };
+    let read = parse();
+    (events, read)
 }
 
 /// The list as the body of a request: control is asked for one piece after the other, and there is never more than one.

@@ -21,9 +21,6 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-/// From this many wanted bytes on, a read passes the connection's buffer by.
-const DIRECT_BYTES: usize = 1024;
-
 /// What a server sends before it reads a body that the client wants to be asked for.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -232,7 +229,7 @@ impl<'a> Body<'a> {
         let wanted = out.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let out = &mut out[..wanted];
         if self.conn.buffered().is_empty() {
-            if DIRECT_BYTES <= wanted {
+            if self.conn.direct_bytes() <= wanted {
                 self.conn.rest();
                 let count = self.wait(|conn, deadline| conn.read_directly(out, deadline))?;
                 self.received += count as u64;

@@ -24,6 +24,9 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::time::Duration;
 
+/// From this many wanted bytes on, a read passes a usual buffer by.
+const DIRECT_BYTES: usize = 1024;
+
 /// Why no head could be read.
 #[derive(Debug)]
 pub enum ConnError {
@@ -169,6 +172,18 @@ impl Conn {
         if self.start == self.end {
             (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
         }
+    }
+
+    /// Makes the buffer as large as it may be, for several messages that are on their way: one read then brings many of them.
+    pub fn widen(&mut self) {
+        if self.buffer.len() < CONN_BUFFER_BYTES {
+            self.buffer.resize(CONN_BUFFER_BYTES, 0);
+        }
+    }
+
+    /// From how many wanted bytes on a read gains nothing by the buffer. In one that was made wide, more may come than is wanted.
+    pub(super) fn direct_bytes(&self) -> usize {
+        if self.buffer.len() < CONN_BUFFER_BYTES { DIRECT_BYTES } else { CONN_BUFFER_BYTES }
     }
 
     /// Waits until something can be read, be it the end.

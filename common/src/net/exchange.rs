@@ -216,6 +216,9 @@ impl Live {
             return Err(NetError::Closed);
         }
         let deadline = Deadline::after(patience(method, std::mem::take(&mut self.unanswered)));
+        if 1 < self.in_flight {
+            self.conn.widen();
+        }
         let head = loop {
             let head = self.conn.read_head(parse_response, deadline)?.ok_or(NetError::Closed)?;
             match head.status {
