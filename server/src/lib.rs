@@ -20,6 +20,7 @@ mod dispatch;
 mod download;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod headroom;
 mod hub;
 mod intake;
 mod listen;

@@ -3,7 +3,8 @@
 //! A body borrows the connection, so nobody can read the next head before this one is done with; and a connection remembers whether it
 //! was read to its end, which decides if it can be used again.
 //!
-//! Small reads go through the connection's buffer, large ones straight from the socket to where the caller wants the bytes.
+//! Small reads go through the connection's buffer, large ones straight from the socket to where the caller wants the bytes. Where more
+//! messages follow, even those go through it, if it is large enough to bring those along.
 //!
 //! A server's reads wait until it is worth waking up: for [`BODY_PIECE_BYTES`], or for what is sure to come. So many who send byte by byte
 //! take little of its time.
@@ -374,6 +375,7 @@ fn some(count: usize) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conn::DIRECT_BYTES;
     use super::super::conn::tests::{pair, soon};
     use super::*;
     use std::io::Write;
@@ -389,8 +391,12 @@ mod tests {
     /// Reads a body which arrives all at once or byte by byte, with another message after it, in reads of many sizes.
     #[track_caller]
     fn check(framing: Framing, sent: &str, want: &str) {
-        for size in [1, 2, 3, 100, DIRECT_BYTES * 2] {
+        let sizes = [1, 2, 3, 100, DIRECT_BYTES * 2];
+        for (size, is_wide) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let (mut conn, mut peer) = pair();
+            if is_wide {
+                conn.widen();
+            }
             peer.write_all(sent.as_bytes()).unwrap();
             peer.write_all(b"next").unwrap();
             peer.shutdown(Shutdown::Write).unwrap();

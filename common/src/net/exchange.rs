@@ -229,6 +229,9 @@ impl Live {
         };
         let framing = response_framing(method, &head).map_err(NetError::Malformed)?;
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.conn.narrow();
+        }
         self.closing |= !head.keep_alive() || framing == Framing::UntilClose;
         Ok((head, framing))
     }

@@ -58,9 +58,7 @@ impl Queue {
         state.is_awaited = true;
         state = match patience {
             None => wait(&self.arrived, state),
-            Some(time) => {
-                self.arrived.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(time) => self.arrived.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
         };
         state.is_awaited = false;
         state
