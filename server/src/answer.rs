@@ -369,4 +369,51 @@ mod tests {
         assert_eq!(problem.length(), bytes.len() as u64);
         assert_eq!(Answer::empty(204).length(), 0);
     }
+
+    /// A body that comes in pieces of this length, or as fast as it is read. It notes how much is wanted.
+    struct Wanted {
+        left: usize,
+        piece: usize,
+        wanted: Vec<usize>,
+        none: Fields,
+    }
+
+    impl Read for Wanted {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.wanted.push(out.len());
+            let count = out.len().min(self.piece).min(self.left);
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    impl Content for Wanted {
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
+        fn trailers(&self) -> &Fields {
+            &self.none
+        }
+    }
+
+    #[test]
+    fn the_buffer_of_a_body_grows_only_with_what_comes() {
+        let wanted = |piece: usize| {
+            let mut body = Wanted { left: 1 << 20, piece, wanted: Vec::new(), none: Fields::new() };
+            let mut read = 0;
+            let take = |piece: &[u8]| {
+                read += piece.len();
+                Ok(())
+            };
+            assert!(Pieces::begin(&mut body).is_ok_and(|pieces| pieces.for_each(take).is_ok()));
+            assert_eq!(read, 1 << 20);
+            body.wanted
+        };
+        let fast = wanted(usize::MAX);
+        assert_eq!((fast[0], fast.iter().max()), (BODY_PIECE_BYTES, Some(&COPY_BUFFER_BYTES)));
+        // The first piece is a whole one, the others are not.
+        let slow = wanted(BODY_PIECE_BYTES - 1);
+        assert_eq!(slow.iter().max(), Some(&(4 * BODY_PIECE_BYTES)));
+    }
 }

@@ -286,11 +286,18 @@ mod together;
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
+    use crate::listener::Origin;
     use crate::testing::Workshop;
 
     fn fragile<'a>(
-        _: &'a Arc<Service>,
+        service: &'a Arc<Service>,
         _: &Seat,
         head: &RequestHead,
         _: Framing,
@@ -299,7 +306,12 @@ mod tests {
         match head.target.as_str() {
             "/defect" => panic!("a defect, for a test"),
             "/stream" => Ok(Reply::Stream(Fields::new(), Box::new(|_| panic!("a defect, for a test")))),
-            _ => Ok(Reply::Whole(Answer::empty(204))),
+            target => {
+                if target == "/stopping" {
+                    service.registry.stop();
+                }
+                Ok(Reply::Whole(Answer::empty(204)))
+            }
         }
     }
 
@@ -325,5 +337,106 @@ mod tests {
         let others = ask(&workshop, &["/fine", "/fine"]);
         assert_eq!(others.matches("HTTP/1.1 204 ").count(), 2, "{others}");
         assert_eq!(workshop.service.registry.count(), 0);
+    }
+
+    /// One client of a server, and how long the server lets a read from it wait, which the kernel knows.
+    struct Client {
+        socket: UnixStream,
+        waits: UnixStream,
+        /// Whether the server is done with it.
+        done: Receiver<()>,
+    }
+
+    impl Client {
+        /// Says this, and is served from then on.
+        fn that_says(text: &str, workshop: &Workshop) -> Client {
+            let (mut socket, there) = UnixStream::pair().unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            socket.write_all(text.as_bytes()).unwrap();
+            let (waits, transport) = (there.try_clone().unwrap(), Transport::from(there));
+            let seat = workshop.service.registry.seat(&transport, Origin::Local).unwrap();
+            let (service, (tell, done)) = (workshop.service.clone(), channel());
+            thread::spawn(move || {
+                let _ = serve_with(fragile, &service, &seat, transport);
+                drop(seat);
+                let _ = tell.send(());
+            });
+            Client { socket, waits, done }
+        }
+
+        /// An answer without a body.
+        fn answer(&mut self) -> String {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && self.socket.read(&mut byte).unwrap() == 1 {
+                head.extend(byte);
+            }
+            String::from_utf8(head).unwrap()
+        }
+
+        /// Waits until the server waits for something no longer than this. How long it does.
+        fn wait_of(&self, most: Duration) -> Duration {
+            let given_up = Instant::now() + Duration::from_secs(60);
+            loop {
+                match self.waits.read_timeout().unwrap() {
+                    Some(wait) if wait <= most => return wait,
+                    wait => assert!(Instant::now() < given_up, "{wait:?} is more than {most:?}"),
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+
+        fn end(self) {
+            self.socket.shutdown(std::net::Shutdown::Both).unwrap();
+            self.done.recv().unwrap();
+        }
+    }
+
+    #[test]
+    fn requests_and_their_heads_have_their_time() {
+        let workshop = Workshop::new();
+        // What comes as a whole is read while the server waits for whatever may come.
+        let mut client = Client::that_says("GET /fine HTTP/1.1\r\nhost: a\r\n\r\n", &workshop);
+        assert!(client.answer().starts_with("HTTP/1.1 204 "));
+        let idle = client.wait_of(IDLE_TIMEOUT);
+        assert!(IDLE_TIMEOUT / 2 < idle, "{idle:?}");
+        client.socket.write_all(b"GET /fine HTT").unwrap();
+        let head = client.wait_of(HEAD_DEADLINE);
+        assert!(HEAD_DEADLINE / 2 < head, "{head:?}");
+        client.end();
+    }
+
+    #[test]
+    fn a_last_answer_has_its_time_but_not_while_the_server_stops() {
+        let workshop = Workshop::new();
+        let mut client = Client::that_says("nonsense\r\n\r\n", &workshop);
+        assert!(client.answer().starts_with("HTTP/1.1 400 "));
+        let lingers = client.wait_of(LINGER_TIME);
+        assert!(DRAIN_TIME < lingers, "{lingers:?}");
+        client.end();
+
+        let mut client = Client::that_says("GET /stopping HTTP/1.1\r\nhost: a\r\n\r\n", &workshop);
+        assert!(client.answer().contains("connection: close"));
+        client.wait_of(DRAIN_TIME);
+        client.end();
+    }
+
+    #[test]
+    fn what_is_left_of_a_body_is_read_if_it_is_little() {
+        let workshop = Workshop::new();
+        let is_read = |length: u64| {
+            let head = format!("PUT /fine HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+            let body = "x".repeat(usize::try_from(length).unwrap());
+            let next = "GET /fine HTTP/1.1\r\nhost: a\r\n\r\n";
+            let mut client = Client::that_says(&[&head, &*body, next].concat(), &workshop);
+            let answer = client.answer();
+            assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+            let is_last = answer.contains("connection: close");
+            assert!(is_last || client.answer().starts_with("HTTP/1.1 204 "));
+            client.end();
+            !is_last
+        };
+        assert!(!is_read(DRAIN_BYTES + 1));
+        // It also has to be read soon, which a machine may be too busy for.
+        assert!((0..10).any(|_| is_read(DRAIN_BYTES)));
     }
 }

@@ -167,10 +167,12 @@ fn has_run_out(error: &io::Error) -> bool {
 }
 
 fn start(service: Arc<Service>, seat: Seat, transport: Transport) -> io::Result<()> {
-    let name = format!("conn-{}", seat.number());
-    let thread = Builder::new().name(name).stack_size(CONNECTION_STACK);
     // Not joined: the seat accounts for the thread, and it is given back as the last thing the thread does.
-    thread.spawn(move || run(&service, &seat, transport)).map(drop)
+    thread_of(seat.number()).spawn(move || run(&service, &seat, transport)).map(drop)
+}
+
+fn thread_of(number: u64) -> Builder {
+    Builder::new().name(format!("conn-{number}")).stack_size(CONNECTION_STACK)
 }
 
 fn run(service: &Arc<Service>, seat: &Seat, transport: Transport) {
@@ -188,4 +190,57 @@ fn turn_away(transport: &Transport) {
     // The socket is new: its buffer takes these few bytes without waiting.
     let _ = transport.write_vectored(&[IoSlice::new(BUSY)]);
     let _ = transport.shutdown(Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::registry::Registry;
+    use crate::room::Capacity;
+    use crate::testing::Workshop;
+
+    #[test]
+    fn threads_of_connections_have_small_stacks() {
+        let thread = format!("{:?}", thread_of(7));
+        let stack = format!("stack_size: {:?}", Some(CONNECTION_STACK));
+        assert!(thread.contains(&stack), "{thread}");
+    }
+
+    #[test]
+    fn trouble_is_waited_out_unless_the_server_stops() {
+        let workshop = Workshop::new();
+        let stop = Wake::new().unwrap();
+        let service = &workshop.service;
+        let mut entrance = Entrance { service, stop: &stop, lobby: Lobby::default(), trouble: None };
+        let mut have_trouble = || {
+            let begun = Instant::now();
+            entrance.have_trouble("accept", &io::Error::from_raw_os_error(errno::EINVAL)).unwrap();
+            begun.elapsed()
+        };
+        assert!(ACCEPT_PAUSE <= have_trouble());
+        stop.ring();
+        // Of many times one is not held up by something else.
+        assert!((0..100).any(|_| have_trouble() < ACCEPT_PAUSE));
+    }
+
+    /// Those who were asked to go and have not gone yet are waited for, but not for long.
+    #[test]
+    fn where_nobody_goes_nobody_is_let_in() {
+        let workshop = Workshop::new();
+        let registry = Arc::new(Registry::new(Capacity::of_descriptors(0), workshop.service.hub.clone()));
+        let mut seats = Vec::new();
+        let refused = loop {
+            let (socket, _) = UnixStream::pair().unwrap();
+            let begun = Instant::now();
+            match registry.seat(&socket.into(), Origin::Local) {
+                Ok(seat) => seats.push(seat),
+                Err(none) => break (none, begun.elapsed()),
+            }
+        };
+        assert_eq!(refused.0, NoSeat::Full);
+        assert!(ACCEPT_PAUSE <= refused.1, "{refused:?}");
+        assert_eq!(registry.count(), seats.len());
+    }
 }

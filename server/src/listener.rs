@@ -273,8 +273,9 @@ impl Drop for Aside<'_> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::net::TcpStream;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -357,5 +358,48 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let _other = lock_directory(&Root::open(&place.0).unwrap()).unwrap();
         assert_eq!(place.bind().unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+
+    /// Nobody is let in meanwhile.
+    #[test]
+    fn many_may_wait_to_be_let_in() {
+        const MANY: usize = 300;
+        const { assert!(MANY < LISTEN_BACKLOG as usize) };
+        // The system's own bound; std asks for 128.
+        let system = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let many = system.trim_ascii().parse().unwrap_or(MANY).min(MANY);
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".to_owned()), 0).unwrap();
+        let Listener::Tcp(_, address) = &listener else { panic!("{listener:?}") };
+        let connect = |_| TcpStream::connect_timeout(address, Duration::from_secs(60)).unwrap();
+        // Who does not fit in is left without an answer.
+        let waiting: Vec<TcpStream> = (0..many).map(connect).collect();
+        assert_eq!(waiting.len(), many);
+    }
+
+    #[test]
+    fn who_does_not_let_anybody_in_is_there_all_the_same() {
+        let place = Place::new();
+        let path = place.0.join("s");
+        let busy = UnixListener::bind(&path).unwrap();
+        set_backlog(busy.as_fd(), 0).unwrap();
+        let _waiting = connect_unix(&path, Duration::from_secs(10)).unwrap();
+        let begun = Instant::now();
+        assert_eq!(place.bind().unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert!(SOCKET_PROBE / 2 < begun.elapsed());
+        assert_eq!(place.names(), ["s"]);
+    }
+
+    #[test]
+    fn what_one_peer_is_likely_to_have_is_one_neighbourhood() {
+        let of = |address: &str| Origin::Address(address.parse().unwrap());
+        for (address, neighbourhood) in [
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(of(address).neighbourhood(), of(neighbourhood), "{address}");
+        }
+        assert_eq!(Origin::Local.neighbourhood(), Origin::Local);
     }
 }

@@ -316,6 +316,9 @@ fn make_directories_above(view: &View<'_>, path: &Path) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Grant;
+    use crate::realm::Realm;
+    use crate::testing::Workshop;
     use common::tree::{Meta, Mtime};
 
     fn items(text: &str) -> Option<Vec<(String, i64)>> {
@@ -381,5 +384,17 @@ mod tests {
     fn times_are_whole_seconds() {
         let meta = Meta { mtime: Mtime(1_999_999_999), mode: 0o644 };
         assert_eq!(seconds(&Entry { content: Version::Directory, meta }), 1);
+    }
+
+    #[test]
+    fn one_list_has_so_many_new_files() {
+        let workshop = Workshop::new();
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
+        let item = Item { path: Path::new(b"a").unwrap(), changed: 1 };
+        let upload = vec![item.path.clone(); UPLOADS_AT_ONCE - 1];
+        let mut listed = Listed { upload, ..Listed::default() };
+        assert!(listed.take(&view.index(), item.clone()).is_ok());
+        let refusal = listed.take(&view.index(), item).unwrap_err();
+        assert_eq!(refusal.into_answer().map(|answer| answer.status), Some(413));
     }
 }

@@ -47,6 +47,12 @@ impl<'a> Outlet<'a> {
         !self.waiting.is_empty()
     }
 
+    /// Nothing was written for so long, for a test that can't wait.
+    #[cfg(test)]
+    pub(crate) fn pretend_silence(&mut self, time: Duration) {
+        self.flushed = Instant::now().checked_sub(time).expect("the machine runs for longer");
+    }
+
     /// Whether nothing was written for so long.
     pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
         time <= self.flushed.elapsed()
@@ -103,5 +109,50 @@ impl<'a> Outlet<'a> {
             }
             Delimiter::Close => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use common::limits::HEARTBEAT;
+
+    use super::*;
+
+    /// What has been written so far.
+    fn written(mut peer: &UnixStream) -> Vec<u8> {
+        peer.set_nonblocking(true).unwrap();
+        let mut came = Vec::new();
+        // It ends with the error that there is no more now.
+        let _ = peer.read_to_end(&mut came);
+        came
+    }
+
+    #[test]
+    fn what_is_pushed_leaves_when_it_is_much() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut conn = Conn::new(here).unwrap();
+        let mut outlet = Outlet::new(&mut conn, Delimiter::Close);
+        outlet.push(&vec![b'x'; STREAM_FLUSH_BYTES - 1]).unwrap();
+        assert!(outlet.is_waiting() && written(&there).is_empty());
+        outlet.push(b"y").unwrap();
+        assert!(!outlet.is_waiting());
+        assert_eq!(written(&there).len(), STREAM_FLUSH_BYTES);
+    }
+
+    #[test]
+    fn a_heartbeat_comes_when_nothing_else_has() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut conn = Conn::new(here).unwrap();
+        let mut outlet = Outlet::new(&mut conn, Delimiter::Close);
+        outlet.beat_after(HEARTBEAT).unwrap();
+        assert!(written(&there).is_empty());
+        outlet.pretend_silence(HEARTBEAT);
+        outlet.beat_after(HEARTBEAT).unwrap();
+        assert_eq!(written(&there), sse::HEARTBEAT);
+        outlet.beat_after(HEARTBEAT).unwrap();
+        assert!(written(&there).is_empty(), "it was just said");
     }
 }

@@ -84,7 +84,9 @@ mod tests {
     #[test]
     fn a_client_names_itself_plainly() {
         assert_eq!(client("9c-2f_a.b"), Ok(Some("9c-2f_a.b".to_owned())));
-        for id in ["", "a b", "a/b", "\"", &"a".repeat(129)] {
+        let longest = "a".repeat(CLIENT_ID_BYTES);
+        assert_eq!(client(&longest), Ok(Some(longest.clone())));
+        for id in ["", "a b", "a/b", "\"", &format!("{longest}a")] {
             assert_eq!(client(id), Err(400), "{id:?}");
         }
     }

@@ -170,3 +170,37 @@ fn decimal(request: &Request<'_>, name: &str) -> Result<Option<u64>, Refusal> {
 fn limits() -> String {
     format!("max-age={}, min-size={RESUMABLE_BYTES}", PARTIAL_AGE.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use common::wire::http::digest::format_digest;
+    use common::wire::http::framing::Framing;
+    use common::wire::http::head::parse_request;
+    use common::wire::sha256::sha256;
+
+    use super::*;
+    use crate::auth::Grant;
+    use crate::realm::Realm;
+    use crate::testing::Workshop;
+    use crate::upload::read_head;
+
+    #[test]
+    fn only_what_is_large_gets_a_place_where_it_is_kept() {
+        let workshop = Workshop::new();
+        let grant = Grant::of_a_test(Realm::default());
+        let view = View::new(&workshop.service, grant.clone(), 0);
+        let digest = format_digest(&sha256(b"a").0);
+        let text =
+            format!("PUT /upload/a HTTP/1.1\r\nhost: a\r\nif-match: *\r\nrepr-digest: {digest}\r\n\r\n");
+        let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
+        let is_kept = |length: u64| {
+            let request = Request::new(&head, Framing::Length(length), &grant).unwrap();
+            let wanted = read_head(&request).unwrap();
+            begin(&view, &request, &Path::new(b"a").unwrap(), &wanted).unwrap().is_some()
+        };
+        assert!(!is_kept(RESUMABLE_BYTES - 1) && is_kept(RESUMABLE_BYTES));
+        let said = limits();
+        assert!(said.contains(&format!("={RESUMABLE_BYTES}")), "{said}");
+        assert!(said.contains(&format!("max-age={},", PARTIAL_AGE.as_secs())), "{said}");
+    }
+}

@@ -375,6 +375,28 @@ mod tests {
         assert_eq!(room.enter(7, at(9)), None);
     }
 
+    /// Whoever has one address of IPv6 has as many as he likes; they are one.
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let of = |network: u16, host: u16| {
+            Origin::Address(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]))
+        };
+        let mut room = room();
+        for number in 1..=3 {
+            assert_eq!(room.enter(number, of(1, number as u16)), None);
+        }
+        assert_eq!(room.enter(4, of(2, 1)), Some(1), "the first network has most strangers");
+
+        let mut room = self::room();
+        for number in 1..=3 {
+            assert_eq!(known(&mut room, number, of(1, number as u16)), Ok(None));
+        }
+        assert_eq!(known(&mut room, 4, of(1, 4)), Err(Full), "there is a place, but not for this network");
+        room.change(2, Standing::Idle);
+        assert_eq!(room.know(4, &account("")), Ok(Some(2)));
+        assert_eq!(known(&mut room, 5, of(2, 1)), Ok(None));
+    }
+
     #[test]
     fn who_says_nothing_goes_before_who_speaks() {
         let mut room = room();
@@ -491,10 +513,12 @@ mod tests {
     #[test]
     fn as_many_as_there_are_descriptors_for() {
         let of = |most| Capacity::of_descriptors(most);
-        let whole =
-            Capacity { strangers: 1024, known: 6912, per_address: CONNECTIONS_PER_PEER, leaving: 256 };
+        let leaving = STRANGERS / 4;
+        let known = CONNECTIONS - STRANGERS - leaving;
+        let whole = Capacity { strangers: STRANGERS, known, per_address: CONNECTIONS_PER_PEER, leaving };
         assert_eq!((of(u64::MAX), of(1 << 20)), (whole, whole));
         assert_eq!(whole.all(), CONNECTIONS);
+        const { assert!(CONNECTIONS_PER_PEER < CONNECTIONS - STRANGERS) };
         for most in [0, 32, 64, 100, 256, 1024, 4096, 20_000] {
             let Capacity { strangers, known, per_address, leaving } = of(most);
             assert!(0 < strangers && 0 < known && 0 < per_address && 0 < leaving, "{most}");

@@ -166,7 +166,13 @@ fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
     use super::*;
+    use crate::auth::Denied;
+    use crate::testing::Scratch;
 
     fn text(answer: &Answer, keep: Keep) -> String {
         String::from_utf8(head(answer, keep).unwrap()).unwrap()
@@ -188,5 +194,43 @@ mod tests {
     fn an_answer_can_not_be_split() {
         let answer = Answer::empty(200).with("etag", "\"a\r\nx-evil: 1\"");
         assert!(head(&answer, Keep::Open).is_err());
+    }
+
+    /// Sends a file of this length to one who reads all that comes. What is noted each time it is asked whether to go on.
+    fn watched<T>(length: usize, mut note: impl FnMut(&UnixStream) -> Result<T, Denied>) -> (Vec<T>, bool) {
+        let scratch = Scratch::new("send");
+        let path = scratch.path().join("file");
+        File::create(&path).unwrap().write_all(&vec![b'x'; length]).unwrap();
+        let file = File::open(&path).unwrap();
+        let body = AnswerBody::File { file, start: 0, length: length as u64 };
+        let answer = Answer { body, ..Answer::empty(200) };
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let socket = here.try_clone().unwrap();
+        let mut conn = Conn::new(here).unwrap();
+        let reader = thread::spawn(move || {
+            let mut came = Vec::new();
+            there.read_to_end(&mut came).unwrap();
+            came
+        });
+        let mut notes = Vec::new();
+        let mut watch: Watch<'_> = Box::new(|| note(&socket).map(|noted| notes.push(noted)));
+        let mut sender = Sender::to(&mut conn);
+        let sent = sender.push(Method::Get, answer, Keep::Open, &mut watch).and_then(|()| sender.flush());
+        drop(watch);
+        assert_eq!(socket.write_timeout().unwrap() == Some(WRITE_STALL), sent.is_ok());
+        drop((conn, socket));
+        let came = reader.join().unwrap();
+        assert_eq!(came.ends_with(&vec![b'x'; length]), sent.is_ok());
+        (notes, sent.is_ok())
+    }
+
+    /// Where a client reads nothing, the wait in between is no longer than that.
+    #[test]
+    fn what_takes_long_is_looked_after_now_and_then() {
+        let length = 3 * COPY_BUFFER_BYTES + 1;
+        let (waits, is_sent) = watched(length, |socket| Ok(socket.write_timeout().unwrap()));
+        assert!(is_sent && 4 <= waits.len(), "{}", waits.len());
+        assert!(waits.iter().all(|wait| *wait == Some(STREAM_LOOK)), "{waits:?}");
+        assert_eq!(watched::<()>(COPY_BUFFER_BYTES + 1, |_| Err(Denied::Revoked)), (Vec::new(), false));
     }
 }

@@ -245,3 +245,39 @@ fn shut_down(service: &Service) {
 fn failed(message: String) -> Failure {
     Failure { exit: Exit::Failed, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::listener::Origin;
+    use crate::testing::Workshop;
+
+    /// A thread that never comes to its end, as if it hung in a file system that does not answer.
+    #[test]
+    fn stopping_waits_for_nobody_without_end() {
+        let workshop = Workshop::new();
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let seat = workshop.service.registry.seat(&socket.into(), Origin::Local).unwrap();
+        seat.work();
+        let (service, (tell, stopped)) = (workshop.service.clone(), channel());
+        let begun = Instant::now();
+        let stopping = thread::spawn(move || {
+            shut_down(&service);
+            tell.send(Instant::now()).unwrap();
+        });
+        // Hung up on, one sees the end.
+        peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!((&peer).read(&mut [0]).unwrap(), 0);
+        assert!(STOP_WAIT <= begun.elapsed());
+        let ended = stopped.recv_timeout(Duration::from_secs(60)).expect("it stops");
+        assert!(STOP_WAIT + HANG_UP_WAIT <= ended - begun, "{:?}", ended - begun);
+        stopping.join().unwrap();
+        drop(seat);
+    }
+}

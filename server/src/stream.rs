@@ -329,8 +329,17 @@ fn event(change: RemoteEntry, client: &str) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use common::net::conn::Conn;
+
     use super::*;
+    use crate::auth::Grant;
+    use crate::outlet::Delimiter;
+    use crate::realm::Realm;
     use crate::store::{Index, Record, State};
+    use crate::testing::Workshop;
 
     fn index(steps: &[(&str, u64, u32)]) -> Index {
         let mut index = Index::new(Epoch(1));
@@ -375,5 +384,28 @@ mod tests {
         assert_eq!(event(change(Some("me")), "me").name(), "stored");
         assert_eq!(event(change(Some("me")), "you").name(), "delete");
         assert_eq!(event(change(None), "").name(), "delete");
+    }
+
+    #[test]
+    fn a_silent_stream_shows_that_it_lives() {
+        let workshop = Workshop::new();
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
+        let (here, mut there) = UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let mut came = || {
+            let mut bytes = Vec::new();
+            // It ends with the error that there is no more now.
+            let _ = there.read_to_end(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        };
+        let mut conn = Conn::new(here).unwrap();
+        let mut out = Outlet::new(&mut conn, Delimiter::Close);
+        let mut teller = Teller::begin(view, "me", "", None, &mut out).unwrap();
+        assert!(came().starts_with("event: hello"));
+        teller.beat(&mut out).unwrap();
+        assert_eq!(came(), "");
+        out.pretend_silence(HEARTBEAT);
+        teller.beat(&mut out).unwrap();
+        assert!(came().starts_with(':'));
     }
 }

@@ -512,6 +512,7 @@ mod tests {
     use super::*;
     use crate::auth::Grant;
     use crate::realm::Realm;
+    use crate::testing::Workshop;
     use common::wire::http::digest::format_digest;
     use common::wire::http::framing::Framing;
     use common::wire::http::head::parse_request;
@@ -584,5 +585,62 @@ mod tests {
         for text in ["", "[]", "{\"mtime\":null}", "{\"mode\":600}", "{\"mode\":\"8\"}", "{\"size\":1}"] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    /// A body of this length, which is announced or not.
+    struct Long {
+        left: usize,
+        announced: Option<u64>,
+        none: Fields,
+    }
+
+    impl Read for Long {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = out.len().min(self.left);
+            out[..count].fill(b' ');
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    impl Content for Long {
+        fn announced(&self) -> Option<u64> {
+            self.announced
+        }
+
+        fn trailers(&self) -> &Fields {
+            &self.none
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_small_is() {
+        let workshop = Workshop::new();
+        let grant = Grant::of_a_test(Realm::default());
+        let view = View::new(&workshop.service, grant.clone(), 0);
+        let text = "PATCH /upload/a HTTP/1.1\r\nhost: a\r\nif-match: *\r\n\r\n";
+        let (head, _) = parse_request(text.as_bytes()).unwrap().unwrap();
+        let request = Request::new(&head, Framing::Chunked, &grant).unwrap();
+        let path = Path::new(b"a").unwrap();
+        let status = |length: usize, announced: Option<u64>| {
+            let mut body = Long { left: length, announced, none: Fields::new() };
+            let refusal = set_meta(&view, &request, &path, &mut body).unwrap_err();
+            (refusal.into_answer().unwrap().status, body.left)
+        };
+        let most = SMALL_BODY_BYTES as usize;
+        assert_eq!(status(most, None), (400, 0), "it is read, and no patch");
+        assert_eq!(status(2 * most, None), (413, most - 1), "no more is read");
+        assert_eq!(status(most + 1, Some(SMALL_BODY_BYTES + 1)), (413, most + 1), "nothing is read");
+    }
+
+    #[test]
+    fn a_link_leads_only_so_far() {
+        let workshop = Workshop::new();
+        let view = View::new(&workshop.service, Grant::of_a_test(Realm::default()), 0);
+        let receive =
+            |left: usize| receive_link(&view, &mut Long { left, announced: None, none: Fields::new() });
+        assert_eq!(receive(LINK_BYTES).unwrap().version.size(), LINK_BYTES as u64);
+        let refusal = receive(LINK_BYTES + 1).err().unwrap();
+        assert_eq!(refusal.into_answer().map(|answer| answer.status), Some(413));
     }
 }

@@ -194,10 +194,6 @@ fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
             return Err(Refused::Words(Exit::Usage, "--push and --pull exclude each other".into()));
         }
     };
-    let workers = match parsed.value("workers") {
-        Some(value) => parse_u64_in("workers", value, 1..=WORKERS_MAX as u64)? as usize,
-        None => WORKERS,
-    };
     let mode = match parsed.value("poll") {
         Some(value) => Mode::Poll(Duration::from_secs(parse_u64_in("poll", value, 1..=86_400)?)),
         None => Mode::Events,
@@ -212,10 +208,17 @@ fn options_from(parsed: &Parsed) -> Result<Options, Refused> {
         force: has("force"),
         ignore: parsed.values("ignore").to_vec(),
         direction,
-        workers,
+        workers: workers(parsed)?,
         mode,
         durable: !has("no-fsync"),
     })
+}
+
+fn workers(parsed: &Parsed) -> Result<usize, UsageError> {
+    match parsed.value("workers") {
+        Some(value) => Ok(parse_u64_in("workers", value, 1..=WORKERS_MAX as u64)? as usize),
+        None => Ok(WORKERS),
+    }
 }
 
 /// Where the server is, and what leads there.
@@ -344,4 +347,21 @@ fn one_line(status: &Value) -> String {
 /// Prints. That nobody reads it is nobody's problem.
 fn say(mut to: impl Write, text: &str) {
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_workers_may_be_asked_for() {
+        let of = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(Into::into);
+            workers(&parse(&OPTIONS, arguments, |_| None).unwrap()).ok()
+        };
+        assert_eq!(of(&[]), Some(WORKERS));
+        let asked = |count: usize| of(&["--workers", &count.to_string()]);
+        assert_eq!((asked(1), asked(WORKERS_MAX)), (Some(1), Some(WORKERS_MAX)));
+        assert_eq!((asked(0), asked(WORKERS_MAX + 1)), (None, None));
+    }
 }

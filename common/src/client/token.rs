@@ -53,8 +53,11 @@ fn read(path: &OsStr) -> Result<OsString, Refused> {
         return Err(of_file(&exposed));
     }
     let mut text = String::new();
-    file.take(SMALL_BODY_BYTES).read_to_string(&mut text).map_err(|error| of_file(&error))?;
-    Ok(text.into())
+    file.take(SMALL_BODY_BYTES + 1).read_to_string(&mut text).map_err(|error| of_file(&error))?;
+    match text.len() as u64 <= SMALL_BODY_BYTES {
+        true => Ok(text.into()),
+        false => Err(of_file(&"it is longer than any key")),
+    }
 }
 
 /// Why others than this user may know what is in a file.
@@ -78,7 +81,11 @@ fn exposed_to(is_file: bool, owner: u32, mode: u32, user: u32) -> Option<String>
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::disk::scratch::Scratch;
 
     #[test]
     fn only_what_nobody_else_can_read_is_a_secret() {
@@ -96,5 +103,23 @@ mod tests {
             assert!(is_refused(true, ROOT, mode), "{mode:o}");
         }
         assert!(exposed_to(true, ROOT, 0o440, ROOT).is_some());
+    }
+
+    #[test]
+    fn a_key_is_read_as_a_whole_or_not_at_all() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("key");
+        let read = |bytes: u64| {
+            fs::write(&path, "k".repeat(bytes as usize)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            token(Some(path.as_os_str()))
+        };
+        assert_eq!(read(SMALL_BODY_BYTES).unwrap().len() as u64, SMALL_BODY_BYTES);
+        match read(SMALL_BODY_BYTES + 1) {
+            Err(Refused::Words(Exit::NotAuthorised, words)) => {
+                assert!(words.ends_with("than any key"), "{words}")
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

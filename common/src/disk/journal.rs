@@ -438,4 +438,20 @@ mod tests {
         journal.flush().unwrap();
         assert_eq!(open(&scratch).2, [record(1), record(2), record(3)]);
     }
+
+    #[test]
+    fn much_that_is_appended_is_written_although_nobody_asks() {
+        let scratch = Scratch::new();
+        let (mut journal, _, _) = open(&scratch);
+        let on_disk = || std::fs::metadata(scratch.path().join("journal")).unwrap().len();
+        let big = vec![7; JOURNAL_RECORD_BYTES];
+        let framed = RECORD_HEAD + big.len();
+        let fit = JOURNAL_PENDING_BYTES / framed;
+        for _ in 0..fit {
+            journal.append(&big).unwrap();
+        }
+        assert_eq!(on_disk(), 8);
+        journal.append(&big).unwrap();
+        assert_eq!(on_disk(), (8 + (fit + 1) * framed) as u64);
+    }
 }

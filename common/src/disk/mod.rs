@@ -3,6 +3,7 @@
 mod content;
 mod dirty;
 mod fidelity;
+mod halves;
 mod journal;
 mod lock;
 mod observe;

@@ -16,7 +16,7 @@
 //!
 //! Directories that nobody wants to know about can be passed by ([`Passed`]): they are told of themselves, and neither watched nor listed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -25,10 +25,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::dirty::{Dirty, Due, SETTLE_BUSY, Work};
+use super::halves::Halves;
 use super::root::Root;
 use super::stat::{Stat, StatKind};
 use super::watch::{Added, Event, Watch};
-use crate::limits::{LOOK_AGAIN, MOVES_IN_FLIGHT, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
+use crate::limits::{LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Mtime, Path, PathError};
 
@@ -295,8 +296,7 @@ impl Pacing {
 fn read_events(shared: &Shared) {
     let Some(watch) = &shared.watch else { return };
     let mut pacing = Pacing::default();
-    // First halves of renames, most of which find their second half in the same batch of events.
-    let mut moved_out = VecDeque::new();
+    let mut halves = Halves::default();
     while !shared.is_stopped() {
         let asked = Instant::now();
         let Ok(events) = watch.read(RESCAN_INTERVAL) else {
@@ -312,9 +312,7 @@ fn read_events(shared: &Shared) {
                 Event::Written(path) => shared.mark(path, SETTLE_BUSY, false, false),
                 Event::Created { path, .. } => shared.mark(path, SETTLE_NEW, true, false),
                 Event::MovedIn { path, cookie, .. } => {
-                    if let Some(at) = moved_out.iter().position(|(out, _)| *out == cookie)
-                        && let Some((_, old)) = moved_out.remove(at)
-                    {
+                    if let Some(old) = halves.arrive(cookie) {
                         let at = Instant::now() + SETTLE_MOVED;
                         shared.mark_due(old, Due { at, appeared: false, complete: false });
                     }
@@ -322,10 +320,7 @@ fn read_events(shared: &Shared) {
                 }
                 Event::Removed { path, .. } => shared.mark(path, SETTLE_GONE, false, false),
                 Event::MovedOut { path, cookie, .. } => {
-                    moved_out.push_back((cookie, path.clone()));
-                    if MOVES_IN_FLIGHT < moved_out.len() {
-                        moved_out.pop_front();
-                    }
+                    halves.leave(cookie, path.clone());
                     shared.mark(path, SETTLE_GONE, false, false);
                 }
                 Event::Unmounted(_) | Event::RootGone | Event::Overflow => shared.scan_now(),
@@ -825,5 +820,39 @@ mod tests {
         drop(observations);
         fs::write(scratch.path().join("file"), "1").unwrap();
         drop(observer);
+    }
+
+    /// For events that are lost without a word.
+    #[test]
+    fn everything_is_scanned_now_and_then_although_events_come() {
+        let observed = observe(|_| {});
+        let next = wait_for_next_scan(&observed);
+        assert!((RESCAN_INTERVAL / 2..=RESCAN_INTERVAL).contains(&next), "{next:?}");
+    }
+
+    #[test]
+    fn what_can_not_be_looked_at_is_looked_at_again() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let nothing: Passed = Arc::new(|_| false);
+        let shared = Arc::new(Shared {
+            dirty: Mutex::default(),
+            changed: Condvar::new(),
+            watch: None,
+            passed: Mutex::new(nothing),
+        });
+        let sink = |_| ControlFlow::Continue(());
+        let (interval, polling, unlisted) = (RESCAN_INTERVAL, None, BTreeSet::new());
+        let mut scanner = Scanner { root, shared, sink, interval, polling, unlisted };
+        let before = Instant::now();
+        scanner.look_again(&Path::new(b"a").unwrap(), true, &io::Error::other("for a moment"));
+        let due = lock(&scanner.shared.dirty).next_at().unwrap();
+        assert!((before + LOOK_AGAIN..=Instant::now() + LOOK_AGAIN).contains(&due));
+        // So many that were not allowed to be are remembered until an event tells that they are.
+        for number in 0..=UNLISTED_DIRECTORIES {
+            let directory = Path::new(number.to_string().as_bytes()).unwrap();
+            scanner.list_again(Some(&directory), &io::ErrorKind::PermissionDenied.into());
+        }
+        assert_eq!(scanner.unlisted.len(), UNLISTED_DIRECTORIES);
     }
 }

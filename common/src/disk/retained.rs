@@ -292,4 +292,24 @@ mod tests {
         assert_eq!(text(stage.retained().find(&content("2"))), None);
         assert_eq!(text(stage.retained().find(&content("3"))), Some("3".into()));
     }
+
+    #[test]
+    fn what_is_retained_is_forgotten_in_time() {
+        let scratch = Scratch::new();
+        let (root, stage) = open(&scratch);
+        let before = Instant::now();
+        fs::write(scratch.path().join("a"), "1").unwrap();
+        let print = root.stat(&path("a")).unwrap().unwrap().print;
+        stage.remove_retaining(&path("a"), Expect::Print(print), Some(content("1"))).unwrap();
+        let retained = stage.retained();
+        let due = retained.due().unwrap();
+        assert!((before + RETAINED_FOR..=Instant::now() + RETAINED_FOR).contains(&due));
+        let grow_old = |age| lock(&retained.items)[0].since = Instant::now().checked_sub(age).unwrap();
+        grow_old(RETAINED_FOR / 2);
+        retained.forget_old();
+        assert_eq!((on_disk(&scratch), retained.due().is_some()), (1, true));
+        grow_old(RETAINED_FOR);
+        retained.forget_old();
+        assert_eq!((on_disk(&scratch), retained.due()), (0, None));
+    }
 }

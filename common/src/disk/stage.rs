@@ -633,8 +633,10 @@ mod tests {
         // Not even root removes a directory with something in it.
         fs::write(on_disk.join("in the way"), "").unwrap();
         assert_eq!(stage.due(), None);
+        let before = Instant::now();
         drop(staged);
         let again = stage.due().unwrap();
+        assert!((before + REMOVE_AGAIN..=Instant::now() + REMOVE_AGAIN).contains(&again));
         stage.tidy();
         assert_eq!((on_disk.exists(), stage.due()), (true, Some(again)), "it is not time yet");
         fs::remove_file(on_disk.join("in the way")).unwrap();
@@ -662,5 +664,43 @@ mod tests {
         assert_eq!((now.mode, fs::read(&on_disk).unwrap()), (0o711, b"seen".to_vec()));
         assert!(matches!(publish(now.print), Outcome::Done(_)));
         assert_eq!(fs::read(&on_disk).unwrap(), b"");
+    }
+
+    #[test]
+    fn so_much_that_cannot_be_removed_is_remembered() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root, &private, 1).unwrap();
+        let path = Path::new(b"a").unwrap();
+        let earlier = (0..UNREMOVED_FILES - 1).map(|_| (Instant::now(), path.clone()));
+        lock(&stage.unremoved).extend(earlier);
+        for _ in 0..2 {
+            let staged = stage.directory(0o755).unwrap();
+            let on_disk = scratch.path().join(".filesync/staging").join(staged.name.to_string());
+            fs::write(on_disk.join("in the way"), "").unwrap();
+            drop(staged);
+            assert_eq!(lock(&stage.unremoved).len(), UNREMOVED_FILES);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_long_goes_now_and_then() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root, &private, 1).unwrap();
+        let ancient =
+            scratch.path().join(".filesync/versions").join(format!("{}-0-name", versions::stamp(0)));
+        let keep = |number: u64| {
+            let staged = stage.file().unwrap().0;
+            staged.keep_version(&Path::new(number.to_string().as_bytes()).unwrap()).unwrap();
+        };
+        keep(0);
+        fs::write(&ancient, "").unwrap();
+        (1..VERSIONS_BETWEEN).for_each(keep);
+        assert!(ancient.exists());
+        keep(VERSIONS_BETWEEN);
+        assert!(!ancient.exists());
     }
 }

@@ -61,7 +61,6 @@ mod tests {
     use crate::disk::scratch::Scratch;
 
     const NOW: i64 = 1_800_000_000;
-    const DAY: i64 = 24 * 60 * 60;
 
     fn left(scratch: &Scratch) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(scratch.path())
@@ -72,23 +71,40 @@ mod tests {
         names
     }
 
+    /// A version that was kept so many seconds ago.
+    fn keep(scratch: &Scratch, seconds: i64, length: u64) -> String {
+        let name = format!("{}-0-name", stamp(NOW - seconds));
+        // Sparse.
+        fs::File::create(scratch.path().join(&name)).unwrap().set_len(length).unwrap();
+        name
+    }
+
     #[test]
     fn what_is_old_or_too_much_goes_and_never_the_newest() {
         let scratch = Scratch::new();
         let root = Root::open(scratch.path()).unwrap();
-        let keep = |days: i64, content: &str| {
-            let name = format!("{}-0-name", stamp(NOW - days * DAY));
-            fs::write(scratch.path().join(&name), content).unwrap();
-            name
-        };
-        let (ancient, old, recent) = (keep(31, "a"), keep(29, "four"), keep(1, "four"));
+        let age = i64::try_from(VERSIONS_AGE.as_secs()).unwrap();
+        let (ancient, old, recent) =
+            (keep(&scratch, age + 1, 1), keep(&scratch, age, 4), keep(&scratch, 1, 4));
         fs::write(scratch.path().join("20200101-mine"), "not ours").unwrap();
         prune_to(&root, NOW, 8).unwrap();
         assert_eq!(left(&scratch), ["20200101-mine", &old, &recent], "{ancient} is gone");
         prune_to(&root, NOW, 7).unwrap();
         assert_eq!(left(&scratch), ["20200101-mine", &recent], "{old} is too much");
         prune_to(&root, NOW, 3).unwrap();
-        prune_to(&root, NOW + 100 * DAY, 100).unwrap();
+        prune_to(&root, NOW + 2 * age, 100).unwrap();
         assert_eq!(left(&scratch), ["20200101-mine", &recent]);
+    }
+
+    #[test]
+    fn all_together_take_so_much() {
+        let scratch = Scratch::new();
+        let root = Root::open(scratch.path()).unwrap();
+        let (large, _small) = (keep(&scratch, 2, VERSIONS_BYTES - 1), keep(&scratch, 1, 1));
+        prune(&root, NOW).unwrap();
+        assert_eq!(left(&scratch).len(), 2);
+        let newest = keep(&scratch, 0, 1);
+        prune(&root, NOW).unwrap();
+        assert!(!left(&scratch).contains(&large) && left(&scratch).contains(&newest));
     }
 }

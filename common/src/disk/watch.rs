@@ -503,4 +503,16 @@ mod tests {
             .iter()
             .any(|entry| entry.name == b"file" || add_and_list(watch, &directory.join(&entry.name).unwrap()))
     }
+
+    /// A record has 16 bytes, and its name with a NUL, filled up to a multiple of 16.
+    #[test]
+    fn what_fits_into_the_buffer_is_told_at_once_and_the_rest_later() {
+        const RECORD: usize = 16 + 48;
+        let (scratch, watch) = start();
+        let fit = WATCH_BUFFER_BYTES / RECORD;
+        for number in 0..fit + 5 {
+            symlink("nowhere", scratch.path().join("box").join(format!("{number:040}"))).unwrap();
+        }
+        assert_eq!([events(&watch).len(), events(&watch).len()], [fit, 5]);
+    }
 }

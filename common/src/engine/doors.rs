@@ -41,7 +41,9 @@ impl Doors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        for door in noted.split(|&byte| byte == 0).rev().filter_map(Door::parse) {
+        // What has no end was cut: its door was not opened yet, and its name may be that of another.
+        let whole = noted.iter().rposition(|&byte| byte == 0).unwrap_or(0);
+        for door in noted[..whole].split(|&byte| byte == 0).rev().filter_map(Door::parse) {
             door.close(root)?;
         }
         remove_note(private)?;
@@ -168,14 +170,17 @@ impl OpenDoors<'_> {
         let private = &self.folder.private;
         remove_note(private)?;
         let mut note = private.create_new(&note_name(), 0o600)?;
-        for Door { directory, mode } in &self.doors {
-            note.write_all(format!("{mode:o} ").as_bytes())?;
-            note.write_all(directory.as_bytes())?;
-            note.write_all(&[0])?;
-        }
+        note.write_all(&note_of(&self.doors))?;
         note.sync_data()?;
         private.sync_dir(None)
     }
+}
+
+fn note_of(doors: &[Door]) -> Vec<u8> {
+    let line = |Door { directory, mode }: &Door| {
+        [format!("{mode:o} ").as_bytes(), directory.as_bytes(), b"\0"].concat()
+    };
+    doors.iter().flat_map(line).collect()
 }
 
 impl Drop for OpenDoors<'_> {
@@ -228,6 +233,7 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
+    use crate::limits::PATH_BYTES;
 
     fn mode(scratch: &Scratch, name: &str) -> u32 {
         fs::metadata(scratch.path().join(name)).unwrap().permissions().mode() & 0o7777
@@ -266,5 +272,36 @@ mod tests {
         assert_eq!((mode(&scratch, "a"), mode(&scratch, "a/b")), (0o500, 0o555));
         assert!(!scratch.path().join(".filesync/opened").exists());
         drop(folder);
+    }
+
+    #[test]
+    fn a_note_is_read_as_far_as_it_is_whole_and_can_be_ours() {
+        let scratch = Scratch::new();
+        let mode_after = |note: &[u8]| {
+            drop(Folder::open(scratch.path()).unwrap());
+            if !scratch.path().join("a").exists() {
+                make(&scratch, "a", 0o755);
+            }
+            fs::set_permissions(scratch.path().join("a"), Permissions::from_mode(0o755)).unwrap();
+            fs::write(scratch.path().join(".filesync/opened"), note).unwrap();
+            drop(Folder::open(scratch.path()).unwrap());
+            mode(&scratch, "a")
+        };
+        assert_eq!(mode_after(b"555 a\0"), 0o555);
+        assert_eq!(mode_after(b"555 a"), 0o755, "it may have been cut off another name");
+        assert_eq!(mode_after(&[&b"555 a\0"[..], b"555 ab"].concat()), 0o555);
+        let behind = |bytes: u64| [vec![0; bytes as usize], b"555 a\0".to_vec()].concat();
+        assert_eq!(mode_after(&behind(OPENED_BYTES - 6)), 0o555);
+        assert_eq!(mode_after(&behind(OPENED_BYTES - 5)), 0o755, "it is longer than any of ours");
+    }
+
+    /// All directories above two names that are as long and as deep as can be.
+    #[test]
+    fn no_note_is_longer_than_what_is_read_of_it() {
+        let deepest = Path::new("a/".repeat(PATH_BYTES / 2 + 1).trim_end_matches('/').as_bytes()).unwrap();
+        assert_eq!(deepest.as_bytes().len(), PATH_BYTES);
+        let all = successors(Some(deepest), Path::parent);
+        let doors: Vec<Door> = all.map(|directory| Door { directory, mode: 0o7777 }).collect();
+        assert!(2 * note_of(&doors).len() as u64 <= OPENED_BYTES);
     }
 }

@@ -351,3 +351,26 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Meta, Mtime};
+    use crate::wire::sha256::Hash;
+
+    #[test]
+    fn only_what_is_small_is_light() {
+        let print = Fingerprint { ino: 1, size: 1, mtime: Mtime(1), ctime: Mtime(1) };
+        let is_light = |size: u64| {
+            let content = Content::File { size, hash: Hash([1; 32]) };
+            let entry = Entry { content, meta: Meta { mtime: Mtime(1), mode: 0o600 } };
+            let remote = There { entry, seq: 1 };
+            let tasks = [
+                Task::Upload { entry, print, replacing: None, before: None },
+                Task::Download { remote, expect: Expect::Absent, kept: None },
+            ];
+            tasks.map(|task| task.is_light())
+        };
+        assert_eq!((is_light(LIGHT_BYTES), is_light(LIGHT_BYTES + 1)), ([true; 2], [false; 2]));
+    }
+}

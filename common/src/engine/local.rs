@@ -54,10 +54,14 @@ pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome>
 /// tick would not show in its fingerprint; so the tick is waited for before the content is read.
 fn wait_for_tick(stat: &Stat) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let age = i128::try_from(now).unwrap_or(0) - i128::from(stat.print.ctime.0);
-    if let Ok(age) = u64::try_from(age) {
-        std::thread::sleep(TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)));
-    }
+    std::thread::sleep(rest_of_tick(stat.print.ctime, i128::try_from(now).unwrap_or(0)));
+}
+
+/// What is left of the tick in which something was stamped, at this moment, in nanoseconds since 1970. A stamp from the future says that a
+/// clock was set, and nothing else.
+fn rest_of_tick(stamp: Mtime, now: i128) -> Duration {
+    let age = u64::try_from(now - i128::from(stamp.0));
+    age.map_or(Duration::ZERO, |age| TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)))
 }
 
 /// Reads a file of this length to its end. Whether more has come by then is for a look to find out.
@@ -126,9 +130,8 @@ pub(super) fn set_aside(
     if !before.as_ref().is_some_and(is_seen) {
         return Ok(Outcome::LocalIs(before));
     }
-    let time = now_for_names();
-    for attempt in 1..=CONFLICT_ATTEMPTS {
-        let copy = conflict_path(path, client, &time, attempt).map_err(io::Error::other)?;
+    for copy in copy_names(path, client) {
+        let copy = copy?;
         match Root::rename((&folder.root, path), (&folder.root, &copy), RenameMode::NoReplace) {
             Ok(()) => {
                 if durable {
@@ -150,8 +153,15 @@ pub(super) fn set_aside(
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "too many conflict copies of the same second"))
 }
 
+/// Names for a conflict copy that is made now, in the order in which they are to be tried.
+pub(super) fn copy_names(path: &Path, client: &str) -> impl Iterator<Item = io::Result<Path>> {
+    let time = now_for_names();
+    (1..=CONFLICT_ATTEMPTS)
+        .map(move |attempt| conflict_path(path, client, &time, attempt).map_err(io::Error::other))
+}
+
 /// The time of day for conflict names: `2026-11-22 150405`, UTC.
-pub(super) fn now_for_names() -> String {
+fn now_for_names() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let civil = civil_from_unix(i64::try_from(now).unwrap_or(0));
     let (date, time) = ((civil.year, civil.month, civil.day), (civil.hour, civil.minute, civil.second));
@@ -212,6 +222,7 @@ pub(super) fn label(folder: &Folder, path: &Path, before: &Stat, meta: &Meta) ->
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
 
     use super::*;
@@ -235,5 +246,23 @@ mod tests {
         fs::write(scratch.path().join("d/inside"), "moves its times").unwrap();
         let outcome = set_aside(&folder, &path, "me", now, true).unwrap();
         assert!(matches!(outcome, Outcome::SetAside { .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_conflict_copy_has_so_many_names_to_choose_from() {
+        let path = Path::new(b"d/file.txt").unwrap();
+        let names: BTreeSet<Path> = copy_names(&path, "me").map(Result::unwrap).collect();
+        assert_eq!(names.len(), CONFLICT_ATTEMPTS as usize);
+    }
+
+    #[test]
+    fn a_tick_is_waited_for_once() {
+        let stamp = Mtime(1_790_000_000_000_000_000);
+        let left = |age: i128| rest_of_tick(stamp, i128::from(stamp.0) + age);
+        let tick = TIMESTAMP_TICK.as_nanos() as i128;
+        assert_eq!((left(0), left(tick - 1)), (TIMESTAMP_TICK, Duration::from_nanos(1)));
+        for age in [tick, 1000 * tick, i128::from(i64::MAX), -1, i128::from(i64::MIN)] {
+            assert_eq!(left(age), Duration::ZERO, "{age}");
+        }
     }
 }

@@ -278,3 +278,43 @@ fn report_found(found: Found, place: Place, reporter: &mut dyn Reporter) {
 pub fn repack_state_record(bytes: &[u8]) -> Option<Vec<u8>> {
     records::repack(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::TrySendError;
+
+    use super::*;
+    use crate::disk::scratch::Scratch;
+    use crate::limits::WORKERS;
+
+    struct Silent;
+
+    impl Reporter for Silent {
+        fn report(&mut self, _report: &Report<'_>) {}
+    }
+
+    /// Nobody hears them yet. The other threads of the engine are among those who wait.
+    #[test]
+    fn so_many_messages_wait_for_control() {
+        let scratch = Scratch::new();
+        let options = Options {
+            directory: scratch.path().to_owned(),
+            endpoint: "http://127.0.0.1:1".parse().unwrap(),
+            token: None,
+            name: "test".into(),
+            once: false,
+            dry_run: false,
+            force: false,
+            ignore: Vec::new(),
+            direction: Direction::Both,
+            workers: WORKERS,
+            mode: Mode::Events,
+            durable: false,
+        };
+        let Engine { control, queue, observer, stopper } = Engine::start(options, Box::new(Silent)).unwrap();
+        let refused = (0..=CONTROL_QUEUE).find_map(|_| stopper.0.try_send(Message::Stop(None)).err());
+        assert!(matches!(refused, Some(TrySendError::Full(_))), "{refused:?}");
+        assert_eq!(queue.try_iter().take(CONTROL_QUEUE).count(), CONTROL_QUEUE);
+        drop((queue, control, observer));
+    }
+}

@@ -165,6 +165,8 @@ mod tests {
     use crate::wire::sha256::sha256;
     use std::fs;
     use std::io::Write;
+    use std::sync::mpsc::TrySendError;
+    use std::time::Duration;
 
     /// Hands over files of these names, all of which are to be new, and says what came of each.
     fn publish(scratch: &Scratch, names: &[String], durable: bool) -> Vec<(String, Outcome)> {
@@ -196,6 +198,18 @@ mod tests {
         outcomes
     }
 
+    /// Something for the path `a`, written through this file.
+    fn handed(folder: &Folder, file: &str) -> Handed {
+        let (path, expect) = (Path::new(b"a").unwrap(), Expect::Absent);
+        let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(0), mode: 0o600 } };
+        let remote = There { entry, seq: 1 };
+        let task = Task::Download { remote, expect, kept: None };
+        let job = Job { path, task, epoch: None, here: None, above: Vec::new() };
+        let staged = folder.stage.file().unwrap().0;
+        let ready = Ready { staged, expect, remote, kept: None, from: None };
+        Handed { job, ready, file: File::open(file).unwrap() }
+    }
+
     #[test]
     fn a_group_is_published_one_by_one() {
         for durable in [false, true] {
@@ -219,6 +233,34 @@ mod tests {
                 }
             }
             assert!(outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::LocalIs(_))));
+        }
+    }
+
+    /// Nobody hears what came of them. So many are in the publisher's hands at most, and as many wait.
+    #[test]
+    fn so_many_wait_to_be_published() {
+        let scratch = Scratch::new();
+        let folder = Arc::new(Folder::open(scratch.path()).unwrap());
+        let (control, heard) = sync_channel(0);
+        let publisher = Publisher::start(folder.clone(), false, control).unwrap();
+        let queue = publisher.queue();
+        let refused =
+            (0..=2 * PUBLISH_QUEUE).find_map(|_| queue.try_send(handed(&folder, "/dev/null")).err());
+        assert!(matches!(refused, Some(TrySendError::Full(_))));
+        drop((queue, heard));
+        publisher.join_until(Instant::now() + Duration::from_secs(60));
+    }
+
+    /// What can't be flushed by itself, like this device, is flushed along with the whole file system.
+    #[test]
+    fn a_few_are_flushed_one_by_one_and_many_at_once() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        for (count, is_flushed) in [(FLUSHED_ONE_BY_ONE, false), (FLUSHED_ONE_BY_ONE + 1, true)] {
+            let group: Vec<Handed> = (0..count).map(|_| handed(&folder, "/dev/null")).collect();
+            let flushed = flush(&folder, &group);
+            assert_eq!(flushed.len(), count);
+            assert!(flushed.iter().all(|flushed| flushed.is_ok() == is_flushed), "{flushed:?}");
         }
     }
 }

@@ -109,6 +109,10 @@ fn document(
     json.field_u64("pending", pending as u64).field_u64("conflicts", conflicts as u64);
     json.key("problems").begin_array();
     for (path, problem) in problems {
+        // Paths and words may be so long that all of them would be more than a reader takes.
+        if JSON_VALUE_BYTES / 2 < json.written() {
+            break;
+        }
         json.begin_object();
         match path {
             Some(path) => json.field_str("path", &path_to_wire(path)),
@@ -175,4 +179,24 @@ fn never_synced() -> Vec<(String, Value)> {
 
 fn file_name(name: &str) -> Path {
     Path::new(name.as_bytes()).expect("a plain name is a path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{PATH_BYTES, PROBLEMS_SHOWN};
+
+    #[test]
+    fn what_is_written_is_read_however_long_its_paths_are() {
+        let problem = Problem { operation: "read", error: "it can't be".to_owned() };
+        let names = "\u{fc}".repeat(120) + "/";
+        let path =
+            Path::new(names.repeat(PATH_BYTES / names.len()).trim_end_matches('/').as_bytes()).unwrap();
+        let problems = vec![(Some(path), problem); PROBLEMS_SHOWN];
+        let document = document(Phase::Idle, None, 0, 0, &problems, None);
+        assert!(document.len() <= JSON_VALUE_BYTES, "{}", document.len());
+        let Ok(Value::Object(members)) = json::parse(&document) else { panic!("a reader takes it") };
+        let shown = members.iter().find(|(name, _)| name == "problems").unwrap();
+        assert!(matches!(&shown.1, Value::Array(shown) if 20 < shown.len()));
+    }
 }

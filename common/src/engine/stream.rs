@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backoff::pause;
-use super::message::{Loss, Message, Stream};
+use super::message::{Loss, Message, Stream, Told};
 use super::transfer::not_ours;
 use crate::limits::{
     CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
@@ -227,7 +227,7 @@ impl Caller {
     }
 
     /// Wakes control once for all that came together.
-    fn deliver(&self, events: Vec<(Event, Option<Cursor>)>) -> Result<(), String> {
+    fn deliver(&self, events: Vec<Told>) -> Result<(), String> {
         if events.is_empty() {
             return Ok(());
         }
@@ -241,7 +241,7 @@ fn parse_events(
     reader: &mut sse::Reader,
     mut bytes: &[u8],
     answering: &mut Answering,
-) -> (Vec<(Event, Option<Cursor>)>, Result<(), String>) {
+) -> (Vec<Told>, Result<(), String>) {
     let mut events = Vec::new();
     let mut parse = || -> Result<(), String> {
         while !bytes.is_empty() {
@@ -380,7 +380,12 @@ fn refusal(head: &ResponseHead, body: &mut Body<'_>) -> Option<Loss> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::net::conn::Conn;
+    use crate::wire::http::framing::Framing;
+    use crate::wire::http::head::parse_response;
 
     #[test]
     fn an_answer_that_is_nothing_but_heartbeats_is_overdue() {
@@ -394,5 +399,50 @@ mod tests {
         assert!(answering.is_overdue(later + LIST_ANSWER_LONGEST * 2));
         answering.heard("synced", later);
         assert!(!answering.is_overdue(later + LIST_ANSWER_LONGEST * 2));
+    }
+
+    fn head(text: &str) -> ResponseHead {
+        parse_response(text.as_bytes()).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn a_stream_may_be_silent_for_so_long_only() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (waits, mut conn) = (here.try_clone().unwrap(), Conn::new(here).unwrap());
+        let (control, _messages) = sync_channel(1);
+        let endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let caller = Caller { endpoint, token: None, control, shared: Arc::default() };
+        std::thread::scope(|scope| {
+            let listening = scope.spawn(|| {
+                let body = Body::new(&mut conn, Framing::UntilClose, Pace::Stall(Duration::from_secs(1)));
+                caller.listen(&head("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"), body)
+            });
+            let given_up = Instant::now() + Duration::from_secs(60);
+            let wait = loop {
+                match waits.read_timeout().unwrap() {
+                    Some(wait) => break wait,
+                    None => assert!(Instant::now() < given_up, "nobody listens"),
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            assert!((STREAM_STALL / 2..=STREAM_STALL).contains(&wait), "{wait:?}");
+            there.shutdown(Shutdown::Both).unwrap();
+            assert!(matches!(listening.join().unwrap(), Loss::Broken(_)));
+        });
+    }
+
+    #[test]
+    fn of_a_long_refusal_a_little_is_read() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let sent = 4 * SMALL_BODY_BYTES;
+        let sender =
+            std::thread::spawn(move || io::copy(&mut io::repeat(b'x').take(sent), &mut there).unwrap());
+        let mut rest = here.try_clone().unwrap();
+        let mut conn = Conn::new(here).unwrap();
+        let mut body = Body::new(&mut conn, Framing::UntilClose, Pace::Stall(STREAM_STALL));
+        let loss = refusal(&head("HTTP/1.1 500 No\r\n\r\n"), &mut body);
+        assert!(matches!(loss, Some(Loss::Refused { .. })));
+        let left = conn.buffered().len() as u64 + io::copy(&mut rest, &mut io::sink()).unwrap();
+        assert_eq!((sender.join().unwrap(), sent - left), (sent, SMALL_BODY_BYTES));
     }
 }

@@ -193,7 +193,10 @@ fn begin(transfer: &Transfer<'_>, job: &Job, requests: &mut Vec<u8>) -> Result<O
     }
 }
 
-/// The content of the local version, and what it looks like; if it is there no more, what is there instead.
+/// The content of something, and what it looks like.
+type Seen = (Vec<u8>, Stat);
+
+/// The local version; if it is there no more, what is there instead.
 ///
 /// Of a file that has grown since, no more is read: that much is what was hashed, or the server finds that it is not.
 fn read_here(
@@ -201,7 +204,7 @@ fn read_here(
     path: &Path,
     entry: &Entry,
     print: Fingerprint,
-) -> Result<Result<(Vec<u8>, Stat), Option<Stat>>, Failure> {
+) -> Result<Result<Seen, Option<Stat>>, Failure> {
     let root = &transfer.folder.root;
     let size = entry.content.size();
     let (content, here) = if entry.content.kind() == Kind::File {

@@ -149,3 +149,22 @@ impl Track {
         at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_fails_is_tried_again_now_and_then() {
+        let mut track = Track::new();
+        let now = Instant::now();
+        let mut fail = || {
+            let problem = Problem { operation: "read", error: "it can't be".to_owned() };
+            track.failed(problem, now, None) - now
+        };
+        for _ in 0..50 {
+            assert!(fail() <= RETRY_LONGEST);
+        }
+        assert!(RETRY_LONGEST / 2 <= fail());
+    }
+}

@@ -12,7 +12,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
 use super::job::{Failure, FailureKind, Job, Outcome, Sent, There};
-use super::local::set_meta;
+use super::local::{copy_names, set_meta};
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
@@ -20,9 +20,7 @@ use super::state::Base;
 use crate::disk::{
     Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat, StatKind,
 };
-use crate::limits::{
-    CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES,
-};
+use crate::limits::{COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use crate::net::client::{HttpClient, Response};
 use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
@@ -30,7 +28,7 @@ use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
     ProblemKind, mode_text, parse_mode, parse_mtime, path_to_wire,
 };
-use crate::sync::{self, MetaChange, conflict_original, conflict_path};
+use crate::sync::{self, MetaChange, conflict_original};
 use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Meta, Path, Tag};
 use crate::wire::http::digest::format_digest;
@@ -258,10 +256,8 @@ impl Transfer<'_> {
         if let Some(fetched) = self.earlier_copy(path, &remote).map_err(disk("look for copies of"))? {
             return Ok(fetched);
         }
-        let time = super::local::now_for_names();
-        for attempt in 1..=CONFLICT_ATTEMPTS {
-            let copy = conflict_path(path, self.client_name, &time, attempt)
-                .map_err(|error| disk("name a copy of")(io::Error::other(error)))?;
+        for copy in copy_names(path, self.client_name) {
+            let copy = copy.map_err(disk("name a copy of"))?;
             if self.folder.root.stat(&copy).map_err(disk("look at"))?.is_some() {
                 continue;
             }
@@ -651,43 +647,128 @@ pub(super) fn network(operation: &'static str) -> impl Fn(NetError) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::mpsc::sync_channel;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::thread;
 
     use super::*;
     use crate::disk::scratch::Scratch;
     use crate::engine::job::Task;
-    use crate::tree::Meta;
+    use crate::limits::{READ_STALL, RESUMABLE_BYTES};
+    use crate::net::body::{Body, Pace};
+    use crate::net::conn::Conn;
+    use crate::tree::{Meta, Mtime};
+    use crate::wire::http::framing::Framing;
+    use crate::wire::http::head::parse_response;
 
-    /// Nobody listens where this would be sent to, so that whatever gets so far fails.
+    /// A folder with a directory `d`, and a worker. Nobody listens where it would send to, so that whatever gets so far fails.
+    struct Desk {
+        path: Path,
+        stat: Stat,
+        job: Job,
+        folder: Folder,
+        partials: Arc<Partials>,
+        http: HttpClient,
+        progress: Progress,
+        control: SyncSender<Message>,
+        _messages: Receiver<Message>,
+        _scratch: Scratch,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            let scratch = Scratch::new();
+            let folder = Folder::open(scratch.path()).unwrap();
+            fs::create_dir(scratch.path().join("d")).unwrap();
+            let path = Path::new(b"d").unwrap();
+            let stat = folder.root.stat(&path).unwrap().unwrap();
+            let (control, messages) = sync_channel(1);
+            let task = Task::Hash { stat };
+            Desk {
+                job: Job { path: path.clone(), task, epoch: None, here: None, above: Vec::new() },
+                partials: Partials::open(&folder.private, folder.stage.clone(), false).unwrap(),
+                http: HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None),
+                progress: Progress::default(),
+                path,
+                stat,
+                folder,
+                control,
+                _messages: messages,
+                _scratch: scratch,
+            }
+        }
+
+        fn transfer(&mut self) -> Transfer<'_> {
+            Transfer {
+                job: &self.job,
+                folder: &self.folder,
+                partials: &self.partials,
+                control: &self.control,
+                http: &mut self.http,
+                progress: &self.progress,
+                client_id: "me",
+                client_name: "me",
+                epoch: None,
+                durable: false,
+            }
+        }
+    }
+
+    fn file(size: u64) -> Entry {
+        Entry {
+            content: Content::File { size, hash: Hash([7; 32]) },
+            meta: Meta { mtime: Mtime(1), mode: 0o644 },
+        }
+    }
+
     #[test]
     fn a_directory_is_sent_only_with_the_mode_that_it_has() {
-        let scratch = Scratch::new();
-        let folder = Folder::open(scratch.path()).unwrap();
-        fs::create_dir(scratch.path().join("d")).unwrap();
-        let path = Path::new(b"d").unwrap();
-        let stat = folder.root.stat(&path).unwrap().unwrap();
-        let mut http = HttpClient::new("http://127.0.0.1:1".parse().unwrap(), "test", None);
-        let partials = Partials::open(&folder.private, folder.stage.clone(), false).unwrap();
-        let (control, _messages) = sync_channel(1);
-        let task = Task::Hash { stat };
-        let job = Job { path: path.clone(), task, epoch: None, here: None, above: Vec::new() };
-        let mut transfer = Transfer {
-            job: &job,
-            folder: &folder,
-            partials: &partials,
-            control: &control,
-            http: &mut http,
-            progress: &Progress::default(),
-            client_id: "me",
-            client_name: "me",
-            epoch: None,
-            durable: false,
-        };
+        let mut desk = Desk::new();
+        let (path, stat) = (desk.path.clone(), desk.stat);
+        let mut transfer = desk.transfer();
         let mut send = |mode| {
             let meta = Meta { mtime: stat.mtime, mode };
             transfer.upload(&path, Entry { content: Content::Directory, meta }, stat.print, None, None)
         };
         assert!(matches!(send(stat.mode ^ 0o010), Ok(Outcome::LocalIs(Some(_)))), "it has another mode now");
         assert!(matches!(send(stat.mode), Err(Failure { kind: FailureKind::Network, .. })), "it is sent");
+    }
+
+    #[test]
+    fn only_what_is_large_is_asked_leave_for() {
+        let mut desk = Desk::new();
+        let transfer = desk.transfer();
+        let asks =
+            |size| transfer.upload_fields(&file(size), None, None, 0).has_token("expect", "100-continue");
+        assert!(!asks(EXPECT_CONTINUE_BYTES) && asks(EXPECT_CONTINUE_BYTES + 1));
+    }
+
+    /// The server is asked for what it has kept, and content is fetched into a place where it is kept: here that fails for want of a server.
+    #[test]
+    fn only_what_is_large_is_continued() {
+        let mut desk = Desk::new();
+        let path = desk.path.clone();
+        let mut transfer = desk.transfer();
+        let mut kept_there = |size| transfer.kept_there(&path, &file(size));
+        assert!(matches!(kept_there(RESUMABLE_BYTES - 1), Ok(0)));
+        assert!(matches!(kept_there(RESUMABLE_BYTES), Err(Failure { kind: FailureKind::Network, .. })));
+        let mut fetch = |size| transfer.fetch_resumably(&path, &file(size), size, Hash([7; 32]));
+        assert!(matches!(fetch(RESUMABLE_BYTES - 1), Ok(None)));
+        assert!(matches!(fetch(RESUMABLE_BYTES), Err(Failure { kind: FailureKind::Network, .. })));
+    }
+
+    #[test]
+    fn of_a_long_refusal_a_little_is_read() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let sent = 4 * SMALL_BODY_BYTES;
+        let sender = thread::spawn(move || io::copy(&mut io::repeat(b'x').take(sent), &mut there).unwrap());
+        let mut rest = here.try_clone().unwrap();
+        let mut conn = Conn::new(here).unwrap();
+        let head = parse_response(b"HTTP/1.1 412 No\r\n\r\n").unwrap().unwrap().0;
+        let body = Body::new(&mut conn, Framing::UntilClose, Pace::Stall(READ_STALL));
+        let refused = refusal(Response { head, body }, "upload");
+        assert!(matches!(refused, Err(Failure { kind: FailureKind::Network, .. })), "{refused:?}");
+        let left = conn.buffered().len() as u64 + io::copy(&mut rest, &mut io::sink()).unwrap();
+        assert_eq!((sender.join().unwrap(), sent - left), (sent, SMALL_BODY_BYTES));
     }
 }

@@ -209,3 +209,22 @@ pub(super) fn perform(
 fn worked(tried: Result<Worked, Failure>) -> Worked {
     tried.unwrap_or_else(|failure| Worked::Done(Outcome::Failed(failure)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_stuck_is_left_behind() {
+        let (mut pool, _jobs) = Pool::of_a_test();
+        let (release, held) = channel::<()>();
+        let stuck = spawn_awaited("stuck", move || assert!(held.recv().is_err())).unwrap();
+        pool.threads.push(stuck);
+        let begun = Instant::now();
+        drop(pool);
+        assert!(THREAD_PATIENCE <= begun.elapsed());
+        drop(release);
+    }
+}

@@ -376,7 +376,7 @@ fn some(count: usize) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::super::conn::DIRECT_BYTES;
-    use super::super::conn::tests::{pair, soon};
+    use super::super::conn::tests::{pair, soon, watched_pair};
     use super::*;
     use std::io::Write;
     use std::net::Shutdown;
@@ -614,6 +614,20 @@ mod tests {
         assert!(text(&mut body).is_err());
         drop(conn);
         assert_eq!(peer.read(&mut [0; 10]).unwrap(), 0);
+    }
+
+    #[test]
+    fn draining_takes_a_moment_only() {
+        let (mut conn, waits, mut peer) = watched_pair();
+        let sender = std::thread::spawn(move || {
+            let wait = waits.first();
+            peer.write_all(b"x").unwrap();
+            (wait, peer)
+        });
+        // Whoever reads the body for its content waits longer.
+        assert_eq!(PACE.patience(0, Duration::ZERO), 10 * DRAIN_TIME);
+        Body::new(&mut conn, Framing::Length(1), PACE).drain(1).unwrap();
+        assert!(sender.join().unwrap().0 <= DRAIN_TIME);
     }
 
     #[test]

@@ -399,6 +399,18 @@ mod tests {
         assert!(failed.contains("away") && failed.contains("box.example"), "{failed}");
     }
 
+    /// A command may take twice as long: it has to start, too.
+    #[test]
+    fn connecting_is_given_up_in_time() {
+        let endpoint: Endpoint = "http://box.example".parse().unwrap();
+        let command = "sh -c 'exec sleep 1000'".parse().unwrap();
+        let mut client = HttpClient::new(endpoint.through(command), "test/1", None);
+        assert_eq!(client.connect_timeout, CONNECT_TIMEOUT);
+        client.connect_timeout = Duration::from_millis(20);
+        let error = get(&mut client, "/").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    }
+
     #[test]
     fn one_connection_carries_many_requests() {
         let (mut client, server) = serve(&[echo]);

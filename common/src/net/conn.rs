@@ -300,9 +300,12 @@ impl Conn {
 pub(super) mod tests {
     use super::*;
     use crate::limits::HEAD_BYTES;
+    use crate::sys::socket::user_timeout;
     use crate::wire::http::head::{parse_request, parse_response};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
     /// Two ends of a connection.
@@ -319,6 +322,92 @@ pub(super) mod tests {
 
     fn ms(milliseconds: u64) -> Deadline {
         Deadline::after(Duration::from_millis(milliseconds))
+    }
+
+    /// Longer than anything is waited for.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// A connection, what tells how long it waits, and the other end, which sees its end only when both are dropped.
+    pub(in crate::net) fn watched_pair() -> (Conn, Waits, UnixStream) {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let waits = Waits(here.try_clone().unwrap());
+        let mut conn = Conn::new(here).unwrap();
+        // From the first byte on it has a buffer, and waits in reads.
+        there.write_all(b"a").unwrap();
+        conn.fill(Deadline::after(LONG)).unwrap();
+        conn.consume(1);
+        (conn, waits, there)
+    }
+
+    /// How long a connection lets a read wait: the kernel knows.
+    pub(in crate::net) struct Waits(UnixStream);
+
+    impl Waits {
+        /// The first wait for something, as soon as it has begun.
+        pub(in crate::net) fn first(&self) -> Duration {
+            let given_up = Instant::now() + Duration::from_secs(60);
+            loop {
+                match self.0.read_timeout().unwrap() {
+                    Some(wait) if wait < LONG / 2 => return wait,
+                    _ => assert!(Instant::now() < given_up, "nobody waits"),
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_takes_or_confirms_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let conn = Conn::new(socket.try_clone().unwrap()).unwrap();
+        assert_eq!(socket.write_timeout().unwrap(), Some(WRITE_STALL));
+        assert_eq!(user_timeout(conn.transport().as_fd()).unwrap(), UNCONFIRMED_LONGEST);
+        // What cannot be written in that time is an error.
+        socket.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut conn = conn;
+        let error = loop {
+            if let Err(error) = conn.write_all(&[0; 100_000]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn the_buffer_grows_up_to_a_bound_and_rests_without() {
+        let (mut conn, mut peer) = pair();
+        peer.write_all(b"a").unwrap();
+        assert_eq!(conn.fill(soon()).unwrap(), 1);
+        assert_eq!(conn.buffer.len(), CONN_BUFFER_FIRST_BYTES);
+        let sender = std::thread::spawn(move || while peer.write_all(&[b'a'; 1000]).is_ok() {});
+        // Whatever has come, it is not all of a head.
+        let error = conn.read_head::<()>(|_| Ok(None), soon()).unwrap_err();
+        assert!(matches!(&error, ConnError::Io(cause) if cause.kind() == ErrorKind::InvalidData), "{error}");
+        assert_eq!((conn.buffered().len(), conn.buffer.len()), (CONN_BUFFER_BYTES, CONN_BUFFER_BYTES));
+        conn.rest();
+        assert_eq!(conn.buffer.len(), CONN_BUFFER_BYTES, "something is in it");
+        conn.consume(CONN_BUFFER_BYTES);
+        conn.rest();
+        assert_eq!(conn.buffer.capacity(), 0);
+        drop(conn);
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_goes_on_sending_is_read_for_so_long_only() {
+        let (conn, waits, mut peer) = watched_pair();
+        let sent = 2 * LINGER_BYTES;
+        let sender =
+            std::thread::spawn(move || io::copy(&mut io::repeat(b'a').take(sent), &mut peer).unwrap());
+        // So long that it is not why this ends.
+        let patience = Duration::from_secs(600);
+        conn.lingering_close(patience);
+        assert!(waits.first() <= patience);
+        let left = io::copy(&mut &waits.0, &mut io::sink()).unwrap();
+        assert_eq!(sender.join().unwrap(), sent);
+        let read = LINGER_BYTES..LINGER_BYTES + CONN_BUFFER_BYTES as u64;
+        assert!(read.contains(&(sent - left)), "{}", sent - left);
     }
 
     #[test]

@@ -358,15 +358,98 @@ fn read_some<R: Read + ?Sized>(source: &mut R, buffer: &mut [u8]) -> Result<usiz
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::thread::spawn;
+
+    use super::super::conn::tests::{Waits, watched_pair};
     use super::*;
+
+    const HEAD: &[u8] = b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n";
+
+    fn live() -> (Live, Waits, UnixStream) {
+        let (conn, waits, peer) = watched_pair();
+        (Live::new(conn), waits, peer)
+    }
 
     #[test]
     fn a_silent_server_is_noticed_and_a_slow_disk_is_waited_for() {
-        let silent = Duration::from_secs(45);
         for method in [Method::Get, Method::Put, Method::Delete, Method::Patch] {
-            assert_eq!(patience(method, 1000), silent);
+            assert_eq!(patience(method, 1000), ANSWER_DEADLINE);
         }
-        assert_eq!(patience(Method::Put, 100 * FLUSH_RATE_MIN), silent + Duration::from_secs(100));
-        assert!(silent < patience(Method::Copy, 0));
+        assert_eq!(patience(Method::Put, 100 * FLUSH_RATE_MIN), ANSWER_DEADLINE + Duration::from_secs(100));
+        for method in [Method::Copy, Method::Move] {
+            assert_eq!(patience(method, 0), COPY_DEADLINE);
+        }
+        const { assert!(ANSWER_DEADLINE.as_secs() < COPY_DEADLINE.as_secs()) };
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_its_request_may_take() {
+        for (method, longest) in [(Method::Put, ANSWER_DEADLINE), (Method::Move, COPY_DEADLINE)] {
+            let (mut live, waits, mut peer) = live();
+            live.write_request(HEAD, false, &mut RequestBody::Bytes(b"x")).unwrap();
+            let server = spawn(move || {
+                let wait = waits.first();
+                peer.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+                wait
+            });
+            assert_eq!(live.read_answer(method).unwrap().0.status, 204);
+            let wait = server.join().unwrap();
+            assert!((longest / 2..=longest).contains(&wait), "{method}: {wait:?}");
+        }
+    }
+
+    #[test]
+    fn leave_to_send_is_waited_for_a_moment_only() {
+        let (mut live, waits, mut peer) = live();
+        let server = spawn(move || {
+            let wait = waits.first();
+            peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+            (wait, peer)
+        });
+        live.write_request(HEAD, true, &mut RequestBody::Bytes(b"x")).unwrap();
+        assert!(server.join().unwrap().0 <= CONTINUE_WAIT);
+    }
+
+    /// Content without end, that counts how much of it is wanted.
+    #[derive(Default)]
+    struct Endless {
+        read: u64,
+        largest: usize,
+    }
+
+    impl Read for Endless {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.read += out.len() as u64;
+            self.largest = self.largest.max(out.len());
+            Ok(out.len())
+        }
+    }
+
+    impl ChunkedSource for Endless {}
+
+    /// The refusal is there before the first byte is sent; it is looked for now and then.
+    #[test]
+    fn a_refusal_costs_no_more_than_what_is_sent_between_two_looks() {
+        type Send = fn(&mut Live, &mut Endless) -> Result<(), NetError>;
+        let stream: Send = |live, source| {
+            live.write_request(HEAD, false, &mut RequestBody::Stream { length: 1 << 40, source })
+        };
+        let chunks: Send = |live, source| live.write_request(HEAD, false, &mut RequestBody::Chunked(source));
+        for send in [stream, chunks] {
+            let (mut live, waits, mut peer) = live();
+            drop(waits);
+            peer.write_all(b"HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 0\r\n\r\n").unwrap();
+            let reader = spawn(move || io::copy(&mut peer, &mut io::sink()).unwrap());
+            let mut source = Endless::default();
+            send(&mut live, &mut source).unwrap();
+            assert_eq!(source.largest, COPY_BUFFER_BYTES, "the size of a piece");
+            let between = EARLY_ANSWER_BYTES..=EARLY_ANSWER_BYTES + COPY_BUFFER_BYTES as u64;
+            assert!(between.contains(&source.read), "{}", source.read);
+            assert_eq!(live.read_answer(Method::Put).unwrap().0.status, 507);
+            drop(live);
+            reader.join().unwrap();
+        }
     }
 }

@@ -45,6 +45,10 @@ pub enum DirEntryKind {
 /// # Errors
 /// Those of getdents64(2); a record that makes no sense; more than [`DIRECTORY_NAMES`] names.
 pub fn read_all(dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>> {
+    read_at_most(dir, DIRECTORY_NAMES)
+}
+
+fn read_at_most(dir: BorrowedFd<'_>, most: usize) -> io::Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
     let mut buffer = vec![0; DIRECTORY_BUFFER_BYTES];
     loop {
@@ -53,8 +57,8 @@ pub fn read_all(dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>> {
             return Ok(entries);
         }
         parse(&buffer[..length], &mut entries)?;
-        if DIRECTORY_NAMES < entries.len() {
-            return Err(io::Error::other(format!("the directory has more than {DIRECTORY_NAMES} entries")));
+        if most < entries.len() {
+            return Err(io::Error::other(format!("the directory has more than {most} entries")));
         }
     }
 }
@@ -106,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::disk::scratch::Scratch;
+    use crate::limits::NAME_BYTES;
 
     fn record(length: u16, kind: u8, name: &[u8]) -> Vec<u8> {
         let mut record =
@@ -143,14 +148,25 @@ mod tests {
     fn a_directory_larger_than_the_buffer() {
         let scratch = Scratch::new();
         let long = "n".repeat(200);
-        let names: BTreeSet<Vec<u8>> = (0..1000).map(|n| format!("{long}{n}").into_bytes()).collect();
-        for n in 0..1000 {
+        let count = 3 * DIRECTORY_BUFFER_BYTES / long.len();
+        let names: BTreeSet<Vec<u8>> = (0..count).map(|n| format!("{long}{n}").into_bytes()).collect();
+        for n in 0..count {
             symlink("nowhere", scratch.path().join(format!("{long}{n}"))).unwrap();
         }
-        let dir = File::open(scratch.path()).unwrap();
-        let entries = read_all(dir.as_fd()).unwrap();
-        assert_eq!(entries.len(), 1000);
+        let entries = read_all(File::open(scratch.path()).unwrap().as_fd()).unwrap();
+        assert_eq!(entries.len(), count);
+        let read = |most| read_at_most(File::open(scratch.path()).unwrap().as_fd(), most);
+        assert!(read(count).is_ok());
+        let error = read(count - 1).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("more than {} entries", count - 1)), "{error}");
         assert_eq!(entries.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>(), names);
+    }
+
+    /// With names as long as they can be, and what the allocator adds.
+    #[test]
+    fn the_largest_listing_fits_into_memory() {
+        const LONGEST: usize = size_of::<DirEntry>() + NAME_BYTES + 16;
+        const { assert!(DIRECTORY_NAMES * LONGEST < 1536 << 20) };
     }
 
     #[test]

@@ -75,6 +75,33 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_uint) 
     Ok(())
 }
 
+/// What [`set_user_timeout`] has set.
+#[cfg(test)]
+pub(crate) fn user_timeout(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+    unsafe extern "C" {
+        fn getsockopt(
+            socket: c_int,
+            level: c_int,
+            name: c_int,
+            value: *mut c_void,
+            length: *mut c_uint,
+        ) -> c_int;
+    }
+    let (mut millis, mut length): (c_uint, c_uint) = (0, size_of::<c_uint>() as c_uint);
+    // SAFETY: the call writes at most `length` bytes to `millis`, which has as many, and both are exclusively ours.
+    cvt(unsafe {
+        getsockopt(
+            socket.as_raw_fd(),
+            IPPROTO_TCP,
+            TCP_USER_TIMEOUT,
+            (&raw mut millis).cast(),
+            &raw mut length,
+        )
+    })?;
+    assert_eq!(length as usize, size_of::<c_uint>());
+    Ok(Duration::from_millis(u64::from(millis)))
+}
+
 /// Connects to a Unix socket. std's way waits without end for a process that does not accept; this one waits for `timeout`, not zero,
 /// for which writes may wait on the new connection, too.
 ///
@@ -151,34 +178,12 @@ mod tests {
         assert!(set_backlog(std::fs::File::open("/dev/null").unwrap().as_fd(), 1).is_err());
     }
 
-    unsafe extern "C" {
-        fn getsockopt(
-            socket: c_int,
-            level: c_int,
-            name: c_int,
-            value: *mut c_void,
-            length: *mut c_uint,
-        ) -> c_int;
-    }
-
     #[test]
     fn the_kernel_knows_how_long_to_wait_for_a_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         set_user_timeout(stream.as_fd(), Duration::from_secs(30)).unwrap();
-        let (mut millis, mut length): (c_uint, c_uint) = (0, 4);
-        // SAFETY: the call writes at most `length` bytes to `millis`, which has as many, and both are exclusively ours.
-        cvt(unsafe {
-            getsockopt(
-                stream.as_raw_fd(),
-                IPPROTO_TCP,
-                TCP_USER_TIMEOUT,
-                (&raw mut millis).cast(),
-                &raw mut length,
-            )
-        })
-        .unwrap();
-        assert_eq!((millis, length), (30_000, 4));
+        assert_eq!(user_timeout(stream.as_fd()).unwrap(), Duration::from_secs(30));
         let no_socket = std::fs::File::open("/dev/null").unwrap();
         assert!(set_user_timeout(no_socket.as_fd(), Duration::from_secs(1)).is_err());
     }

@@ -231,6 +231,8 @@ mod tests {
 
     #[test]
     fn accepted_as_they_are() {
+        let deepest = [b"a/".repeat((PATH_BYTES - 1) / 2).as_slice(), b"a"].concat();
+        assert_eq!(deepest.len(), PATH_BYTES);
         for bytes in [
             b"a".as_slice(),
             b"a/b/c",
@@ -243,7 +245,8 @@ mod tests {
             b".filesync2",
             b"x.filesync",
             "\u{e9}/e\u{301}".as_bytes(),
-            &[b'n'; 255],
+            &[b'n'; NAME_BYTES],
+            &deepest,
         ] {
             assert_eq!(Path::new(bytes).unwrap().as_bytes(), bytes);
         }
@@ -251,8 +254,8 @@ mod tests {
 
     #[test]
     fn attacks() {
-        let long = vec![b'a'; 256];
-        let deep = b"ab/".repeat(1366);
+        let long = vec![b'a'; NAME_BYTES + 1];
+        let deep = [b"a/".repeat((PATH_BYTES - 1) / 2).as_slice(), b"ab"].concat();
         for (bytes, error) in [
             (b"".as_slice(), PathError::Empty),
             (b"/", PathError::Absolute),

@@ -417,14 +417,14 @@ mod tests {
     #[test]
     fn a_token_has_its_time() {
         let token = mint("k1", &KEY, &claims()).unwrap();
-        let end = NOW + 3600;
+        let (end, leeway) = (NOW + 3600, TOKEN_LEEWAY.as_secs());
         for (now, want) in [
-            (NOW - 61, Err(JwtError::NotYet)),
-            (NOW - 60, Ok(())),
+            (NOW - leeway - 1, Err(JwtError::NotYet)),
+            (NOW - leeway, Ok(())),
             (end - 1, Ok(())),
             (end, Ok(())),
-            (end + 59, Ok(())),
-            (end + 60, Err(JwtError::Expired)),
+            (end + leeway - 1, Ok(())),
+            (end + leeway, Err(JwtError::Expired)),
             (0, Err(JwtError::NotYet)),
             (u64::MAX, Err(JwtError::Expired)),
         ] {

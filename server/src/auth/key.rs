@@ -141,4 +141,28 @@ mod tests {
         assert!(matches!(Key::load(Some("short"), &private, false), Err(KeyError::TooShort)));
         assert_eq!(Key::load(Some("short"), &private, true).unwrap().1, KeySource::Environment);
     }
+
+    #[test]
+    fn a_key_that_others_could_try_has_a_least_length() {
+        let scratch = Scratch::new("key");
+        let private = Root::open(scratch.path()).unwrap();
+        let load = |length: usize, loopback| Key::load(Some(&"k".repeat(length)), &private, loopback);
+        assert!(matches!(load(KEY_LENGTH_MIN - 1, false), Err(KeyError::TooShort)));
+        assert!(load(KEY_LENGTH_MIN, false).is_ok() && load(1, true).is_ok());
+    }
+
+    #[test]
+    fn a_key_file_has_a_longest_length() {
+        let scratch = Scratch::new("key");
+        let private = Root::open(scratch.path()).unwrap();
+        let name = Path::new(KEY_FILE).unwrap();
+        let load = |length: u64| {
+            let key = "k".repeat(usize::try_from(length).unwrap());
+            secrets::write(&private, &name, &key, RenameMode::Replace).unwrap();
+            Key::load(None, &private, false)
+        };
+        assert!(load(KEY_FILE_BYTES).is_ok());
+        let too_long = load(KEY_FILE_BYTES + 1);
+        assert!(matches!(too_long, Err(KeyError::File(SecretError::Malformed(_)))), "{too_long:?}");
+    }
 }

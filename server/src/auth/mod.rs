@@ -186,6 +186,13 @@ impl Grant {
         Grant { dialect: Dialect::Filesync, realm, scope: Scope::Write, allowed, token: None }
     }
 
+    /// The same, by a token that is none any more.
+    #[cfg(test)]
+    pub(crate) fn of_a_token_that_ended(realm: Realm) -> Grant {
+        let token = Some(Token { text: "a.b.c".to_owned(), subject: "somebody".to_owned() });
+        Grant { token, ..Grant::of_a_test(realm) }
+    }
+
     /// By which name a client is known that calls itself so. An id is what a client says of itself; whom a token is for is not. So nobody
     /// can speak in the name of a client with another token, and several machines may share one. An id has no slash in it.
     pub(crate) fn identity(&self, id: &str) -> String {

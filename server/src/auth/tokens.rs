@@ -176,6 +176,7 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
     use common::cli::log::{Format, Level};
+    use common::limits::{CLIENT_ID_BYTES, REVOCATIONS, TOKEN_LEEWAY};
     use common::wire::jwt::Scope;
 
     fn mint(book: &Book, jti: &str, exp: u64) -> String {
@@ -207,7 +208,10 @@ mod tests {
         assert_eq!(tokens.verify(&one), Err(Denied::Wrong), "no token was ever minted");
         book.write_keys(&private).unwrap();
         assert_eq!(tokens.verify(&one).map(|claims| claims.jti), Ok("1".into()));
-        assert_eq!(tokens.verify(&mint(&book, "3", wall_clock() - 61)), Err(Denied::Expired));
+        assert_eq!(
+            tokens.verify(&mint(&book, "3", wall_clock() - TOKEN_LEEWAY.as_secs())),
+            Err(Denied::Expired)
+        );
 
         book.revoked.revoke_token("1", wall_clock()).unwrap();
         book.write_revoked(&private).unwrap();
@@ -234,6 +238,34 @@ mod tests {
             secrets::write(&private, &path(file), str::from_utf8(&text).unwrap(), RenameMode::Replace)
                 .unwrap();
             assert!(tokens.verify(&newest).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_longest_files_that_are_written_are_read_and_no_longer_ones() {
+        let scratch = Scratch::new("tokens");
+        let private = Root::open(scratch.path()).unwrap();
+        private.sub_root(b"tokens").unwrap();
+        let mut keyring = Keyring::make().unwrap();
+        for _ in 0..3 {
+            keyring = keyring.rotated().unwrap();
+        }
+        let mut revoked = Revoked::default();
+        for number in 0..REVOCATIONS {
+            revoked.revoke_client(&format!("{number:0CLIENT_ID_BYTES$}"), u64::MAX).unwrap();
+        }
+        let book = Book { keyring: Some(keyring), revoked };
+        book.write_keys(&private).unwrap();
+        book.write_revoked(&private).unwrap();
+        assert_eq!(Book::read(&private).unwrap().revoked, book.revoked);
+        for (file, most) in [(KEYS, KEY_FILE_BYTES), (REVOKED, REVOKED_FILE_BYTES)] {
+            let before = text(&private, file, most).unwrap().unwrap();
+            assert!(before.len() as u64 <= most);
+            let long = "\n".repeat(usize::try_from(most).unwrap() + 1);
+            secrets::write(&private, &path(file), &long, RenameMode::Replace).unwrap();
+            let error = Book::read(&private).unwrap_err().to_string();
+            assert!(error.ends_with("longer than such a file can be"), "{error}");
+            secrets::write(&private, &path(file), &before, RenameMode::Replace).unwrap();
         }
     }
 }

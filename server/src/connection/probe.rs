@@ -4,9 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
+use common::limits::CONNECTION_STACK;
+
 use super::*;
 use crate::listener::Origin;
 use crate::testing::Workshop;
+
+/// Half of what a connection's thread has must be enough for whatever comes. Only fuzzing instruments the code so that it takes more.
+const STACK: usize = if cfg!(test) { CONNECTION_STACK / 2 } else { 16 * CONNECTION_STACK };
 
 /// All that comes back for these bytes until the connection is closed.
 pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> Vec<u8> {
@@ -30,13 +35,15 @@ pub(super) fn converse<T>(
     let mut connected = TcpStream::connect(address).expect("somebody listens");
     let (stream, peer) = listener.accept().expect("somebody connects");
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let thread = thread::Builder::new().stack_size(STACK);
+        let served = thread.spawn_scoped(scope, || {
             let transport = Transport::from(stream);
             let origin = Origin::Address(peer.ip());
             let seat = workshop.service.registry.seat(&transport, origin).expect("there is room");
             // The client may be gone by then.
             let _ = serve_with(handler, &workshop.service, &seat, transport);
         });
+        served.expect("there is room for a thread");
         let got = client(&mut connected);
         drop(connected);
         got

@@ -286,4 +286,17 @@ mod tests {
         entrance.close();
         assert!(matches!(exit.take(None), Taken::Closed));
     }
+
+    #[test]
+    fn so_many_share_a_flush() {
+        let (entrance, exit) = queue();
+        for number in 0..COMMIT_GROUP + 5 {
+            entrance.send(change(Some("f"), &number.to_string())).unwrap();
+        }
+        let taken = || match exit.take(Some(Instant::now())) {
+            Taken::Group(group) => group.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([taken(), taken()], [COMMIT_GROUP, 5]);
+    }
 }

@@ -194,3 +194,33 @@ fn is_recent(time: Mtime) -> bool {
     let age = i128::try_from(since_1970.as_nanos()).unwrap_or(0) - i128::from(time.0);
     (0..JUST_BORN.as_nanos() as i128).contains(&age)
 }
+
+#[cfg(test)]
+mod tests {
+    use common::threads::write;
+    use common::tree::{Content, Meta};
+
+    use super::super::index::{Origin, Step};
+    use super::*;
+    use crate::testing::Workshop;
+
+    #[test]
+    fn so_much_that_was_lost_is_remembered() {
+        let shop = Workshop::new();
+        let shared = &shop.service.store.shared;
+        let entry = Entry { content: Content::Directory, meta: Meta { mtime: Mtime(1), mode: 0o755 } };
+        let look = |ino: u64| Fingerprint { ino, size: 0, mtime: Mtime(1), ctime: Mtime(1) };
+        let names = [b"a", b"b"].map(|name| Path::new(name).unwrap());
+        for (name, number) in names.iter().zip(1..) {
+            let state = State::Live(entry, Some(look(number)));
+            let record = Record::new(Step { seq: number, part: 0 }, Origin::BOX, state);
+            write(&shared.index).apply(name.clone(), record);
+        }
+        let mut renamed = Renamed::default();
+        let others = (0..LOST_REMEMBERED as u64 - 1).map(|number| 1000 + number);
+        renamed.lost.extend(others.map(|ino| (ino, (names[0].clone(), entry, look(ino)))));
+        renamed.note_lost(shared, &names);
+        assert_eq!(renamed.lost.len(), LOST_REMEMBERED);
+        assert!(renamed.lost.contains_key(&1) && !renamed.lost.contains_key(&2));
+    }
+}

@@ -323,12 +323,14 @@ impl Watcher {
     }
 
     fn say(&mut self, message: String) {
+        if self.said.contains(&message) {
+            return;
+        }
         if REMEMBERED_NOTICES <= self.said.len() {
             self.said.clear();
         }
-        if self.said.insert(message.clone()) {
-            self.shared.log.warn(message);
-        }
+        self.said.insert(message.clone());
+        self.shared.log.warn(message);
     }
 }
 
@@ -465,5 +467,18 @@ mod tests {
         making.begin(&[Change { action, ..found(&at("a")) }]);
         assert!(["a/b/c", "z/b", "z"].into_iter().all(|path| making.concerns(&at(path))));
         assert!(making.concerns_what_is_in(Some(&at("z"))) && !making.concerns(&at("y")));
+    }
+
+    #[test]
+    fn so_many_notices_are_remembered() {
+        let shop = Workshop::new();
+        let ((changes, _exit), (opened, _)) = (queue(), sync_channel(1));
+        let mut watcher = Watcher::new(shop.service.store.shared.clone(), changes, true, opened);
+        // Nothing of it is logged: of what goes to the log in tests, this is not bad enough.
+        (0..REMEMBERED_NOTICES).for_each(|number| watcher.say(number.to_string()));
+        watcher.say("0".to_owned());
+        assert_eq!(watcher.said.len(), REMEMBERED_NOTICES, "it was said already");
+        watcher.say("new".to_owned());
+        assert_eq!(watcher.said.len(), 1);
     }
 }

@@ -76,6 +76,12 @@ struct Source {
 
 /// The sources of all crates, but for files that are tests as a whole.
 fn sources() -> Vec<Source> {
+    let (sources, _) = sources_and_tests();
+    sources
+}
+
+/// The sources of all crates, and files among them that are tests as a whole.
+fn sources_and_tests() -> (Vec<Source>, Vec<Source>) {
     let root = repository();
     let mut sources = Vec::new();
     for name in CRATES {
@@ -93,8 +99,7 @@ fn sources() -> Vec<Source> {
         }
     }
     let tests: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
-    sources.retain(|source| !tests.iter().any(|test| is_within(&source.module, test)));
-    sources
+    sources.into_iter().partition(|source| !tests.iter().any(|test| is_within(&source.module, test)))
 }
 
 fn is_within(module: &str, ancestor: &str) -> bool {
@@ -411,6 +416,39 @@ fn what_is_unsafe_or_foreign_stays_in_sys() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+// ---- Bounds -----------------------------------------------------------------------------------------------------------------------------
+
+/// The names of all constants that are public in `limits`.
+fn bounds() -> BTreeSet<String> {
+    let limits = fs::read_to_string(repository().join("common/src/limits.rs")).unwrap();
+    let words: Vec<String> = tokens(&limits).into_iter().map(|token| token.text).collect();
+    let names = words.windows(3).filter(|words| words[0] == "pub" && words[1] == "const");
+    names.map(|words| words[2].clone()).collect()
+}
+
+/// That a test names a bound does not say that it reaches it; but what no test names, none reaches. Whoever adds a bound also writes a
+/// test that fails if it is not kept: beside the code that keeps it, because only there it can be had without a flood.
+#[test]
+fn every_bound_is_kept_somewhere_and_tested() {
+    let (sources, tests) = sources_and_tests();
+    let beside = files(&repository().join("common/tests"), &[".rs"]);
+    let beside: Vec<Token> =
+        beside.iter().flat_map(|path| tokens(&fs::read_to_string(path).unwrap())).collect();
+    let of_sources = sources.iter().filter(|source| source.module != "common/limits");
+    let (of_tests, kept): (Vec<&Token>, Vec<&Token>) =
+        of_sources.flat_map(|source| &source.tokens).partition(|token| token.in_tests);
+    let of_tests = of_tests.into_iter().chain(tests.iter().flat_map(|source| &source.tokens)).chain(&beside);
+    let kept: BTreeSet<&str> = kept.into_iter().map(|token| token.text.as_str()).collect();
+    let tested: BTreeSet<&str> = of_tests.map(|token| token.text.as_str()).collect();
+    let bounds = bounds();
+    assert!(100 < bounds.len(), "there are more: {bounds:?}");
+    let without = |named: &BTreeSet<&str>| -> Vec<&String> {
+        bounds.iter().filter(|bound| !named.contains(bound.as_str())).collect()
+    };
+    assert!(without(&kept).is_empty(), "used nowhere: {:?}", without(&kept));
+    assert!(without(&tested).is_empty(), "named by no test: {:?}", without(&tested));
 }
 
 // ---- Files ------------------------------------------------------------------------------------------------------------------------------

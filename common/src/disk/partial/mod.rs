@@ -566,4 +566,22 @@ mod tests {
         assert_eq!(names(&scratch), 2 * PARTIALS);
         assert_eq!(kept(&partials, key("0", "", b"01")), None, "the oldest go first");
     }
+
+    #[test]
+    fn all_together_take_so_much() {
+        let scratch = Scratch::new();
+        let partials = open(&scratch);
+        let idle = |name: &str, bytes, since| {
+            (key(name, "", b""), Slot::Idle(Idle { bytes, since: Mtime(since), known: None }))
+        };
+        let left = |slots: [(Key, Slot); 3]| {
+            let mut slots = BTreeMap::from(slots);
+            partials.keep_within_bounds(&mut slots);
+            slots.len()
+        };
+        let half = PARTIAL_BYTES / 2;
+        assert_eq!(left([idle("1", half, 1), idle("2", half - 1, 2), idle("3", 1, 3)]), 3);
+        assert_eq!(left([idle("1", 1, 1), idle("2", half, 2), idle("3", half, 3)]), 2);
+        assert_eq!(left([idle("1", 1, 1), idle("2", 1, 2), idle("3", 2 * PARTIAL_BYTES, 3)]), 1);
+    }
 }

@@ -84,4 +84,20 @@ mod tests {
         line.works();
         assert_eq!(line.rests_until(now), None);
     }
+
+    #[test]
+    fn a_line_that_fails_is_tried_again_now_and_then() {
+        let (mut line, mut now) = (Line::default(), Instant::now());
+        let mut fail = || {
+            line.failed(now, None);
+            let until = line.rests_until(now).unwrap();
+            let pause = until - now;
+            now = until;
+            pause
+        };
+        for _ in 0..50 {
+            assert!(fail() <= RECONNECT_LONGEST);
+        }
+        assert!(RECONNECT_LONGEST / 2 <= fail());
+    }
 }

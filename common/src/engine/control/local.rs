@@ -81,7 +81,7 @@ impl Control {
     }
 
     /// Whether something may have been put there since. That a listing which was begun before leaves it out is no evidence.
-    fn is_younger(&self, path: &Path, began: Mtime) -> bool {
+    pub(super) fn is_younger(&self, path: &Path, began: Mtime) -> bool {
         let tick = i64::try_from(TIMESTAMP_TICK.as_nanos()).unwrap_or(i64::MAX);
         self.state.base(path).is_some_and(|base| began.0 <= base.print.ctime.0.saturating_add(tick))
     }

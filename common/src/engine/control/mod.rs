@@ -14,6 +14,8 @@
 
 #[cfg(test)]
 mod bench;
+#[cfg(test)]
+mod bounds;
 mod guard;
 mod line;
 mod list;

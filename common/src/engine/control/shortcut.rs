@@ -111,6 +111,11 @@ impl Control {
         true
     }
 
+    /// Other paths with this content, as far as client and server agreed.
+    pub(super) fn candidates(&self, path: &Path, content: &Content) -> impl Iterator<Item = &Path> {
+        self.state.paths_with(content).take(SOURCES_TRIED).filter(move |known| *known != path)
+    }
+
     fn source_on_server(
         &self,
         path: &Path,
@@ -122,9 +127,8 @@ impl Control {
             let source = self.directory_on_server(path, print).filter(|_| replacing.is_none());
             return source.map_or(Way::Plainly, Way::By);
         }
-        let known = self.state.paths_with(&entry.content).take(SOURCES_TRIED);
         let mut found = Way::Plainly;
-        for known in known.filter(|known| *known != path) {
+        for known in self.candidates(path, &entry.content) {
             if self.is_being_moved(known) {
                 // Afterwards it can be had from its new place.
                 return Way::Wait;
@@ -188,9 +192,8 @@ impl Control {
     }
 
     fn source_here(&self, path: &Path, remote: &Entry, expect: Expect) -> Way {
-        let known = self.state.paths_with(&remote.content).take(SOURCES_TRIED);
         let mut found = Way::Plainly;
-        for known in known.filter(|known| *known != path) {
+        for known in self.candidates(path, &remote.content) {
             if self.is_being_moved(known) {
                 return Way::Wait;
             }
@@ -454,3 +457,48 @@ impl Replaced {
 
 /// Both ends of the moves that workers are at.
 pub(super) type Moving = BTreeSet<Path>;
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{file, path};
+    use super::*;
+    use crate::disk::Fingerprint;
+    use crate::tree::Mtime;
+
+    fn replaced(count: usize) -> (Replaced, impl Fn(usize) -> Content) {
+        let base = |number: usize| Base {
+            entry: file(&number.to_string(), 0o644),
+            print: Fingerprint { ino: 1, size: 1, mtime: Mtime(1), ctime: Mtime(1) },
+            seq: 1,
+        };
+        let mut replaced = Replaced::default();
+        (0..count).for_each(|number| replaced.add(path(&number.to_string()), base(number)));
+        (replaced, move |number| base(number).entry.content)
+    }
+
+    fn grow_old(replaced: &mut Replaced, content: &Content, age: Duration) {
+        let Content::File { hash, .. } = content else { panic!("{content:?}") };
+        replaced.by_hash.get_mut(hash).unwrap().0 = Instant::now().checked_sub(age).unwrap();
+    }
+
+    /// As long as the server is sure to have it, which is the same time there.
+    #[test]
+    fn what_the_server_held_can_be_had_for_a_while() {
+        let (mut replaced, content) = replaced(1);
+        assert_eq!(replaced.find(&content(0)).map(|source| source.path), Some(path("0")));
+        grow_old(&mut replaced, &content(0), RETAINED_FOR);
+        assert!(replaced.find(&content(0)).is_none());
+    }
+
+    #[test]
+    fn of_what_the_server_held_so_much_is_remembered() {
+        let (mut replaced, content) = replaced(RETAINED_FILES + 1);
+        assert!(replaced.find(&content(RETAINED_FILES - 1)).is_some());
+        assert!(replaced.find(&content(RETAINED_FILES)).is_none());
+        grow_old(&mut replaced, &content(7), RETAINED_FOR);
+        let known = replaced.find(&content(0)).unwrap();
+        let other = Base { entry: file("other", 0o644), ..known.base };
+        replaced.add(path("other"), other);
+        assert!(replaced.find(&other.entry.content).is_some(), "what is old makes room");
+    }
+}

@@ -498,3 +498,17 @@ fn a_person_and_two_clients_at_the_same_file() {
     clients.into_iter().for_each(|client| client.join().unwrap());
     assert!(scratch.versions().is_empty(), "{:?}", scratch.versions());
 }
+
+/// Nobody is there any more who would read it again.
+#[test]
+fn a_file_that_stays_other_than_the_index_says_is_refused_in_the_end() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    put(&store, "a", "known", Require::Nothing).unwrap();
+    assert!(store.open_file(&path("a")).unwrap().is_some());
+    store.stop();
+    scratch.write("a", "changed by hand");
+    let begun = Instant::now();
+    assert_eq!(store.open_file(&path("a")).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    assert!(OPEN_TRIES * OPEN_PAUSE <= begun.elapsed());
+}
