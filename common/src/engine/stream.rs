@@ -388,6 +388,22 @@ mod tests {
     use crate::wire::http::head::parse_response;
 
     #[test]
+    fn what_comes_before_nonsense_counts() {
+        let event =
+            |kind: &str, data: &str| format!("event: {kind}\nid: 0000000000000001-7\ndata: {data}\n\n");
+        let whole =
+            [&event("passed", "{}"), ": a comment\n", &event("passed", "{}"), &event("delete", "x")].concat();
+        let (first, second) = whole.split_at(20);
+        let (mut reader, mut answering) = (sse::Reader::new(), Answering::begin(Instant::now()));
+        let (events, read) = parse_events(&mut reader, first.as_bytes(), &mut answering);
+        assert!(events.is_empty() && read.is_ok(), "it has only begun");
+        let (events, read) = parse_events(&mut reader, second.as_bytes(), &mut answering);
+        assert!(read.is_err());
+        let seqs: Vec<u64> = events.iter().filter_map(|(_, cursor)| Some(cursor.as_ref()?.seq)).collect();
+        assert_eq!(seqs, [7, 7]);
+    }
+
+    #[test]
     fn an_answer_that_is_nothing_but_heartbeats_is_overdue() {
         let begin = Instant::now();
         let later = begin + LIST_ANSWER_LONGEST + Duration::from_secs(1);
