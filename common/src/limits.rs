@@ -122,6 +122,10 @@ pub const COMMIT_GROUP: usize = 512;
 /// Most requests of one connection that are begun before the first of them is answered: what a commit group gets from one client. Each may
 /// keep a descriptor and [`CONN_BUFFER_BYTES`].
 pub const ANSWERS_OWED: usize = 64;
+/// How long it is believed that the disk has plenty of room, before it is looked at again: a second of many small uploads is one look.
+pub const ROOM_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// What plenty of room is, in bytes: more than comes over a fast network in that time. With less left, each upload is looked at.
+pub const ROOM_PLENTY: u64 = 4 * 1024 * 1024 * 1024;
 /// Changes of one account that may wait for the committer before the threads that bring them wait too.
 pub const COMMIT_QUEUE: usize = 1024;
 /// Folders whose content is counted, for quotas and `/status`. What is not asked for any more is forgotten, and counted anew if it is.

@@ -157,6 +157,9 @@ impl Connection<'_> {
             // What is done with is answered without a look at whether another request follows.
             let is_done = self.owed.is_done() && self.conn.buffered().is_empty();
             let is_more_here = !is_done && matches!(self.conn.transport().is_readable(), Ok(true));
+            if is_more_here {
+                self.conn.widen();
+            }
             // Its end, or an error, is found again when nothing is owed.
             if !is_more_here || !matches!(self.conn.fill(Deadline::after(HEAD_DEADLINE)), Ok(1..)) {
                 return None;

@@ -21,6 +21,7 @@ mod download;
 mod follower;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod headroom;
 mod hub;
 mod intake;
 mod listen;

@@ -24,6 +24,7 @@ use common::threads::spawn;
 
 use crate::auth::{Auth, Key, KeySource, Tokens};
 use crate::config::{Address, Config};
+use crate::headroom::Headroom;
 use crate::hub::Hub;
 use crate::intake::Lists;
 use crate::listen::accept_all;
@@ -141,6 +142,7 @@ fn open(
         log,
         registry,
         lists: Lists::default(),
+        headroom: Headroom::default(),
         checks_names: private && listeners.iter().any(Listener::is_open_to_pages),
         started: Instant::now(),
         requests: Counter::default(),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use common::cli::log::Log;
 
 use crate::auth::Auth;
+use crate::headroom::Headroom;
 use crate::hub::Hub;
 use crate::intake::Lists;
 use crate::registry::Registry;
@@ -21,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) log: Log,
     pub(crate) registry: Arc<Registry>,
     pub(crate) lists: Lists,
+    pub(crate) headroom: Headroom,
     /// Whether a request that shows no key has to call the server by a local name.
     pub(crate) checks_names: bool,
     pub(crate) started: Instant,

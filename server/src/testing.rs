@@ -17,6 +17,7 @@ use std::time::Instant;
 use common::cli::log::{Format, Level, Log};
 
 use crate::auth::{Auth, Key, Tokens};
+use crate::headroom::Headroom;
 use crate::hub::Hub;
 use crate::intake::Lists;
 #[cfg(test)]
@@ -84,6 +85,7 @@ impl Workshop {
             log,
             registry: Arc::new(registry),
             lists: Lists::default(),
+            headroom: Headroom::default(),
             checks_names: true,
             started: Instant::now(),
             requests: Counter::default(),

@@ -292,6 +292,9 @@ pub(crate) fn claim(view: &View<'_>, path: &Path, bytes: u64) -> Result<Claim, R
 /// is not known before its end finds out on the way.
 pub(crate) fn check_room(view: &View<'_>, length: Option<u64>) -> Result<(), Refusal> {
     let Some(length) = length else { return Ok(()) };
+    if view.has_ample_room(length) {
+        return Ok(());
+    }
     let mut free = view.free_space().map_err(|error| Refusal::disk(&error))?;
     if free < length {
         view.stage().retained().forget_all();

@@ -17,6 +17,7 @@
 use std::io;
 use std::iter::successors;
 use std::sync::{Arc, RwLockReadGuard};
+use std::time::Instant;
 
 use common::cli::log::Log;
 use common::disk::{FoundPartial, Partial, PartialKey, Stage, Stat, StatKind};
@@ -417,7 +418,14 @@ impl<'a> View<'a> {
 
     /// How many bytes there is room for.
     pub(crate) fn free_space(&self) -> io::Result<u64> {
-        self.service.store.root().free_space()
+        let free = self.service.store.root().free_space()?;
+        self.service.headroom.note(free, Instant::now());
+        Ok(free)
+    }
+
+    /// Whether there was plenty of room for so many bytes a moment ago.
+    pub(crate) fn has_ample_room(&self, bytes: u64) -> bool {
+        self.service.headroom.is_ample(bytes, Instant::now())
     }
 
     /// Where a list is kept while it comes.

@@ -42,6 +42,7 @@ mod number {
     pub const GETDENTS64: i64 = 217;
     pub const RENAMEAT2: i64 = 316;
     pub const STATX: i64 = 332;
+    pub const FCHMODAT2: i64 = 452;
     pub const OPENAT2: i64 = 437;
 }
 
@@ -50,6 +51,7 @@ mod number {
     pub const GETDENTS64: i64 = 61;
     pub const RENAMEAT2: i64 = 276;
     pub const STATX: i64 = 291;
+    pub const FCHMODAT2: i64 = 452;
     pub const OPENAT2: i64 = 437;
 }
 
@@ -154,7 +156,8 @@ pub unsafe extern "C" fn syscall(
     // SAFETY: where a call takes a name it ends with NUL, as the caller promises.
     let name = |at: usize| unsafe { CStr::from_ptr(at as *const c_char) };
     match number {
-        number::OPENAT2 if control::is_old_kernel() => fail(ENOSYS),
+        number::OPENAT2 | number::FCHMODAT2 if control::is_old_kernel() => fail(ENOSYS),
+        number::FCHMODAT2 => guard(Kind::Label, || record::label(a as c_int, name(b), call)),
         number::OPENAT2 => {
             // SAFETY: `struct open_how` begins with the flags.
             let flags = unsafe { *(c as *const u64) } as c_int;

@@ -149,7 +149,7 @@ pub fn remove(dir: c_int, name: &CStr, directory: bool, call: impl FnOnce() -> c
     result
 }
 
-pub fn label(dir: c_int, name: &CStr, call: impl FnOnce() -> c_int) -> c_int {
+pub fn label<T: From<i8> + PartialEq>(dir: c_int, name: &CStr, call: impl FnOnce() -> T) -> T {
     let Some(record) = RECORD.get() else { return call() };
     let (before, times) = (kernel::stat(dir, name), Record::before(&[(dir, name)]));
     let result = call();

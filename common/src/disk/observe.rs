@@ -47,6 +47,12 @@ const SETTLE_GONE: Duration = Duration::from_millis(100);
 const STILL_WRITING: Duration = Duration::from_secs(2);
 /// The same for what is found in a directory that was just made. Most of it is complete, and was closed before the directory was watched.
 const STILL_FILLING: Duration = Duration::from_millis(500);
+/// Events that come sooner after each other than this come in a burst.
+const BURST: Duration = Duration::from_millis(1);
+/// So many of them are read one by one: as many as come of one file that is saved.
+const BURST_READS: u32 = 4;
+/// Then some are let gather before the next read, so that it brings many. The kernel keeps those that come in a hundred times as long.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What was found.
 #[derive(Debug)]
@@ -274,17 +280,34 @@ impl Shared {
     }
 }
 
+/// Tells when events come so fast that it is worth letting some gather: a read that brings one costs as much as one that brings a hundred.
+#[derive(Debug, Default)]
+struct Pacing {
+    reads_in_a_row: u32,
+}
+
+impl Pacing {
+    /// Takes note of how long a read has waited, and says how long the next one is to be put off.
+    fn pause(&mut self, waited: Duration) -> Option<Duration> {
+        self.reads_in_a_row = if waited < BURST { self.reads_in_a_row.saturating_add(1) } else { 0 };
+        (BURST_READS <= self.reads_in_a_row).then_some(GATHER)
+    }
+}
+
 /// The "watch" thread: drains the kernel's queue, and never does anything that takes time.
 fn read_events(shared: &Shared) {
     let Some(watch) = &shared.watch else { return };
+    let mut pacing = Pacing::default();
     let mut halves = Halves::default();
     while !shared.is_stopped() {
+        let asked = Instant::now();
         let Ok(events) = watch.read(RESCAN_INTERVAL) else {
             // Whatever it was, a full scan can't miss what an event would have told. The pause keeps a lasting error from spinning.
             shared.scan_now();
             std::thread::sleep(SETTLE_BUSY);
             continue;
         };
+        let pause = pacing.pause(asked.elapsed());
         for event in events {
             match event {
                 Event::Changed(path) => shared.mark(path, SETTLE, false, true),
@@ -305,6 +328,7 @@ fn read_events(shared: &Shared) {
                 Event::Unmounted(_) | Event::RootGone | Event::Overflow => shared.scan_now(),
             }
         }
+        pause.into_iter().for_each(std::thread::sleep);
     }
 }
 
@@ -604,6 +628,16 @@ mod tests {
                 _ => None,
             });
         }
+    }
+
+    #[test]
+    fn a_burst_is_let_gather_and_a_saved_file_is_not() {
+        let mut pacing = Pacing::default();
+        let saved = [BURST * 100, BURST / 2, BURST / 2, BURST / 2];
+        assert!(saved.iter().cycle().take(400).all(|&waited| pacing.pause(waited).is_none()));
+        let burst = [Duration::ZERO; 400];
+        assert_eq!(burst.iter().filter(|&&waited| pacing.pause(waited).is_some()).count(), 400);
+        assert_eq!(pacing.pause(BURST), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::stat::{Stat, StatKind};
+use super::stat::{Fingerprint, Stat, StatKind};
 use crate::limits::LINK_BYTES;
 pub use crate::sys::dir::{DirEntry, DirEntryKind};
 pub use crate::sys::fs::RenameMode;
@@ -176,10 +176,34 @@ impl Root {
     /// # Errors
     /// Those of open(2), `ELOOP` for a link; `InvalidInput` for anything else that is no regular file.
     pub fn open_file(&self, path: &Path) -> io::Result<File> {
+        self.open_and_look(path).map(|(file, _)| file)
+    }
+
+    /// Opens a regular file if it looks like this, and says what it is; if not, what is at the path instead.
+    ///
+    /// # Errors
+    /// As [`Root::open_file`], if it looks like this and can't be opened.
+    pub fn open_seen(
+        &self,
+        path: &Path,
+        print: Fingerprint,
+    ) -> io::Result<Result<(File, Stat), Option<Stat>>> {
+        match self.open_and_look(path) {
+            Ok((file, stat)) if stat.print == print => Ok(Ok((file, stat))),
+            Ok(_) => self.stat(path).map(Err),
+            Err(error) => match self.stat(path)? {
+                Some(stat) if stat.print == print => Err(error),
+                now => Ok(Err(now)),
+            },
+        }
+    }
+
+    fn open_and_look(&self, path: &Path) -> io::Result<(File, Stat)> {
         let file = File::from(self.resolve(path.as_bytes(), fs::O_RDONLY | fs::O_NONBLOCK, 0)?);
-        match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        let stat = Stat::of_file(&file)?;
+        match stat.kind {
+            StatKind::File => Ok((file, stat)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
         }
     }
 
@@ -519,6 +543,25 @@ mod tests {
         let mut content = String::new();
         root.open_file(at).unwrap().read_to_string(&mut content).unwrap();
         content
+    }
+
+    #[test]
+    fn only_what_was_seen_is_opened() {
+        let scratch = Scratch::new();
+        let root = Root::open(scratch.path()).unwrap();
+        let at = path("a");
+        std::fs::write(scratch.path().join("a"), "seen").unwrap();
+        let seen = root.stat(&at).unwrap().unwrap();
+        let (_, here) = root.open_seen(&at, seen.print).unwrap().unwrap();
+        assert_eq!(here, seen);
+        std::fs::write(scratch.path().join("a"), "edited").unwrap();
+        assert_eq!(root.open_seen(&at, seen.print).unwrap().unwrap_err().unwrap().size, 6);
+        std::fs::remove_file(scratch.path().join("a")).unwrap();
+        assert_eq!(root.open_seen(&at, seen.print).unwrap().unwrap_err(), None);
+        std::os::unix::fs::symlink("elsewhere", scratch.path().join("a")).unwrap();
+        let link = root.stat(&at).unwrap().unwrap();
+        assert_eq!(root.open_seen(&at, seen.print).unwrap().unwrap_err(), Some(link));
+        assert_eq!(errno_of(root.open_seen(&at, link.print)), errno::ELOOP, "it is there, and no file");
     }
 
     #[test]

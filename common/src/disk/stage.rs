@@ -434,7 +434,8 @@ impl Staged {
             Expect::Print(print) => found.print == print,
             _ => is_seen(Some(found), expect),
         };
-        if matches!(place.stat(), Ok(Some(found)) if !is_untouched(found)) {
+        // Where nothing is expected the rename itself finds out.
+        if expect != Expect::Absent && matches!(place.stat(), Ok(Some(found)) if !is_untouched(found)) {
             return Ok(Outcome::Changed);
         }
         let outcome = match expect {

@@ -119,12 +119,10 @@ impl Folder {
     }
 
     fn is_free(&self, path: &Path) -> bool {
-        let lets = |directory: &Path, needed| match self.root.stat(directory) {
-            Ok(Some(stat)) => stat.kind != StatKind::Directory || stat.mode & needed == needed,
-            Ok(None) | Err(_) => false,
-        };
-        path.parent().is_none_or(|parent| lets(&parent, INSIDE))
-            && (lets(path, ITSELF) || matches!(self.root.stat(path), Ok(None)))
+        let lets = |stat: &Stat, needed| stat.kind != StatKind::Directory || stat.mode & needed == needed;
+        let lets_in = |parent: &Path| matches!(self.root.stat(parent), Ok(Some(stat)) if lets(&stat, INSIDE));
+        path.parent().is_none_or(|parent| lets_in(&parent))
+            && self.root.stat(path).is_ok_and(|found| found.is_none_or(|stat| lets(&stat, ITSELF)))
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Jobs {
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// Workers that have nothing to do.
+    idle: usize,
     is_closed: bool,
 }
 
@@ -37,17 +39,20 @@ impl Jobs {
         lock(&self.waiting).jobs.push_back(job);
     }
 
-    /// Wakes as many workers as there are jobs.
+    /// Wakes as many workers as there are jobs, of those that have nothing to do: whoever is at work looks here when he is done.
     pub(super) fn call(&self) {
-        let waiting = lock(&self.waiting).jobs.len();
-        (0..waiting.min(self.workers)).for_each(|_| self.called.notify_one());
+        let waiting = lock(&self.waiting);
+        (0..waiting.jobs.len().min(waiting.idle)).for_each(|_| self.called.notify_one());
     }
 
     /// The next job, or a worker's share of the light ones; waits for it. `None`: there will be no more.
     pub(super) fn take(&self) -> Option<Vec<Job>> {
-        let waiting = lock(&self.waiting);
-        let is_idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.is_closed;
-        let mut waiting = self.called.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
+        while waiting.jobs.is_empty() && !waiting.is_closed {
+            waiting.idle += 1;
+            waiting = self.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
         if waiting.is_closed {
             return None;
         }

@@ -19,24 +19,30 @@ use crate::wire::sha256::{Sha256, sha256};
 /// Reads what is at a path, and says what it is, if it stayed the same meanwhile.
 pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome> {
     wait_for_tick(seen);
-    let before = match root.stat(path)? {
-        Some(stat) if stat.print == seen.print && stat.kind == seen.kind => stat,
-        other => return Ok(Outcome::LocalIs(other)),
-    };
-    let content = match before.kind {
-        StatKind::Directory => Content::Directory,
-        StatKind::Symlink => {
-            let target = root.read_link(path)?;
-            Content::Symlink { size: target.len() as u64, hash: sha256(&target) }
+    let content = if seen.kind == StatKind::File {
+        match root.open_seen(path, seen.print)? {
+            Ok((file, before)) => {
+                let (size, hash) = hash_file(&file, before.size)?;
+                Content::File { size, hash }
+            }
+            Err(now) => return Ok(Outcome::LocalIs(now)),
         }
-        StatKind::File => {
-            let (size, hash) = hash_file(&root.open_file(path)?)?;
-            Content::File { size, hash }
+    } else {
+        let before = match root.stat(path)? {
+            Some(stat) if stat.print == seen.print && stat.kind == seen.kind => stat,
+            other => return Ok(Outcome::LocalIs(other)),
+        };
+        match before.kind {
+            StatKind::Directory => Content::Directory,
+            StatKind::Symlink => {
+                let target = root.read_link(path)?;
+                Content::Symlink { size: target.len() as u64, hash: sha256(&target) }
+            }
+            StatKind::File | StatKind::Other => return Ok(Outcome::LocalIs(Some(before))),
         }
-        StatKind::Other => return Ok(Outcome::LocalIs(Some(before))),
     };
     match root.stat(path)? {
-        Some(after) if after.print == before.print => {
+        Some(after) if after.print == seen.print && after.kind == seen.kind => {
             let meta = Meta { mtime: after.mtime, mode: after.mode };
             Ok(Outcome::Hashed(Entry { content, meta }, after.print))
         }
@@ -58,7 +64,8 @@ fn rest_of_tick(stamp: Mtime, now: i128) -> Duration {
     age.map_or(Duration::ZERO, |age| TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)))
 }
 
-fn hash_file(mut file: &File) -> io::Result<(u64, crate::wire::sha256::Hash)> {
+/// Reads a file of this length to its end. Whether more has come by then is for a look to find out.
+fn hash_file(mut file: &File, length: u64) -> io::Result<(u64, crate::wire::sha256::Hash)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     let mut size = 0;
@@ -68,6 +75,9 @@ fn hash_file(mut file: &File) -> io::Result<(u64, crate::wire::sha256::Hash)> {
             Ok(count) => {
                 hasher.update(&buffer[..count]);
                 size += count as u64;
+                if size == length {
+                    return Ok((size, hasher.finish()));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -28,6 +28,9 @@ pub(super) enum Message {
     Stop(Option<u8>),
 }
 
+/// An event; the cursor is its id, if it moves the cursor.
+pub(super) type Told = (Event, Option<Cursor>);
+
 /// What the stream thread says and asks.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -35,8 +38,8 @@ pub(super) enum Stream {
     Connecting { reply: SyncSender<Option<ListHead>> },
     /// It wants the next piece of the list, after this path. An empty piece is the last.
     List { after: Option<Path>, complete: bool, reply: SyncSender<ListPiece> },
-    /// An event came; the cursor is its id, if it moves the cursor.
-    Event { event: Event, cursor: Option<Cursor> },
+    /// Events came, all that one read brought.
+    Events(Vec<Told>),
     /// The connection is lost, or there was none.
     Lost(Loss),
 }

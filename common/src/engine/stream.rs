@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backoff::pause;
-use super::message::{Loss, Message, Stream};
+use super::message::{Loss, Message, Stream, Told};
 use super::transfer::not_ours;
 use crate::limits::{
     CONNECT_TIMEOUT, LIST_ANSWER_LONGEST, RECONNECT_LONGEST, SMALL_BODY_BYTES, STREAM_STALL, THREAD_PATIENCE,
@@ -214,15 +214,9 @@ impl Caller {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let mut rest = &buffer[..count];
-            while !rest.is_empty() {
-                let (used, event) = reader.feed(rest).map_err(|error| error.to_string())?;
-                rest = &rest[used..];
-                if let Some(event) = event {
-                    self.deliver(&event)?;
-                    answering.heard(&event.name, Instant::now());
-                }
-            }
+            let (events, read) = parse_events(&mut reader, &buffer[..count], &mut answering);
+            self.deliver(events)?;
+            read?;
             if answering.is_overdue(Instant::now()) {
                 return Err(format!(
                     "the server has not answered the list for {} s",
@@ -232,17 +226,41 @@ impl Caller {
         }
     }
 
-    fn deliver(&self, raw: &sse::Event) -> Result<(), String> {
-        let Some(event) = Event::parse(&raw.name, &raw.data).map_err(|error| error.to_string())? else {
+    /// Wakes control once for all that came together.
+    fn deliver(&self, events: Vec<Told>) -> Result<(), String> {
+        if events.is_empty() {
             return Ok(());
-        };
-        let cursor = match raw.id.as_str() {
-            "" => None,
-            id => Some(Cursor::parse(id).map_err(|error| error.to_string())?),
-        };
-        let message = Message::Stream(Stream::Event { event, cursor });
+        }
+        let message = Message::Stream(Stream::Events(events));
         self.control.send(message).map_err(|_| "the client is stopping".to_owned())
     }
+}
+
+/// What these bytes bring to an end, and whether they make sense; what comes before nonsense counts.
+fn parse_events(
+    reader: &mut sse::Reader,
+    mut bytes: &[u8],
+    answering: &mut Answering,
+) -> (Vec<Told>, Result<(), String>) {
+    let mut events = Vec::new();
+    let mut parse = || -> Result<(), String> {
+        while !bytes.is_empty() {
+            let (used, raw) = reader.feed(bytes).map_err(|error| error.to_string())?;
+            bytes = &bytes[used..];
+            let Some(raw) = raw else { continue };
+            if let Some(event) = Event::parse(&raw.name, &raw.data).map_err(|error| error.to_string())? {
+                let cursor = match raw.id.as_str() {
+                    "" => None,
+                    id => Some(Cursor::parse(id).map_err(|error| error.to_string())?),
+                };
+                events.push((event, cursor));
+            }
+            answering.heard(&raw.name, Instant::now());
+        }
+        Ok(())
+    };
+    let read = parse();
+    (events, read)
 }
 
 /// The list as the body of a request: control is asked for one piece after the other, and there is never more than one.
@@ -368,6 +386,22 @@ mod tests {
     use crate::net::conn::Conn;
     use crate::wire::http::framing::Framing;
     use crate::wire::http::head::parse_response;
+
+    #[test]
+    fn what_comes_before_nonsense_counts() {
+        let event =
+            |kind: &str, data: &str| format!("event: {kind}\nid: 0000000000000001-7\ndata: {data}\n\n");
+        let whole =
+            [&event("passed", "{}"), ": a comment\n", &event("passed", "{}"), &event("delete", "x")].concat();
+        let (first, second) = whole.split_at(20);
+        let (mut reader, mut answering) = (sse::Reader::new(), Answering::begin(Instant::now()));
+        let (events, read) = parse_events(&mut reader, first.as_bytes(), &mut answering);
+        assert!(events.is_empty() && read.is_ok(), "it has only begun");
+        let (events, read) = parse_events(&mut reader, second.as_bytes(), &mut answering);
+        assert!(read.is_err());
+        let seqs: Vec<u64> = events.iter().filter_map(|(_, cursor)| Some(cursor.as_ref()?.seq)).collect();
+        assert_eq!(seqs, [7, 7]);
+    }
 
     #[test]
     fn an_answer_that_is_nothing_but_heartbeats_is_overdue() {

@@ -24,11 +24,11 @@ use super::message::Message;
 use super::publish::{Ready, Worked};
 use super::transfer::{Transfer, Upload, disk, download_fields, network, receive_content, stage_content};
 use super::worker::{Crew, perform, transfer};
-use crate::disk::Expect;
+use crate::disk::{Expect, Fingerprint, Stat};
 use crate::net::client::{HttpClient, Response};
 use crate::protocol::path_to_wire;
 use crate::sync;
-use crate::tree::{Content, Entry};
+use crate::tree::{Content, Entry, Kind, Path};
 use crate::wire::http::head::Method;
 use crate::wire::sha256::Hash;
 
@@ -170,12 +170,12 @@ impl Asked {
 fn begin(transfer: &Transfer<'_>, job: &Job, requests: &mut Vec<u8>) -> Result<Option<Begun>, Failure> {
     match &job.task {
         Task::Upload { entry, print, replacing, before } => {
-            let here = match transfer.still_here(&job.path, entry, *print)? {
-                Ok(here) => here,
+            let (content, here) = match read_here(transfer, &job.path, entry, *print)? {
+                Ok(seen) => seen,
                 Err(now) => return Ok(Some(Begun::Done(Worked::Done(Outcome::LocalIs(now))))),
             };
             let upload = Upload { entry: *entry, print: *print, before: *before, here, offset: 0 };
-            append_upload(transfer, job, upload, *replacing, requests).map(Some)
+            append_upload(transfer, job, upload, *replacing, &content, requests).map(Some)
         }
         Task::Download { remote, expect, kept } => {
             let Content::File { size, hash } = remote.entry.content else { return Ok(None) };
@@ -193,31 +193,56 @@ fn begin(transfer: &Transfer<'_>, job: &Job, requests: &mut Vec<u8>) -> Result<O
     }
 }
 
+/// The content of something, and what it looks like.
+type Seen = (Vec<u8>, Stat);
+
+/// The local version; if it is there no more, what is there instead.
+///
+/// Of a file that has grown since, no more is read: that much is what was hashed, or the server finds that it is not.
+fn read_here(
+    transfer: &Transfer<'_>,
+    path: &Path,
+    entry: &Entry,
+    print: Fingerprint,
+) -> Result<Result<Seen, Option<Stat>>, Failure> {
+    let root = &transfer.folder.root;
+    let size = entry.content.size();
+    let (content, here) = if entry.content.kind() == Kind::File {
+        let (file, here) = match root.open_seen(path, print).map_err(disk("open"))? {
+            Ok(seen) => seen,
+            Err(now) => return Ok(Err(now)),
+        };
+        let mut content = Vec::with_capacity(size as usize);
+        file.take(size).read_to_end(&mut content).map_err(disk("read"))?;
+        (content, here)
+    } else {
+        let here = match transfer.still_here(path, entry, print)? {
+            Ok(here) => here,
+            Err(now) => return Ok(Err(now)),
+        };
+        let content = match entry.content.kind() {
+            Kind::Symlink => root.read_link(path).map_err(disk("read"))?,
+            Kind::Directory | Kind::File => Vec::new(),
+        };
+        (content, here)
+    };
+    if content.len() as u64 != size {
+        return root.stat(path).map(Err).map_err(disk("look at"));
+    }
+    Ok(Ok((content, here)))
+}
+
 fn append_upload(
     transfer: &Transfer<'_>,
     job: &Job,
     upload: Upload,
     replacing: Option<sync::Base>,
+    content: &[u8],
     requests: &mut Vec<u8>,
 ) -> Result<Begun, Failure> {
-    let root = &transfer.folder.root;
-    let content = match upload.entry.content {
-        Content::Directory => Vec::new(),
-        Content::Symlink { .. } => root.read_link(&job.path).map_err(disk("read"))?,
-        Content::File { size, .. } => {
-            let mut content = Vec::with_capacity(size as usize + 1);
-            let file = root.open_file(&job.path).map_err(disk("open"))?;
-            file.take(size + 1).read_to_end(&mut content).map_err(disk("read"))?;
-            content
-        }
-    };
-    if content.len() as u64 != upload.entry.content.size() {
-        let now = root.stat(&job.path).map_err(disk("look at"))?;
-        return Ok(Begun::Done(Worked::Done(Outcome::LocalIs(now))));
-    }
     let target = format!("/upload/{}", path_to_wire(&job.path));
     let fields = transfer.upload_fields(&upload.entry, replacing, upload.before, 0);
-    let appended = transfer.http.append_request(requests, Method::Put, &target, &fields, &content);
+    let appended = transfer.http.append_request(requests, Method::Put, &target, &fields, content);
     appended.map_err(network("upload"))?;
     transfer.progress.sent.fetch_add(content.len() as u64, Ordering::Relaxed);
     Ok(Begun::Asked(Asked::Upload(upload)))
@@ -257,7 +282,6 @@ mod tests {
     use crate::net::conn::Conn;
     use crate::net::deadline::Deadline;
     use crate::protocol::{Problem, ProblemKind};
-    use crate::tree::Path;
     use crate::wire::http::digest::repr_digest;
     use crate::wire::http::framing::request_framing;
     use crate::wire::http::head::{RequestHead, parse_request};

@@ -439,7 +439,9 @@ pub(super) fn receive_content(
     Ok(())
 }
 
-/// Reads a body to its end, at most so many bytes, and hands it on piece by piece. How many there were.
+/// Reads a body to its end, at most so many bytes, and hands it on in large pieces: what is small comes as one. How many there were.
+///
+/// What came before an error is handed on, too.
 pub(super) fn receive(
     body: impl Read,
     progress: &Progress,
@@ -452,15 +454,7 @@ pub(super) fn receive(
     let mut buffer = vec![0; enough.min(COPY_BUFFER_BYTES)];
     let mut received = 0;
     loop {
-        let count = match source.read(&mut buffer) {
-            Ok(0) => return Ok(received),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let words = format!("the connection broke: {error}");
-                return Err(Failure::new("download", words, FailureKind::Network));
-            }
-        };
+        let (count, end) = fill(&mut source, &mut buffer);
         received += count as u64;
         if most < received {
             return Err(Failure::new(
@@ -469,8 +463,32 @@ pub(super) fn receive(
                 FailureKind::Path,
             ));
         }
-        take(&buffer[..count]).map_err(disk("write"))?;
+        if 0 < count {
+            take(&buffer[..count]).map_err(disk("write"))?;
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => return Ok(received),
+            Some(Err(error)) => {
+                let words = format!("the connection broke: {error}");
+                return Err(Failure::new("download", words, FailureKind::Network));
+            }
+        }
     }
+}
+
+/// Reads until the buffer is full, and says how much is in it; and if that was all, whether it ended well.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> (usize, Option<io::Result<()>>) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => return (filled, Some(Ok(()))),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Some(Err(error))),
+        }
+    }
+    (filled, None)
 }
 
 pub(super) fn unexpected_content() -> Failure {

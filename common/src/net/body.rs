@@ -3,7 +3,8 @@
 //! A body borrows the connection, so nobody can read the next head before this one is done with; and a connection remembers whether it
 //! was read to its end, which decides if it can be used again.
 //!
-//! Small reads go through the connection's buffer, large ones straight from the socket to where the caller wants the bytes.
+//! Small reads go through the connection's buffer, large ones straight from the socket to where the caller wants the bytes. Where more
+//! messages follow, even those go through it, if it is large enough to bring those along.
 //!
 //! A server's reads wait until it is worth waking up: for [`BODY_PIECE_BYTES`], or for what is sure to come. So many who send byte by byte
 //! take little of its time.
@@ -20,9 +21,6 @@ use crate::wire::http::framing::Framing;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
-
-/// From this many wanted bytes on, a read passes the connection's buffer by.
-const DIRECT_BYTES: usize = 1024;
 
 /// What a server sends before it reads a body that the client wants to be asked for.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -232,7 +230,7 @@ impl<'a> Body<'a> {
         let wanted = out.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         let out = &mut out[..wanted];
         if self.conn.buffered().is_empty() {
-            if DIRECT_BYTES <= wanted {
+            if self.conn.direct_bytes() <= wanted {
                 self.conn.rest();
                 let count = self.wait(|conn, deadline| conn.read_directly(out, deadline))?;
                 self.received += count as u64;
@@ -377,6 +375,7 @@ fn some(count: usize) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conn::DIRECT_BYTES;
     use super::super::conn::tests::{pair, soon, watched_pair};
     use super::*;
     use std::io::Write;
@@ -392,8 +391,12 @@ mod tests {
     /// Reads a body which arrives all at once or byte by byte, with another message after it, in reads of many sizes.
     #[track_caller]
     fn check(framing: Framing, sent: &str, want: &str) {
-        for size in [1, 2, 3, 100, DIRECT_BYTES * 2] {
+        let sizes = [1, 2, 3, 100, DIRECT_BYTES * 2];
+        for (size, is_wide) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let (mut conn, mut peer) = pair();
+            if is_wide {
+                conn.widen();
+            }
             peer.write_all(sent.as_bytes()).unwrap();
             peer.write_all(b"next").unwrap();
             peer.shutdown(Shutdown::Write).unwrap();

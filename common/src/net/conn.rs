@@ -7,7 +7,8 @@
 //!
 //! Incoming bytes wait in one buffer, in which parsers look for what they know; what they took is consumed. A parser is run again over
 //! everything whenever more has come, which is cheap because heads are small. The buffer grows with what waits in it, up to a size that is
-//! larger than any head, and while a connection rests there is none: thousands that say nothing shall cost next to nothing.
+//! larger than any head, and while a connection rests there is none: thousands that say nothing shall cost next to nothing. Where several
+//! messages are known to be on their way, it is that large at once, so that one read brings many of them.
 //! Bodies go through it as well, but large reads of a body pass it by (see [`body`](super::body)).
 //!
 //! Writes aren't buffered: callers hand over in one call what belongs together.
@@ -23,6 +24,9 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::time::Duration;
+
+/// From this many wanted bytes on, a read passes a usual buffer by.
+pub(super) const DIRECT_BYTES: usize = 1024;
 
 /// Why no head could be read.
 #[derive(Debug)]
@@ -171,6 +175,29 @@ impl Conn {
         }
     }
 
+    /// Makes the buffer as large as it may be, for several messages that are on their way: one read then brings many of them.
+    pub fn widen(&mut self) {
+        if !self.is_wide() {
+            self.buffer.resize(CONN_BUFFER_BYTES, 0);
+        }
+    }
+
+    /// Gives up a wide buffer if nothing is in it: what was on its way has come.
+    pub(super) fn narrow(&mut self) {
+        if self.is_wide() {
+            self.rest();
+        }
+    }
+
+    /// From how many wanted bytes on a read gains nothing by the buffer. In one that was made wide, more may come than is wanted.
+    pub(super) fn direct_bytes(&self) -> usize {
+        if self.is_wide() { CONN_BUFFER_BYTES } else { DIRECT_BYTES }
+    }
+
+    fn is_wide(&self) -> bool {
+        self.buffer.len() == CONN_BUFFER_BYTES
+    }
+
     /// Waits until something can be read, be it the end.
     pub(super) fn wait_for_bytes(&self, deadline: Deadline) -> io::Result<()> {
         self.link.wait_for_bytes(deadline)
@@ -264,6 +291,7 @@ impl Conn {
 
     pub(super) fn end_body(&mut self) -> io::Result<()> {
         self.position = Position::BetweenMessages;
+        self.narrow();
         self.link.set_low_water(1)
     }
 }
@@ -454,6 +482,27 @@ pub(super) mod tests {
         assert_eq!(conn.fill(ms(10)).unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(conn.fill(ms(30)).unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(conn.buffered(), b"abcd");
+    }
+
+    #[test]
+    fn a_wide_buffer_takes_many_messages_at_once_and_is_given_back() {
+        let (mut conn, mut peer) = pair();
+        let requests = "GET / HTTP/1.1\r\n\r\n".repeat(1000);
+        peer.write_all(requests.as_bytes()).unwrap();
+        drop(peer);
+        // By then all has come.
+        conn.wait_for_bytes(soon()).unwrap();
+        let mut reads = 0;
+        conn.widen();
+        while conn.fill(soon()).unwrap() != 0 {
+            reads += 1;
+            while let Some((_, used)) = parse_request(conn.buffered()).unwrap() {
+                conn.consume(used);
+            }
+        }
+        assert!(reads < 10, "{reads} reads");
+        conn.narrow();
+        assert_eq!(conn.buffer.capacity(), 0);
     }
 
     #[test]

@@ -216,6 +216,9 @@ impl Live {
             return Err(NetError::Closed);
         }
         let deadline = Deadline::after(patience(method, std::mem::take(&mut self.unanswered)));
+        if 1 < self.in_flight {
+            self.conn.widen();
+        }
         let head = loop {
             let head = self.conn.read_head(parse_response, deadline)?.ok_or(NetError::Closed)?;
             match head.status {
@@ -226,6 +229,9 @@ impl Live {
         };
         let framing = response_framing(method, &head).map_err(NetError::Malformed)?;
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.conn.narrow();
+        }
         self.closing |= !head.keep_alive() || framing == Framing::UntilClose;
         Ok((head, framing))
     }

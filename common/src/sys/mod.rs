@@ -37,6 +37,7 @@ compile_error!("the numbers and layouts in common/src/sys are those of Linux on 
 mod number {
     use std::ffi::c_long;
 
+    pub(super) const FCHMODAT2: c_long = 452;
     pub(super) const OPENAT2: c_long = 437;
 
     #[cfg(target_arch = "x86_64")]

@@ -9,7 +9,7 @@
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::limits::COMMIT_GROUP;
 use common::threads::lock;
@@ -37,6 +37,32 @@ struct State {
     /// To be answered when nothing waits that was found by hand, between two groups.
     barriers: Vec<SyncSender<()>>,
     is_closed: bool,
+    /// Somebody waits for what comes.
+    is_awaited: bool,
+}
+
+impl Queue {
+    /// Wakes who waits for it. The kernel is only asked if somebody does: of all that a group is made of, for the first.
+    fn tell_arrival(&self, state: &State) {
+        if state.is_awaited {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for something to come, for so long at most or without end.
+    fn await_arrival<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.is_awaited = true;
+        state = match patience {
+            None => wait(&self.arrived, state),
+            Some(time) => self.arrived.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.is_awaited = false;
+        state
+    }
 }
 
 /// Where changes go in.
@@ -79,7 +105,7 @@ impl Entrance {
             return Err(Refused::Stopping);
         }
         state.lanes.push(lane, change);
-        self.0.arrived.notify_one();
+        self.0.tell_arrival(&state);
         Ok(())
     }
 
@@ -93,7 +119,7 @@ impl Entrance {
             return Err(Refused::Stopping);
         }
         state.barriers.push(barrier);
-        self.0.arrived.notify_one();
+        self.0.tell_arrival(&state);
         Ok(())
     }
 
@@ -121,14 +147,11 @@ impl Exit {
                 self.0.left.notify_all();
                 return Taken::Group(group);
             }
-            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => wait(&self.0.arrived, state),
-                Some(time) if time.is_zero() => return Taken::Nothing,
-                Some(time) => {
-                    let waited = self.0.arrived.wait_timeout(state, time);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            let patience = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if patience == Some(Duration::ZERO) {
+                return Taken::Nothing;
+            }
+            state = self.0.await_arrival(state, patience);
         }
     }
 
@@ -147,7 +170,7 @@ impl Exit {
     pub(super) fn waits_for_barrier(&self) -> bool {
         let mut state = lock(&self.0.state);
         while state.lanes.is_empty() && state.barriers.is_empty() {
-            state = wait(&self.0.arrived, state);
+            state = self.0.await_arrival(state, None);
         }
         state.lanes.is_empty()
     }

@@ -173,7 +173,7 @@ impl Bench {
     }
 
     pub(super) fn hear(&mut self, event: Event, cursor: Option<Cursor>) {
-        self.control.hear(Message::Stream(Stream::Event { event, cursor }));
+        self.control.hear(Message::Stream(Stream::Events(vec![(event, cursor)])));
     }
 
     /// Somebody else made this change, and it is told.

@@ -263,7 +263,9 @@ impl Control {
                 // Nobody waits for it if the connection is lost by now.
                 let _ = reply.try_send(self.list_piece(after.as_ref(), complete));
             }
-            Message::Stream(Stream::Event { event, cursor }) => self.hear_event(event, cursor),
+            Message::Stream(Stream::Events(events)) => {
+                events.into_iter().for_each(|(event, cursor)| self.hear_event(event, cursor));
+            }
             Message::Stream(Stream::Lost(loss)) => self.hear_loss(&loss),
             Message::Local(observation) => self.hear_observation(observation),
             Message::Done(jobs) => {
