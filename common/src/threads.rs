@@ -85,6 +85,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_panic_keeps_nobody_from_a_lock() {
+        let (mutex, rw) = (Mutex::new(1), RwLock::new(2));
+        let panicked = std::thread::scope(|scope| {
+            let holder = spawn_scoped(scope, "panics", || {
+                let _held = (lock(&mutex), write(&rw));
+                panic!("on purpose");
+            });
+            holder.unwrap().join().is_err()
+        });
+        assert!(panicked && mutex.is_poisoned() && rw.is_poisoned());
+        *write(&rw) += *lock(&mutex);
+        assert_eq!(*read(&rw), 3);
+    }
+
+    #[test]
     fn an_end_is_waited_for_until_the_deadline() {
         let (release, held) = channel::<()>();
         let stuck = spawn_awaited("stuck", move || assert!(held.recv().is_err())).unwrap();
