@@ -28,9 +28,11 @@ fn world_of_ordinary_b() -> World {
 
 /// The same command, run by the user whom `b` belongs to.
 fn as_ordinary(command: &Command, directory: &Path) -> Command {
-    // Nobody may not be let in where the programs were built.
+    // Nobody may not be let in where the programs were built. Another process copies: what this one has open for writing, whatever it
+    // starts meanwhile has open, too, and then the copy could not be run.
     let program = directory.join("program");
-    fs::copy(command.get_program(), &program).unwrap();
+    let copied = Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap();
+    assert!(copied.success(), "the program was not copied");
     let mut ordinary = Command::new(program);
     ordinary.args(command.get_args());
     for (name, value) in command.get_envs() {
