@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use common::disk::Piece;
 use common::limits::{BODY_PIECE_BYTES, COPY_BUFFER_BYTES};
 use common::net::body::{Body, BodyError};
 use common::protocol::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
@@ -90,14 +91,18 @@ impl<'b> Pieces<'b> {
     ///
     /// # Errors
     /// Why no more came, and what `take` says.
-    pub(crate) fn for_each(self, mut take: impl FnMut(&[u8]) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    pub(crate) fn for_each(
+        self,
+        mut take: impl FnMut(Piece<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         let Pieces { body, mut buffer, first: mut count } = self;
         loop {
             if count == 0 {
                 return Ok(());
             }
-            take(&buffer[..count])?;
-            if count == buffer.len() && count < COPY_BUFFER_BYTES {
+            let is_full = count == buffer.len();
+            take(Piece::of(&mut buffer, count))?;
+            if is_full && count < COPY_BUFFER_BYTES {
                 buffer = vec![0; COPY_BUFFER_BYTES.min(4 * count)];
             }
             count = body.read(&mut buffer).map_err(Refusal::Body)?;
@@ -406,7 +411,7 @@ mod tests {
         let wanted = |piece: usize| {
             let mut body = Wanted { left: 1 << 20, piece, wanted: Vec::new(), none: Fields::new() };
             let mut read = 0;
-            let take = |piece: &[u8]| {
+            let take = |piece: Piece<'_>| {
                 read += piece.len();
                 Ok(())
             };

@@ -5,18 +5,15 @@
 //! client may not have the rest, the connection is closed, so that the client sees that something is missing.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSlice};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::limits::{COPY_BUFFER_BYTES, STREAM_LOOK, WRITE_STALL};
 use common::net::conn::Conn;
 use common::net::deadline::Deadline;
+use common::net::file_part::{FilePart, Unsent};
 use common::net::transport::is_timeout;
 use common::protocol::VERSION_NAME;
-use common::sys::errno;
-use common::sys::sendfile::send_file;
 use common::wire::http::date::format_date;
 use common::wire::http::fields::Fields;
 use common::wire::http::head::{HeadError, Method, encode_response};
@@ -111,51 +108,16 @@ fn send_file_content(
     watch: &mut Watch<'_>,
 ) -> io::Result<()> {
     conn.transport().set_write_timeout(STREAM_LOOK)?;
-    let (mut sent, mut stall) = (0, Deadline::after(WRITE_STALL));
-    while sent < length {
+    let (mut part, mut stall) = (FilePart::new(file, start, length), Deadline::after(WRITE_STALL));
+    while 0 < part.left() {
         watch().map_err(|denied| io::Error::other(denied.to_string()))?;
-        let step = (length - sent).min(COPY_BUFFER_BYTES as u64);
-        match send_file(conn.transport().as_fd(), file.as_fd(), start + sent, step) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                sent += count;
-                stall = Deadline::after(WRITE_STALL);
-            }
-            Err(error) if is_timeout(&error) && stall.remaining().is_some() => {}
-            Err(error) if is_no_sendfile(&error) => {
-                conn.transport().set_write_timeout(WRITE_STALL)?;
-                return copy(conn, file, start + sent, length - sent, watch);
-            }
-            Err(error) => return Err(error),
+        match part.send_some(conn) {
+            Ok(_) => stall = Deadline::after(WRITE_STALL),
+            Err(Unsent::Connection(error)) if is_timeout(&error) && stall.remaining().is_some() => {}
+            Err(unsent) => return Err(unsent.into()),
         }
     }
     conn.transport().set_write_timeout(WRITE_STALL)
-}
-
-/// Whether the file system, or a sandbox, has no sendfile for this file.
-fn is_no_sendfile(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::EINVAL | errno::ENOSYS | errno::EOPNOTSUPP))
-}
-
-fn copy(
-    conn: &mut Conn,
-    file: &File,
-    mut offset: u64,
-    mut left: u64,
-    watch: &mut Watch<'_>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    while 0 < left {
-        watch().map_err(|denied| io::Error::other(denied.to_string()))?;
-        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = file.read_at(&mut buffer[..wanted], offset)?;
-        if count == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        conn.write_all(&buffer[..count])?;
-        (offset, left) = (offset + count as u64, left - count as u64);
-    }
-    Ok(())
 }
 
 /// A clock before 1970 is as good as 1970.

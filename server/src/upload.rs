@@ -15,7 +15,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use common::disk::{NewContent, Staged};
+use common::disk::{Hashing, NewContent, Staged};
 use common::limits::{LINK_BYTES, SMALL_BODY_BYTES};
 use common::protocol::{
     BASE_FIELD, CURSOR_FIELD, Cursor, KIND_FIELD, MODE_FIELD, MTIME_FIELD, PARTIAL_UPLOAD, Problem,
@@ -350,15 +350,14 @@ pub(crate) fn receive_file(
     let pieces = Pieces::begin(body)?;
     let (staged, file) = view.stage().file().map_err(on_disk)?;
     let mut content = NewContent::of(&file);
-    let (mut hasher, mut size) = (Sha256::new(), 0);
+    let (mut hashing, mut size) = (Hashing::new(), 0);
     pieces.for_each(|piece| {
         size += piece.len() as u64;
         claim.cover(size).map_err(|exceeded| refused(Refused::Quota(exceeded), path))?;
-        hasher.update(piece);
-        content.write_all(piece).map_err(on_disk)
+        content.write_all(&piece).and_then(|()| hashing.update(piece)).map_err(on_disk)
     })?;
     content.finish().map_err(on_disk)?;
-    let version = Version::File { size, hash: hasher.finish() };
+    let version = Version::File { size, hash: hashing.finish().map_err(on_disk)? };
     Ok(Received { version, staged, file: Some(file) })
 }
 

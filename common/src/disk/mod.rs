@@ -4,6 +4,7 @@ mod content;
 mod dirty;
 mod fidelity;
 mod halves;
+mod hashing;
 mod journal;
 mod listing;
 mod lock;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use content::NewContent;
 pub use fidelity::Fidelity;
+pub use hashing::{Hashing, Piece, Snapshot, hash_up_to};
 pub use journal::{Broken, Found, Journal};
 pub use lock::{Holder, Lock, LockError};
 pub use observe::{Looker, Mode, Observation, Observer, Passed};

@@ -3,18 +3,20 @@
 //! Every change first makes sure that what is there is still what the verdict was based on; see [`Stage`](crate::disk::Stage).
 
 use std::fs::{File, FileTimes, Permissions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::folder::Folder;
 use super::job::{Outcome, There};
-use crate::disk::{Expect, Fingerprint, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind};
-use crate::limits::{CONFLICT_ATTEMPTS, COPY_BUFFER_BYTES, TIMESTAMP_TICK};
+use crate::disk::{
+    Expect, Fingerprint, Hashing, Outcome as DiskOutcome, RenameMode, Root, Stat, StatKind, hash_up_to,
+};
+use crate::limits::{CONFLICT_ATTEMPTS, TIMESTAMP_TICK};
 use crate::sync::conflict_path;
 use crate::tree::{Content, Entry, Kind, Meta, Mtime, Path};
 use crate::wire::http::date::civil_from_unix;
-use crate::wire::sha256::{Sha256, sha256};
+use crate::wire::sha256::sha256;
 
 /// Reads what is at a path, and says what it is, if it stayed the same meanwhile.
 pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome> {
@@ -22,8 +24,10 @@ pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome>
     let content = if seen.kind == StatKind::File {
         match root.open_seen(path, seen.print)? {
             Ok((file, before)) => {
-                let (size, hash) = hash_file(&file, before.size)?;
-                Content::File { size, hash }
+                // Whether more has come by then is for the look below to find out.
+                let mut hashing = Hashing::new();
+                let size = hash_up_to(&mut &file, before.size, &mut hashing)?;
+                Content::File { size, hash: hashing.finish()? }
             }
             Err(now) => return Ok(Outcome::LocalIs(now)),
         }
@@ -62,27 +66,6 @@ fn wait_for_tick(stat: &Stat) {
 fn rest_of_tick(stamp: Mtime, now: i128) -> Duration {
     let age = u64::try_from(now - i128::from(stamp.0));
     age.map_or(Duration::ZERO, |age| TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)))
-}
-
-/// Reads a file of this length to its end. Whether more has come by then is for a look to find out.
-fn hash_file(mut file: &File, length: u64) -> io::Result<(u64, crate::wire::sha256::Hash)> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, hasher.finish())),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                size += count as u64;
-                if size == length {
-                    return Ok((size, hasher.finish()));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Gives an open file its metadata; the umask plays no part.

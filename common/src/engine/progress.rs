@@ -1,6 +1,7 @@
 //! What workers and the rest of the engine share without a message: counters for the progress line, and the wish to stop.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of content since the start.
 #[derive(Debug, Default)]
@@ -11,4 +12,14 @@ pub struct Progress {
     pub received: AtomicU64,
     /// Transfers are to break off.
     pub(super) stopping: AtomicBool,
+}
+
+impl Progress {
+    /// To be asked now and then by a transfer.
+    pub(super) fn check_stopping(&self) -> io::Result<()> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(io::Error::new(ErrorKind::ConnectionAborted, "the client is stopping"));
+        }
+        Ok(())
+    }
 }

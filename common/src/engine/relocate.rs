@@ -11,7 +11,9 @@ use super::local::{Labelled, label, set_meta};
 use super::publish::{Ready, Worked};
 use super::state::Base;
 use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, meta_of, network, refusal, sent};
-use crate::disk::{Expect, Fingerprint, NewContent, RenameMode, Root, Staged, Stat, StatKind};
+use crate::disk::{
+    Expect, Fingerprint, Hashing, NewContent, Piece, RenameMode, Root, Staged, Stat, StatKind,
+};
 use crate::limits::COPY_BUFFER_BYTES;
 use crate::net::client::Response;
 use crate::net::exchange::RequestBody;
@@ -24,7 +26,6 @@ use crate::sys::errno;
 use crate::tree::{Content, Entry, Kind, Path};
 use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
-use crate::wire::sha256::Sha256;
 
 impl Transfer<'_> {
     /// Lets the server move or copy to `path` what it holds at another path, or held there until a moment ago.
@@ -175,7 +176,7 @@ impl Transfer<'_> {
     pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<(Staged, File)>, Failure> {
         let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
         let mut content = NewContent::of(&file);
-        let (mut hasher, mut size) = (Sha256::new(), 0);
+        let (mut hashing, mut size) = (Hashing::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
         loop {
             let count = match source.read(&mut buffer) {
@@ -184,12 +185,13 @@ impl Transfer<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok(None),
             };
-            hasher.update(&buffer[..count]);
-            content.write_all(&buffer[..count]).map_err(disk("write"))?;
+            let piece = Piece::of(&mut buffer, count);
+            content.write_all(&piece).and_then(|()| hashing.update(piece)).map_err(disk("write"))?;
             size += count as u64;
         }
         content.finish().map_err(disk("write"))?;
-        if version.content != (Content::File { size, hash: hasher.finish() }) {
+        let hash = hashing.finish().map_err(disk("write"))?;
+        if version.content != (Content::File { size, hash }) {
             return Ok(None);
         }
         set_meta(&file, &version.meta).map_err(disk("set metadata of"))?;

@@ -166,7 +166,7 @@ impl Transfer<'_> {
             }
         }
         let most = size - partial.offset();
-        let received = receive(response.body, self.progress, most, |bytes| partial.append(bytes))?;
+        let received = receive(response.body, self.progress, most, |piece| partial.append(piece))?;
         match received == most {
             true => Ok(partial),
             false => Err(Failure::new("download", "the connection ended early", FailureKind::Network)),

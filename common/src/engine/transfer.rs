@@ -5,9 +5,9 @@
 //! promised with before the publisher gets it.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
@@ -18,12 +18,14 @@ use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
 use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat, StatKind,
+    Expect, Fingerprint, Hashing, NewContent, Outcome as DiskOutcome, Partials, Piece, RetainedFile, Staged,
+    Stat, StatKind,
 };
 use crate::limits::{COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use crate::net::client::{HttpClient, Response};
 use crate::net::error::NetError;
 use crate::net::exchange::RequestBody;
+use crate::net::file_part::FilePart;
 use crate::protocol::{
     BASE_FIELD, CLIENT_FIELD, CURSOR_FIELD, Cursor, Epoch, KIND_FIELD, MODE_FIELD, MTIME_FIELD, Problem,
     ProblemKind, mode_text, parse_mode, parse_mtime, path_to_wire,
@@ -36,7 +38,7 @@ use crate::wire::http::fields::Fields;
 use crate::wire::http::head::Method;
 use crate::wire::http::retry::retry_after;
 use crate::wire::json;
-use crate::wire::sha256::{Hash, Sha256};
+use crate::wire::sha256::Hash;
 
 /// What a transfer needs besides the path.
 #[derive(Debug)]
@@ -88,11 +90,14 @@ impl Transfer<'_> {
                 self.http.send(Method::Put, &target, &fields, RequestBody::Bytes(&link))
             }
             Content::File { size, .. } => {
-                let mut file = self.folder.root.open_file(path).map_err(disk("open"))?;
-                file.seek(SeekFrom::Start(offset)).map_err(disk("read"))?;
-                let mut source =
-                    Counted { inner: file, count: &self.progress.sent, stopping: &self.progress.stopping };
-                let body = RequestBody::Stream { length: size - offset, source: &mut source };
+                let file = self.folder.root.open_file(path).map_err(disk("open"))?;
+                let progress = self.progress;
+                let mut passed = |count| {
+                    progress.sent.fetch_add(count, Ordering::Relaxed);
+                    progress.check_stopping()
+                };
+                let part = FilePart::new(&file, offset, size - offset);
+                let body = RequestBody::File { part, passed: &mut passed };
                 let method = if offset == 0 { Method::Put } else { Method::Patch };
                 self.http.send(method, &target, &fields, body)
             }
@@ -428,12 +433,12 @@ pub(super) fn receive_content(
             FailureKind::Path,
         ));
     }
-    let mut hasher = Sha256::new();
-    let received = receive(response.body, progress, size, |bytes| {
-        hasher.update(bytes);
-        out.write_all(bytes)
+    let mut hashing = Hashing::new();
+    let received = receive(response.body, progress, size, |piece| {
+        out.write_all(&piece)?;
+        hashing.update(piece)
     })?;
-    if received != size || hasher.finish() != hash {
+    if received != size || hashing.finish().map_err(disk("write"))? != hash {
         return Err(unexpected_content());
     }
     Ok(())
@@ -446,9 +451,9 @@ pub(super) fn receive(
     body: impl Read,
     progress: &Progress,
     most: u64,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    mut take: impl FnMut(Piece<'_>) -> io::Result<()>,
 ) -> Result<u64, Failure> {
-    let mut source = Counted { inner: body, count: &progress.received, stopping: &progress.stopping };
+    let mut source = Counted { inner: body, progress };
     // One byte more, so that too much is noticed.
     let enough = usize::try_from(most.saturating_add(1)).unwrap_or(usize::MAX);
     let mut buffer = vec![0; enough.min(COPY_BUFFER_BYTES)];
@@ -464,7 +469,7 @@ pub(super) fn receive(
             ));
         }
         if 0 < count {
-            take(&buffer[..count]).map_err(disk("write"))?;
+            take(Piece::of(&mut buffer, count)).map_err(disk("write"))?;
         }
         match end {
             None => {}
@@ -504,20 +509,17 @@ fn not_continued() -> Failure {
     Failure::new("upload", "the server can't continue it; it starts over", FailureKind::Moment)
 }
 
-/// Counts what passes through, for the progress line, and breaks off when the client is to stop.
+/// Counts what is received, for the progress line, and breaks off when the client is to stop.
 struct Counted<'a, R> {
     inner: R,
-    count: &'a AtomicU64,
-    stopping: &'a AtomicBool,
+    progress: &'a Progress,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client is stopping"));
-        }
+        self.progress.check_stopping()?;
         let count = self.inner.read(buffer)?;
-        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        self.progress.received.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }

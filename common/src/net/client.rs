@@ -251,7 +251,7 @@ impl HttpClient {
             // A method that usually has a body says so when it has none (RFC 9110, section 8.6).
             RequestBody::Empty => matches!(method, Method::Put | Method::Post | Method::Patch).then_some(0),
             RequestBody::Bytes(bytes) => Some(bytes.len() as u64),
-            RequestBody::Stream { length, .. } => Some(*length),
+            RequestBody::File { part, .. } => Some(part.left()),
             RequestBody::Chunked(_) => {
                 all.push("transfer-encoding", "chunked");
                 None
@@ -283,6 +283,8 @@ mod tests {
     use super::super::conn::Conn;
     use super::super::conn::tests::soon;
     use super::super::exchange::ChunkedSource;
+    use super::super::file_part::FilePart;
+    use super::super::file_part::tests::{file_of, hole_of};
     use super::*;
     use crate::wire::http::framing::request_framing;
     use crate::wire::http::head::{HeadError, RequestHead, parse_request};
@@ -417,10 +419,12 @@ mod tests {
         for index in 0..10 {
             check(get(&mut client, &format!("/{index}")).unwrap(), 200, &format!("/base/{index} "));
         }
-        let stream = RequestBody::Stream { length: 4, source: &mut &b"stream"[..] };
-        check(client.send(Method::Put, "/s", &Fields::new(), stream).unwrap(), 200, "/base/s stre");
-        let empty = RequestBody::Stream { length: 0, source: &mut io::empty() };
-        check(client.send(Method::Put, "/e", &Fields::new(), empty).unwrap(), 200, "/base/e ");
+        let file = file_of(b"a file");
+        for (start, length, text) in [(2, 3, "/base/f fil"), (6, 0, "/base/f ")] {
+            let body =
+                RequestBody::File { part: FilePart::new(&file, start, length), passed: &mut |_| Ok(()) };
+            check(client.send(Method::Put, "/f", &Fields::new(), body).unwrap(), 200, text);
+        }
         drop(client);
         server.join().unwrap();
     }
@@ -534,7 +538,8 @@ mod tests {
             echo(conn);
         }]);
         let expect = Fields::new().with("expect", "100-continue");
-        let body = RequestBody::Stream { length: 5, source: &mut &b"hello"[..] };
+        let file = file_of(b"hello");
+        let body = RequestBody::File { part: FilePart::new(&file, 0, 5), passed: &mut |_| Ok(()) };
         check(client.send(Method::Put, "/", &expect, body).unwrap(), 201, "");
         check(get(&mut client, "/same").unwrap(), 200, "/base/same ");
         drop(client);
@@ -590,10 +595,14 @@ mod tests {
             },
         ]);
         for _ in 0..2 {
-            let mut source = io::repeat(b'x').take(1 << 30);
-            let body = RequestBody::Stream { length: 1 << 30, source: &mut source };
+            let (file, mut sent) = (hole_of(1 << 30), 0);
+            let mut passed = |count| {
+                sent += count;
+                Ok(())
+            };
+            let body = RequestBody::File { part: FilePart::new(&file, 0, 1 << 30), passed: &mut passed };
             check(client.send(Method::Put, "/", &Fields::new(), body).unwrap(), 507, "full");
-            assert!(1 << 29 < source.limit(), "most was not even read");
+            assert!(sent < 1 << 29, "most was not even sent");
         }
         drop(client);
         server.join().unwrap();
@@ -770,7 +779,8 @@ mod tests {
         let (mut client, server) = serve(&[|mut conn| while matches!(conn.fill(soon()), Ok(1..)) {}]);
         let error = get(&mut client, "/a b").unwrap_err();
         assert!(matches!(error, NetError::BadRequest(_)), "{error}");
-        let body = RequestBody::Stream { length: 6, source: &mut &b"hello"[..] };
+        let file = file_of(b"hello");
+        let body = RequestBody::File { part: FilePart::new(&file, 0, 6), passed: &mut |_| Ok(()) };
         let error = client.send(Method::Put, "/", &Fields::new(), body).unwrap_err();
         assert!(
             matches!(&error, NetError::Source(cause) if cause.kind() == ErrorKind::UnexpectedEof),

@@ -12,6 +12,7 @@
 use super::conn::Conn;
 use super::deadline::Deadline;
 use super::error::NetError;
+use super::file_part::{FilePart, Unsent};
 use super::transport::is_timeout;
 use crate::limits::{
     ANSWER_DEADLINE, CONTINUE_WAIT, COPY_BUFFER_BYTES, COPY_DEADLINE, DRAIN_TIME, EARLY_ANSWER_BYTES,
@@ -42,12 +43,12 @@ pub enum RequestBody<'a> {
     Empty,
     /// Bytes at hand.
     Bytes(&'a [u8]),
-    /// Content of known length.
-    Stream {
-        /// How many bytes `source` is going to yield. If it yields more, they are left in it.
-        length: u64,
-        /// Where they come from.
-        source: &'a mut dyn Read,
+    /// Part of a file.
+    File {
+        /// It.
+        part: FilePart<'a>,
+        /// Hears how many bytes have just gone, and may stop the rest.
+        passed: &'a mut dyn FnMut(u64) -> io::Result<()>,
     },
     /// Content of unknown length.
     Chunked(&'a mut dyn ChunkedSource),
@@ -66,7 +67,7 @@ impl fmt::Debug for RequestBody<'_> {
         match self {
             RequestBody::Empty => f.write_str("Empty"),
             RequestBody::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-            RequestBody::Stream { length, .. } => write!(f, "Stream({length} bytes)"),
+            RequestBody::File { part, .. } => write!(f, "File({} bytes)", part.left()),
             RequestBody::Chunked(_) => f.write_str("Chunked"),
         }
     }
@@ -260,31 +261,31 @@ impl Upload<'_> {
         match body {
             RequestBody::Empty => self.write(&mut [IoSlice::new(head)]),
             RequestBody::Bytes(bytes) => self.write(&mut [IoSlice::new(head), IoSlice::new(bytes)]),
-            RequestBody::Stream { length, source } => self.write_stream(head, *length, *source),
+            RequestBody::File { part, passed } => self.write_file(head, part, *passed),
             RequestBody::Chunked(source) => self.write_chunks(head, *source),
         }
     }
 
-    fn write_stream(
+    fn write_file(
         &mut self,
-        mut head: &[u8],
-        length: u64,
-        source: &mut dyn Read,
+        head: &[u8],
+        part: &mut FilePart<'_>,
+        passed: &mut dyn FnMut(u64) -> io::Result<()>,
     ) -> Result<Flow, NetError> {
-        if length == 0 {
-            return self.write(&mut [IoSlice::new(head)]);
+        if !head.is_empty() && self.write(&mut [IoSlice::new(head)])? == Flow::Answered {
+            return Ok(Flow::Answered);
         }
-        let mut buffer = vec![0; COPY_BUFFER_BYTES];
-        let mut source = source.take(length);
-        while 0 < source.limit() {
-            let count = read_some(&mut source, &mut buffer)?;
-            if count == 0 {
-                return Err(NetError::Source(ErrorKind::UnexpectedEof.into()));
-            }
-            if self.write(&mut [IoSlice::new(head), IoSlice::new(&buffer[..count])])? == Flow::Answered {
+        while 0 < part.left() {
+            if self.look_again()? == Flow::Answered {
                 return Ok(Flow::Answered);
             }
-            head = &[];
+            let count = match part.send_some(&self.live.conn) {
+                Ok(count) => count,
+                Err(Unsent::Source(error)) => return Err(NetError::Source(error)),
+                Err(Unsent::Connection(error)) => return self.broken(error),
+            };
+            self.count(count);
+            passed(count).map_err(NetError::Source)?;
         }
         Ok(Flow::GoOn)
     }
@@ -307,17 +308,29 @@ impl Upload<'_> {
 
     /// Writes, unless by now there is an answer that makes it pointless.
     fn write(&mut self, parts: &mut [IoSlice<'_>]) -> Result<Flow, NetError> {
-        if self.watching && EARLY_ANSWER_BYTES <= self.unwatched && self.look()? == Flow::Answered {
+        if self.look_again()? == Flow::Answered {
             return Ok(Flow::Answered);
         }
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        self.unwatched += bytes as u64;
-        self.live.unanswered += bytes as u64;
+        self.count(parts.iter().map(|part| part.len() as u64).sum());
         match self.live.conn.write_parts(parts) {
             Ok(()) => Ok(Flow::GoOn),
-            Err(error) if self.watching => self.live.answer_despite(error),
-            Err(error) => Err(error.into()),
+            Err(error) => self.broken(error),
         }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.unwatched += bytes;
+        self.live.unanswered += bytes;
+    }
+
+    /// A write failed. There may be an answer all the same.
+    fn broken(&mut self, error: io::Error) -> Result<Flow, NetError> {
+        if self.watching { self.live.answer_despite(error) } else { Err(error.into()) }
+    }
+
+    /// Looks for an answer, if enough was sent since the last look.
+    fn look_again(&mut self) -> Result<Flow, NetError> {
+        if self.watching && EARLY_ANSWER_BYTES <= self.unwatched { self.look() } else { Ok(Flow::GoOn) }
     }
 
     /// Looks for an answer without waiting for one. Only a refusal stops the upload: a server may begin to answer with success while it
@@ -363,6 +376,7 @@ mod tests {
     use std::thread::spawn;
 
     use super::super::conn::tests::{Waits, watched_pair};
+    use super::super::file_part::tests::hole_of;
     use super::*;
 
     const HEAD: &[u8] = b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n";
@@ -429,27 +443,53 @@ mod tests {
 
     impl ChunkedSource for Endless {}
 
-    /// The refusal is there before the first byte is sent; it is looked for now and then.
+    /// Sends much to somebody who refuses it before the first byte, and reads what comes all the same. How much was sent.
+    fn refused(send: impl FnOnce(&mut Live) -> u64) -> u64 {
+        let (mut live, waits, mut peer) = live();
+        drop(waits);
+        peer.write_all(b"HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 0\r\n\r\n").unwrap();
+        let reader = spawn(move || io::copy(&mut peer, &mut io::sink()).unwrap());
+        let sent = send(&mut live);
+        assert_eq!(live.read_answer(Method::Put).unwrap().0.status, 507);
+        drop(live);
+        reader.join().unwrap();
+        sent
+    }
+
     #[test]
     fn a_refusal_costs_no_more_than_what_is_sent_between_two_looks() {
-        type Send = fn(&mut Live, &mut Endless) -> Result<(), NetError>;
-        let stream: Send = |live, source| {
-            live.write_request(HEAD, false, &mut RequestBody::Stream { length: 1 << 40, source })
-        };
-        let chunks: Send = |live, source| live.write_request(HEAD, false, &mut RequestBody::Chunked(source));
-        for send in [stream, chunks] {
-            let (mut live, waits, mut peer) = live();
-            drop(waits);
-            peer.write_all(b"HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 0\r\n\r\n").unwrap();
-            let reader = spawn(move || io::copy(&mut peer, &mut io::sink()).unwrap());
+        let between = EARLY_ANSWER_BYTES..=EARLY_ANSWER_BYTES + COPY_BUFFER_BYTES as u64;
+        let chunks = refused(|live| {
             let mut source = Endless::default();
-            send(&mut live, &mut source).unwrap();
+            live.write_request(HEAD, false, &mut RequestBody::Chunked(&mut source)).unwrap();
             assert_eq!(source.largest, COPY_BUFFER_BYTES, "the size of a piece");
-            let between = EARLY_ANSWER_BYTES..=EARLY_ANSWER_BYTES + COPY_BUFFER_BYTES as u64;
-            assert!(between.contains(&source.read), "{}", source.read);
-            assert_eq!(live.read_answer(Method::Put).unwrap().0.status, 507);
-            drop(live);
-            reader.join().unwrap();
-        }
+            source.read
+        });
+        assert!(between.contains(&chunks), "{chunks}");
+        let file = refused(|live| {
+            let (file, mut sent) = (hole_of(1 << 30), 0);
+            let mut passed = |count| {
+                assert!(count <= COPY_BUFFER_BYTES as u64, "the size of a piece");
+                sent += count;
+                Ok(())
+            };
+            let part = FilePart::new(&file, 0, 1 << 30);
+            live.write_request(HEAD, false, &mut RequestBody::File { part, passed: &mut passed }).unwrap();
+            sent
+        });
+        // The head counts, too.
+        assert!((between.start() - HEAD.len() as u64..=*between.end()).contains(&file), "{file}");
+    }
+
+    #[test]
+    fn whoever_hears_what_was_sent_may_stop_the_rest() {
+        let (mut live, waits, peer) = live();
+        drop(waits);
+        let file = hole_of(1 << 20);
+        let mut passed = |_| Err(io::Error::other("enough"));
+        let body = &mut RequestBody::File { part: FilePart::new(&file, 0, 1 << 20), passed: &mut passed };
+        assert!(matches!(live.write_request(HEAD, false, body), Err(NetError::Source(_))));
+        assert!(live.is_closing());
+        drop(peer);
     }
 }

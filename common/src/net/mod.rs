@@ -3,6 +3,7 @@
 //! ```text
 //!     client       one keep-alive connection to one server
 //!       exchange   requests out, the heads of answers in
+//!         file_part  content of a file, from there to the socket
 //!       error      why there is no answer
 //!       dial       a new connection
 //!         endpoint where that server is, and which way leads there
@@ -26,5 +27,6 @@ pub mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
+pub mod file_part;
 mod tls;
 pub mod transport;

@@ -18,7 +18,9 @@
 use super::command::{CommandFailed, Running};
 use super::deadline::Deadline;
 use crate::sys::poll::{PollFd, wait};
+use crate::sys::sendfile::send_file;
 use crate::sys::socket::{send_now, set_low_water, set_user_timeout};
+use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -54,8 +56,7 @@ impl Transport {
         };
         match read {
             Ok(0) if !out.is_empty() => self.failure().map_or(Ok(0), Err),
-            Err(error) if is_end(&error) => Err(self.failure().unwrap_or(error)),
-            read => read,
+            read => read.map_err(|error| self.explained(error)),
         }
     }
 
@@ -65,12 +66,24 @@ impl Transport {
             Socket::Tcp(stream) => (&mut &**stream).write_vectored(parts),
             Socket::Unix(stream) => (&mut &**stream).write_vectored(parts),
         };
-        written.map_err(|error| if is_end(&error) { self.failure().unwrap_or(error) } else { error })
+        written.map_err(|error| self.explained(error))
+    }
+
+    /// Writes once, up to `count` bytes of a file from `offset` on; 0 means that the file ends there. The kernel may still refer to the
+    /// file when this has returned (see [`sendfile`](crate::sys::sendfile)).
+    pub(super) fn send_file(&self, file: &File, offset: u64, count: u64) -> io::Result<u64> {
+        let sent = send_file(self.as_fd(), file.as_fd(), offset, count);
+        sent.map_err(|error| self.explained(error))
     }
 
     /// Writes as much as can be written without waiting, beside a thread that may be waiting. `WouldBlock`: nothing.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         send_now(self.as_fd(), bytes)
+    }
+
+    /// The error that a read or a write has met, or the one behind it.
+    fn explained(&self, error: io::Error) -> io::Error {
+        if is_end(&error) { self.failure().unwrap_or(error) } else { error }
     }
 
     /// Why the connection ended, if that is the fault of a command.

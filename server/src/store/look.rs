@@ -10,15 +10,13 @@
 //! The box has to stay usable for the server, so a directory there always grants its owner everything, and a file reading, whatever mode
 //! a client gave it. The index keeps the client's mode; [`mode_in_box`] is the one that the disk has.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::disk::{Root, Stat, StatKind};
-use common::limits::COPY_BUFFER_BYTES;
+use common::disk::{Hashing, Root, Stat, StatKind, hash_up_to};
 use common::tree::{Content, Entry, Kind, Meta, Path};
-use common::wire::sha256::{Hash, Sha256, sha256};
+use common::wire::sha256::sha256;
 
 /// Longer than a tick of any file system's clock: Linux has it at 100 Hz or faster.
 const TICK: Duration = Duration::from_millis(20);
@@ -52,8 +50,9 @@ pub(crate) fn read(root: &Root, path: &Path) -> io::Result<Reading> {
         StatKind::File => {
             let mut file = root.open_file(path)?;
             wait_out_tick(&before);
-            let (size, hash) = hash(&mut file)?;
-            Content::File { size, hash }
+            let mut hashing = Hashing::new();
+            let size = hash_up_to(&mut file, u64::MAX, &mut hashing)?;
+            Content::File { size, hash: hashing.finish()? }
         }
     };
     let is_same = root.stat(path)?.is_some_and(|after| after.print == before.print);
@@ -84,24 +83,6 @@ pub(crate) fn has_mode(stat: &Stat, known: &Entry) -> bool {
 /// Whether the disk has the permission bits that the index asks for, or was given those of the index by hand. Those of a link mean nothing.
 pub(crate) fn is_labelled(stat: &Stat, known: &Entry) -> bool {
     stat.kind == StatKind::Symlink || stat.mode == known.meta.mode || has_mode(stat, known)
-}
-
-/// Length and hash of all that is left to read.
-fn hash(file: &mut File) -> io::Result<(u64, Hash)> {
-    let mut hasher = Sha256::new();
-    let mut size = 0;
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((size, hasher.finish())),
-            Ok(length) => {
-                hasher.update(&buffer[..length]);
-                size += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Both times compared are of this machine; if its clock was set back meanwhile there is nothing to wait for.

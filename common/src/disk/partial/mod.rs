@@ -361,6 +361,7 @@ fn now() -> Mtime {
 mod tests {
     use super::super::scratch::Scratch;
     use super::*;
+    use crate::disk::Piece;
     use crate::limits::MARK_BYTES;
     use crate::wire::sha256::sha256;
     use std::fs;
@@ -386,6 +387,10 @@ mod tests {
             .collect()
     }
 
+    fn append(partial: &mut Partial, bytes: &[u8]) -> io::Result<()> {
+        partial.append(Piece::of(&mut bytes.to_vec(), bytes.len()))
+    }
+
     /// How much there is to continue, after leaving it as it is.
     fn kept(partials: &Arc<Partials>, key: Key) -> Option<u64> {
         match partials.resume(key).unwrap() {
@@ -401,7 +406,7 @@ mod tests {
 
     fn leave(partials: &Arc<Partials>, key: Key, whole: u64, bytes: &[u8]) {
         let mut partial = partials.begin(key, whole).unwrap().unwrap();
-        bytes.chunks(100_000).for_each(|bytes| partial.append(bytes).unwrap());
+        bytes.chunks(100_000).for_each(|bytes| append(&mut partial, bytes).unwrap());
     }
 
     #[test]
@@ -419,7 +424,7 @@ mod tests {
         let Found::Partial(mut partial) = partials.resume(key).unwrap() else { panic!() };
         assert!(matches!(partials.resume(key).unwrap(), Found::Busy));
         assert!(partials.begin(key, whole).unwrap().is_none(), "somebody is at work with it");
-        partial.append(rest).unwrap();
+        append(&mut partial, rest).unwrap();
         let Complete::Staged(staged, _) = partial.finish().unwrap() else { panic!() };
         assert_eq!(fs::read(scratch.path().join(".filesync/staging").join(name(&staged))).unwrap(), content);
         assert_eq!((kept(&partials, key), names(&scratch)), (None, 0));
@@ -436,9 +441,9 @@ mod tests {
         let (key, whole) = (key("a", "", &content), content.len() as u64);
         let partials = open(&scratch);
         let mut partial = partials.begin(key, whole).unwrap().unwrap();
-        partial.append(&content[..(2 * MARK_BYTES + 5) as usize]).unwrap();
+        append(&mut partial, &content[..(2 * MARK_BYTES + 5) as usize]).unwrap();
         let durable = (2 * MARK_BYTES + 5) as usize;
-        partial.append(&content[durable..durable + 1000]).unwrap();
+        append(&mut partial, &content[durable..durable + 1000]).unwrap();
         // The first piece has a mark; it is on its way.
         let marks = scratch.path().join(".filesync/partial").join(format!("{}", key.marks_name()));
         while fs::read(&marks).unwrap().iter().filter(|&&byte| byte == b'\n').count() < 2 {
@@ -456,7 +461,7 @@ mod tests {
         let partials = open(&scratch);
         leave(&partials, key, whole, &content[..5_000_000]);
         let Found::Partial(mut partial) = partials.resume(key).unwrap() else { panic!() };
-        partial.append(&content[5_000_000..6_000_000]).unwrap();
+        append(&mut partial, &content[5_000_000..6_000_000]).unwrap();
         drop(partial);
         let path = scratch.path().join(".filesync/partial").join(format!("{}", key.name()));
         let flip = |at: u64| {
@@ -480,13 +485,13 @@ mod tests {
         let (partials, key) = (open(&scratch), key("a", "", b"0123456789"));
         leave(&partials, key, 10, b"01234");
         let Found::Partial(mut partial) = partials.resume(key).unwrap() else { panic!() };
-        partial.append(b"x6789").unwrap();
+        append(&mut partial, b"x6789").unwrap();
         assert!(
             matches!(partial.finish().unwrap(), Complete::IsOther(hash) if hash == sha256(b"01234x6789"))
         );
         assert_eq!((kept(&partials, key), names(&scratch)), (None, 0));
         let mut partial = partials.begin(key, 10).unwrap().unwrap();
-        assert!(partial.append(b"0123456789a").is_err(), "more than was announced");
+        assert!(append(&mut partial, b"0123456789a").is_err(), "more than was announced");
         drop(partial);
         assert_eq!(names(&scratch), 0);
     }
@@ -519,7 +524,7 @@ mod tests {
         let (first, second) = (key("a", "x", b"0123"), key("a", "x", b"4567"));
         let begin = |key, bytes: &[u8]| {
             let mut partial = partials.begin(key, 4).unwrap().unwrap();
-            partial.append(bytes).unwrap();
+            append(&mut partial, bytes).unwrap();
             partial
         };
         let (dead, alive) = (begin(first, b"01"), begin(second, b"4567"));

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 
 use super::marks::{Mark, mark_line};
 use super::{Key, Partials};
-use crate::disk::{Fingerprint, NewContent, Staged, Stat};
+use crate::disk::{Fingerprint, Hashing, NewContent, Piece, Snapshot, Staged, Stat};
 use crate::limits::MARK_BYTES;
 use crate::threads::spawn;
 use crate::wire::sha256::{Hash, Sha256};
@@ -30,7 +30,7 @@ pub struct Partial {
     length: u64,
     content: File,
     marks: File,
-    hasher: Sha256,
+    hashing: Hashing,
     offset: u64,
     /// How far there are marks, or marks on their way.
     marked: u64,
@@ -74,8 +74,8 @@ impl Partial {
         known: Known,
     ) -> Partial {
         let Known { hasher, offset, length } = known;
-        let (flusher, end) = (None, End::Kept);
-        Partial { partials, key, length, content, marks, hasher, offset, marked: offset, flusher, end }
+        let (hashing, flusher, end) = (Hashing::after(hasher), None, End::Kept);
+        Partial { partials, key, length, content, marks, hashing, offset, marked: offset, flusher, end }
     }
 
     /// How much of it there is, in bytes.
@@ -93,19 +93,20 @@ impl Partial {
         self.key.content
     }
 
-    /// Appends what came.
+    /// Appends what came; as with [`Hashing::update`], the buffer may then be another one.
     ///
     /// # Errors
     /// What the disk says, to this or to an earlier flush; `InvalidInput` if the whole would become longer than was announced.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.length - self.offset < bytes.len() as u64 {
+    pub fn append(&mut self, piece: Piece<'_>) -> io::Result<()> {
+        let count = piece.len() as u64;
+        if self.length - self.offset < count {
             self.end = End::Removed;
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is more than was announced"));
         }
         // A disk that is full, or fails, has no use for a part.
-        self.write(bytes).inspect_err(|_| self.end = End::Removed)?;
-        self.hasher.update(bytes);
-        self.offset += bytes.len() as u64;
+        let taken = self.write(&piece).and_then(|()| self.hashing.update(piece));
+        taken.inspect_err(|_| self.end = End::Removed)?;
+        self.offset += count;
         if self.marked + MARK_BYTES <= self.offset { self.offer_mark() } else { Ok(()) }
     }
 
@@ -128,7 +129,7 @@ impl Partial {
     /// What the disk says.
     pub fn finish(mut self) -> io::Result<Complete> {
         self.end = End::Removed;
-        let hash = self.hasher.clone().finish();
+        let hash = self.hashing.settle()?.clone().finish();
         if hash != self.key.content {
             return Ok(Complete::IsOther(hash));
         }
@@ -139,17 +140,13 @@ impl Partial {
         Ok(Complete::Staged(staged, self.content.try_clone()?))
     }
 
-    fn mark(&self) -> Mark {
-        Mark { offset: self.offset, hash: self.hasher.clone().finish() }
-    }
-
     fn offer_mark(&mut self) -> io::Result<()> {
         if self.flusher.is_none() {
             self.flusher = Some(self.start_flushing()?);
         }
-        let mark = self.mark();
-        match self.flusher.as_ref().map(|flusher| flusher.queue.try_send(mark)) {
-            Some(Ok(())) => self.marked = mark.offset,
+        let due = DueMark { offset: self.offset, hash: self.hashing.snapshot()? };
+        match self.flusher.as_ref().map(|flusher| flusher.queue.try_send(due)) {
+            Some(Ok(())) => self.marked = self.offset,
             Some(Err(TrySendError::Full(_))) | None => {}
             Some(Err(TrySendError::Disconnected(_))) => {
                 self.end = End::Removed;
@@ -174,13 +171,16 @@ impl Partial {
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that flushes panicked")))
     }
 
-    /// Makes everything that came durable, and says what the file looks like then.
-    fn settle(&mut self) -> io::Result<Fingerprint> {
+    /// Makes everything that came durable, and says what is known of it and what the file looks like then.
+    fn settle(&mut self) -> io::Result<(Known, Fingerprint)> {
         self.stop_flushing()?;
+        let hasher = self.hashing.settle()?.clone();
         if self.marked < self.offset {
-            write_mark(&self.partials, &self.content, &self.marks, &self.mark())?;
+            let mark = Mark { offset: self.offset, hash: hasher.clone().finish() };
+            write_mark(&self.partials, &self.content, &self.marks, &mark)?;
         }
-        Ok(Stat::of_file(&self.content)?.print)
+        let known = Known { hasher, offset: self.offset, length: self.length };
+        Ok((known, Stat::of_file(&self.content)?.print))
     }
 }
 
@@ -188,10 +188,7 @@ impl Drop for Partial {
     fn drop(&mut self) {
         let is_of_use = self.end == End::Kept && 0 < self.offset;
         match if is_of_use { self.settle().ok() } else { None } {
-            Some(print) => {
-                let known = Known { hasher: self.hasher.clone(), offset: self.offset, length: self.length };
-                self.partials.release(&self.key, known, print);
-            }
+            Some((known, print)) => self.partials.release(&self.key, known, print),
             None => {
                 // The flush thread would go on writing to what is removed.
                 let _ = self.stop_flushing();
@@ -204,12 +201,26 @@ impl Drop for Partial {
 /// The thread that flushes one partial file.
 #[derive(Debug)]
 struct Flusher {
-    queue: SyncSender<Mark>,
+    queue: SyncSender<DueMark>,
     thread: JoinHandle<io::Result<()>>,
 }
 
-fn write_marks(partials: &Partials, content: &File, marks: &File, queue: &Receiver<Mark>) -> io::Result<()> {
-    queue.iter().try_for_each(|mark| write_mark(partials, content, marks, &mark))
+/// A mark whose hash may still be on its way.
+#[derive(Debug)]
+struct DueMark {
+    offset: u64,
+    hash: Snapshot,
+}
+
+fn write_marks(
+    partials: &Partials,
+    content: &File,
+    marks: &File,
+    queue: &Receiver<DueMark>,
+) -> io::Result<()> {
+    queue.iter().try_for_each(|DueMark { offset, hash }| {
+        write_mark(partials, content, marks, &Mark { offset, hash: hash.digest()? })
+    })
 }
 
 /// The content first: a mark that the content does not bear out is no good.
