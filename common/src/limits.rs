@@ -112,11 +112,10 @@ pub const COPY_BUFFER_BYTES: usize = 128 * 1024;
 /// costs. Whoever has sent this much is no flood of slow senders.
 pub const HASHED_ASIDE_BYTES: u64 = 4 * 1024 * 1024;
 /// Most such threads in one process. With so many transfers at the same time processors have enough to do, and more would only take memory.
-pub const HASHING_THREADS: usize = 4;
-/// Buffers that go to and fro between such a thread and the one that reads: one to be filled, one to be hashed, and one so that neither
-/// waits for the other.
-pub const HASHING_BUFFERS: usize = 3;
-/// Size of each in bytes: so large that waking the other thread does not show, so small that all of them stay in a processor's cache.
+pub const HASHING_THREADS: usize = 3;
+/// Buffers that go to and fro between such a thread and the one that reads: one is filled while the other is hashed.
+pub const HASHING_BUFFERS: usize = 2;
+/// Size of each in bytes: so large that waking the other thread does not show, so small that both stay in a processor's cache.
 pub const HASHING_BUFFER_BYTES: usize = 512 * 1024;
 /// Largest record in a journal in bytes: two paths, an entry, some numbers.
 pub const JOURNAL_RECORD_BYTES: usize = 16 * 1024;
