@@ -92,6 +92,7 @@ impl Transfer<'_> {
             Content::File { size, .. } => {
                 let file = self.folder.root.open_file(path).map_err(disk("open"))?;
                 let progress = self.progress;
+                // It may be written to meanwhile; the server then finds that it has not the digest that was announced.
                 let mut passed = |count| {
                     progress.sent.fetch_add(count, Ordering::Relaxed);
                     progress.check_stopping()

@@ -1,7 +1,8 @@
 //! From a file to a socket without a detour through this process, by sendfile(2).
 //!
-//! The kernel may still refer to the file's pages when the call has returned. So this is only for files that nobody writes into, like
-//! those which are replaced as a whole; otherwise the peer could get bytes that were written after they were "sent".
+//! The kernel may still refer to the file's pages when the call has returned: where somebody writes into the file, the peer may get bytes that
+//! were written after they were "sent". So this is only for files that are replaced as a whole, and for content whose hash the peer knows
+//! and checks.
 
 use std::ffi::c_int;
 use std::io;
