@@ -5,7 +5,7 @@
 //!                   <──empty one────
 //! ```
 //!
-//! Hashing takes as long as all else that is done for content, so with two processors a large file takes half as long. A thread is started
+//! Hashing takes nearly as long as all else that is done for content, and two processors can do both at the same time. A thread is started
 //! once [`HASHED_ASIDE_BYTES`] have come: of what is small it would cost more than it saves, and who announces much and sends little gets
 //! none. At most [`HASHING_THREADS`] are at work in one process; whoever finds all places taken, or gets no thread, hashes in passing.
 //!
