@@ -161,8 +161,12 @@ fn a_storm_is_waited_out() {
         }
         let is_change = |asked: &Asked| asked.is("", "/upload/file");
         wait_for_requests(&proxy, 1, is_change);
-        pass(Duration::from_millis(2500));
-        let asked = proxy.asked(is_change);
+        let span = Duration::from_millis(2500);
+        pass(span);
+        // However late it is by now: on a slow machine the three seconds may be over.
+        let mut asked = proxy.asked(is_change);
+        let end = asked[0].at + span;
+        asked.retain(|asked| asked.at < end);
         // Eight workers, and a pause that doubles: or, where the server says how long, one try of each.
         let most = if field.is_empty() { 6 * 8 } else { 8 };
         assert!(asked.len() <= most, "{field:?}: {} requests", asked.len());
