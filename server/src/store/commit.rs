@@ -264,6 +264,7 @@ impl Committer {
     /// Enters what was done into the index, and tells everyone.
     fn enter(&mut self, carried_out: Vec<Option<CarriedOut>>) {
         let mut answers = Vec::with_capacity(carried_out.len());
+        let mut news = Vec::with_capacity(carried_out.len());
         let shared = self.shared.clone();
         let mut index = write(&shared.index);
         for CarriedOut { path, step, origin, done, created, claim, reply } in
@@ -273,7 +274,7 @@ impl Committer {
                 Done::Becomes(state) => {
                     index.apply(path.clone(), Record::new(step, origin, state));
                     if let Some(change) = index.describe(&path) {
-                        shared.hub.publish(Frame::whole(index.cursor(), change));
+                        news.push(Frame::whole(index.cursor(), change));
                     }
                     if let State::Live(_, Some(print)) = state {
                         self.note_seen(step, &path, print);
@@ -283,7 +284,7 @@ impl Committer {
                 Done::Moved { to, renamed, print } => {
                     index.relocate(&renamed, step.seq, origin);
                     index.set_print(&to, step, print);
-                    shared.hub.publish(Frame::many(step.seq));
+                    news.push(Frame::many(step.seq));
                     self.note_seen(step, &to, print);
                     to
                 }
@@ -293,6 +294,7 @@ impl Committer {
             let entry = index.live_entry(&place).copied();
             answers.push((reply, Committed { cursor: index.cursor(), created, entry }));
         }
+        shared.hub.publish(news);
         drop(index);
         for (reply, committed) in answers {
             answer::<()>(reply, Ok(committed));
