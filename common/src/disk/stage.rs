@@ -17,11 +17,12 @@
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, FileTimes, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
 use super::root::{Place, RenameMode, Root};
@@ -30,7 +31,7 @@ use super::versions;
 use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
 use crate::sys::errno;
 use crate::threads::lock;
-use crate::tree::{Content, Kind, Meta, Path};
+use crate::tree::{Content, Kind, Meta, Mtime, Path};
 
 /// Name of the staging directory inside the private directory.
 pub const STAGING: &[u8] = b"staging";
@@ -102,6 +103,8 @@ pub struct Staged {
     name: Path,
     /// Whether the name in the staging directory is still ours to remove.
     armed: bool,
+    /// What it was when it got its metadata through the descriptor that it was written through. Nobody else has to do with it since.
+    labelled: Option<Stat>,
 }
 
 impl Stage {
@@ -187,7 +190,7 @@ impl Stage {
     pub fn leftovers(self: &Arc<Stage>) -> io::Result<Vec<(Staged, Stat)>> {
         let named = |(name, stat): (Vec<u8>, Stat)| {
             let name = Path::new(&name).map_err(io::Error::other)?;
-            Ok((Staged { stage: self.clone(), name, armed: true }, stat))
+            Ok((Staged { stage: self.clone(), name, armed: true, labelled: None }, stat))
         };
         self.staging.list(None)?.into_iter().map(named).collect()
     }
@@ -250,7 +253,7 @@ impl Stage {
     pub fn find(self: &Arc<Stage>, name: &[u8]) -> io::Result<Option<(Staged, Stat)>> {
         let Ok(name) = Path::new(name) else { return Ok(None) };
         let stat = self.staging.stat(&name)?;
-        Ok(stat.map(|stat| (Staged { stage: self.clone(), name, armed: true }, stat)))
+        Ok(stat.map(|stat| (Staged { stage: self.clone(), name, armed: true, labelled: None }, stat)))
     }
 
     /// Removes what is at `path`, if it is what is expected.
@@ -314,7 +317,7 @@ impl Stage {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:016x}-{number:x}{suffix}", self.run);
         let name = Path::new(name.as_bytes()).expect("hex digits, hyphens and a word are a path");
-        Staged { stage: self.clone(), name, armed: false }
+        Staged { stage: self.clone(), name, armed: false, labelled: None }
     }
 }
 
@@ -372,11 +375,27 @@ impl Staged {
         self.armed = false;
     }
 
-    /// Gives it the metadata that syncs for its kind; the umask has no part in it.
+    /// Gives a file its metadata through the descriptor that it was written through, after the last write; the umask has no part in it.
+    /// That needs no name to be looked up, and what it looks like then is remembered, so that whoever publishes it need not look.
+    ///
+    /// # Errors
+    /// Those of fchmod(2), futimens(2) and fstat(2).
+    pub fn label(&mut self, file: &File, meta: Meta) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(u32::from(meta.mode)))?;
+        file.set_times(FileTimes::new().set_modified(system_time(meta.mtime)))?;
+        self.labelled = Some(Stat::of_file(file)?);
+        Ok(())
+    }
+
+    /// Gives it the metadata that syncs for its kind, by its name, unless it has it already; the umask has no part in it.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn set_meta(&self, kind: Kind, meta: Meta) -> io::Result<()> {
+    pub fn set_meta(&mut self, kind: Kind, meta: Meta) -> io::Result<()> {
+        if self.labelled.is_some_and(|stat| (stat.mode, stat.mtime) == (meta.mode, meta.mtime)) {
+            return Ok(());
+        }
+        self.labelled = None;
         if kind != Kind::Symlink {
             self.stage.staging.set_mode(&self.name, meta.mode)?;
         }
@@ -426,7 +445,7 @@ impl Staged {
 
     fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
         let stage = self.stage.clone();
-        let made = self.stat()?;
+        let made = self.labelled.map_or_else(|| self.stat(), Ok)?;
         // Found once, and acted on three times.
         let place = stage.root.place(path)?;
         // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
@@ -598,6 +617,11 @@ impl Drop for Staged {
 fn seconds_since_1970() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn system_time(mtime: Mtime) -> SystemTime {
+    let distance = Duration::from_nanos(mtime.0.unsigned_abs());
+    if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
 /// Whether a directory was not removed because it holds something, or is none.

@@ -2,9 +2,8 @@
 //!
 //! Every change first makes sure that what is there is still what the verdict was based on; see [`Stage`](crate::disk::Stage).
 
-use std::fs::{File, FileTimes, Permissions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::folder::Folder;
@@ -19,11 +18,13 @@ use crate::wire::sha256::{Sha256, sha256};
 /// Reads what is at a path, and says what it is, if it stayed the same meanwhile.
 pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome> {
     wait_for_tick(seen);
-    let content = if seen.kind == StatKind::File {
+    let (content, after) = if seen.kind == StatKind::File {
         match root.open_seen(path, seen.print)? {
             Ok((file, before)) => {
                 let (size, hash) = hash_file(&file, before.size)?;
-                Content::File { size, hash }
+                // Through the descriptor, which costs a third of a look at the path. A file that lost its name meanwhile shows it in its
+                // `ctime`; and where a directory above was renamed, that is news of its own, as it would be a moment later.
+                (Content::File { size, hash }, Some(Stat::of_file(&file)?))
             }
             Err(now) => return Ok(Outcome::LocalIs(now)),
         }
@@ -32,21 +33,22 @@ pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome>
             Some(stat) if stat.print == seen.print && stat.kind == seen.kind => stat,
             other => return Ok(Outcome::LocalIs(other)),
         };
-        match before.kind {
+        let content = match before.kind {
             StatKind::Directory => Content::Directory,
             StatKind::Symlink => {
                 let target = root.read_link(path)?;
                 Content::Symlink { size: target.len() as u64, hash: sha256(&target) }
             }
             StatKind::File | StatKind::Other => return Ok(Outcome::LocalIs(Some(before))),
-        }
+        };
+        (content, root.stat(path)?)
     };
-    match root.stat(path)? {
+    match after {
         Some(after) if after.print == seen.print && after.kind == seen.kind => {
             let meta = Meta { mtime: after.mtime, mode: after.mode };
             Ok(Outcome::Hashed(Entry { content, meta }, after.print))
         }
-        other => Ok(Outcome::LocalIs(other)),
+        _ => Ok(Outcome::LocalIs(root.stat(path)?)),
     }
 }
 
@@ -67,7 +69,8 @@ fn rest_of_tick(stamp: Mtime, now: i128) -> Duration {
 /// Reads a file of this length to its end. Whether more has come by then is for a look to find out.
 fn hash_file(mut file: &File, length: u64) -> io::Result<(u64, crate::wire::sha256::Hash)> {
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let enough = usize::try_from(length.max(1)).unwrap_or(COPY_BUFFER_BYTES).min(COPY_BUFFER_BYTES);
+    let mut buffer = vec![0; enough];
     let mut size = 0;
     loop {
         match file.read(&mut buffer) {
@@ -83,17 +86,6 @@ fn hash_file(mut file: &File, length: u64) -> io::Result<(u64, crate::wire::sha2
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Gives an open file its metadata; the umask plays no part.
-pub(super) fn set_meta(file: &File, meta: &Meta) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(u32::from(meta.mode)))?;
-    file.set_times(FileTimes::new().set_modified(system_time(meta.mtime)))
-}
-
-fn system_time(mtime: Mtime) -> SystemTime {
-    let distance = Duration::from_nanos(mtime.0.unsigned_abs());
-    if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
 /// Deletes what is expected there; `here` is what that holds.

@@ -12,7 +12,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
 use super::job::{Failure, FailureKind, Job, Outcome, Sent, There};
-use super::local::{copy_names, set_meta};
+use super::local::copy_names;
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
@@ -314,7 +314,7 @@ impl Transfer<'_> {
                 {
                     return Ok((staged, Some(file)));
                 }
-                let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
+                let (mut staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
                     Some(complete) => complete,
                     None => {
                         self.check_room(size)?;
@@ -323,7 +323,7 @@ impl Transfer<'_> {
                         })?
                     }
                 };
-                set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
+                staged.label(&file, remote.meta).map_err(disk("set metadata of"))?;
                 Ok((staged, Some(file)))
             }
         }

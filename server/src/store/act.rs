@@ -94,7 +94,7 @@ impl Act {
         verdict: Verdict,
     ) -> Result<Act, Refused> {
         match (verdict, action) {
-            (Verdict::Publish(entry, expect), Action::Put { staged, file, replaced, .. }) => {
+            (Verdict::Publish(entry, expect), Action::Put { mut staged, file, replaced, .. }) => {
                 let kind = entry.content.kind();
                 let meta = Meta { mode: mode_in_box(kind, entry.meta.mode), ..entry.meta };
                 staged.set_meta(kind, meta).map_err(Refused::Disk)?;
