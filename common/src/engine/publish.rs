@@ -23,7 +23,7 @@ use super::job::{Done, Failure, Job, Outcome, Source, There};
 use super::message::Message;
 use super::transfer::{OWNERS, Tried, disk};
 use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
-use crate::limits::{FLUSHED_ONE_BY_ONE, PUBLISH_QUEUE};
+use crate::limits::{FLUSHED_ONE_BY_ONE, JOBS_TOGETHER, PUBLISH_QUEUE};
 use crate::threads::{Awaited, spawn_awaited};
 use crate::tree::{Content, Entry};
 
@@ -61,7 +61,7 @@ pub(super) struct Handed {
 /// The running thread. It ends when nobody can hand it anything any more.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    queue: SyncSender<Handed>,
+    queue: SyncSender<Vec<Handed>>,
     thread: Awaited,
 }
 
@@ -72,13 +72,13 @@ impl Publisher {
         durable: bool,
         control: SyncSender<Message>,
     ) -> io::Result<Publisher> {
-        let (queue, waiting) = sync_channel(PUBLISH_QUEUE);
+        let (queue, waiting) = sync_channel(PUBLISH_QUEUE / JOBS_TOGETHER);
         let thread = spawn_awaited("publish", move || publish_groups(&folder, durable, &waiting, &control))?;
         Ok(Publisher { queue, thread })
     }
 
-    /// Where workers hand it what they have staged. A worker waits while that is full.
-    pub(super) fn queue(&self) -> SyncSender<Handed> {
+    /// Where workers hand it what they have staged, [`JOBS_TOGETHER`] at most at a time. A worker waits while that is full.
+    pub(super) fn queue(&self) -> SyncSender<Vec<Handed>> {
         self.queue.clone()
     }
 
@@ -89,10 +89,18 @@ impl Publisher {
     }
 }
 
-fn publish_groups(folder: &Folder, durable: bool, waiting: &Receiver<Handed>, control: &SyncSender<Message>) {
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        group.extend(waiting.try_iter().take(PUBLISH_QUEUE - 1));
+fn publish_groups(
+    folder: &Folder,
+    durable: bool,
+    waiting: &Receiver<Vec<Handed>>,
+    control: &SyncSender<Message>,
+) {
+    while let Ok(mut group) = waiting.recv() {
+        while group.len() + JOBS_TOGETHER <= PUBLISH_QUEUE
+            && let Ok(more) = waiting.try_recv()
+        {
+            group.extend(more);
+        }
         let flushed = if durable { flush(folder, &group) } else { group.iter().map(|_| Ok(())).collect() };
         let mut published = Vec::with_capacity(group.len());
         for (Handed { job, ready, file }, flushed) in group.into_iter().zip(flushed) {
@@ -184,7 +192,7 @@ mod tests {
             let task = Task::Download { remote, expect, kept: None };
             let job = Job { path, task, epoch: None, here: None, above: Vec::new() };
             let ready = Ready { staged, expect, remote, kept: None, from: None };
-            queue.send(Handed { job, ready, file }).unwrap();
+            queue.send(vec![Handed { job, ready, file }]).unwrap();
         }
         drop((queue, publisher));
         let outcomes_of = |message| match message {
@@ -245,7 +253,7 @@ mod tests {
         let publisher = Publisher::start(folder.clone(), false, control).unwrap();
         let queue = publisher.queue();
         let refused =
-            (0..=2 * PUBLISH_QUEUE).find_map(|_| queue.try_send(handed(&folder, "/dev/null")).err());
+            (0..=2 * PUBLISH_QUEUE).find_map(|_| queue.try_send(vec![handed(&folder, "/dev/null")]).err());
         assert!(matches!(refused, Some(TrySendError::Full(_))));
         drop((queue, heard));
         publisher.join_until(Instant::now() + Duration::from_secs(60));
