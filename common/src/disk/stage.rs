@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
-use super::root::{Place, RenameMode, Root};
+use super::root::{Above, Place, RenameMode, Root};
 use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
 use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
@@ -410,10 +410,11 @@ impl Staged {
     /// # Errors
     /// What the file system says, for one a missing directory above; nothing was published then.
     pub fn publish(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::Removed)
+        self.publish_over(path, expect, Replaced::Removed, &mut Above::default())
     }
 
-    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds.
+    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds. `last` is for those that are
+    /// published with it.
     ///
     /// # Errors
     /// As [`Staged::publish`].
@@ -422,8 +423,9 @@ impl Staged {
         path: &Path,
         expect: Expect,
         was: Option<Content>,
+        last: &mut Above,
     ) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::holding(was))
+        self.publish_over(path, expect, Replaced::holding(was), last)
     }
 
     /// As [`Staged::publish`], but what it replaces is kept in `.filesync/versions/`, unless that is a directory.
@@ -431,7 +433,7 @@ impl Staged {
     /// # Errors
     /// As [`Staged::publish`].
     pub fn publish_keeping(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::Kept)
+        self.publish_over(path, expect, Replaced::Kept, &mut Above::default())
     }
 
     /// Moves it to `.filesync/versions/` instead, as a version of `path`. Returns its name there.
@@ -443,11 +445,17 @@ impl Staged {
         self.keep_version(path)
     }
 
-    fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
+    fn publish_over(
+        mut self,
+        path: &Path,
+        expect: Expect,
+        replaced: Replaced,
+        last: &mut Above,
+    ) -> io::Result<Outcome<Stat>> {
         let stage = self.stage.clone();
         let made = self.labelled.map_or_else(|| self.stat(), Ok)?;
         // Found once, and acted on three times.
-        let place = stage.root.place(path)?;
+        let place = stage.root.place_near(path, last)?;
         // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
         let is_untouched = |found: Stat| match expect {
             Expect::Print(print) => found.print == print,

@@ -22,7 +22,7 @@ use super::folder::Folder;
 use super::job::{Done, Failure, Job, Outcome, Source, There};
 use super::message::Message;
 use super::transfer::{OWNERS, Tried, disk};
-use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::disk::{Above, Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
 use crate::limits::{FLUSHED_ONE_BY_ONE, JOBS_TOGETHER, PUBLISH_QUEUE};
 use crate::threads::{Awaited, spawn_awaited};
 use crate::tree::{Content, Entry};
@@ -102,12 +102,17 @@ fn publish_groups(
             group.extend(more);
         }
         let flushed = if durable { flush(folder, &group) } else { group.iter().map(|_| Ok(())).collect() };
-        let mut published = Vec::with_capacity(group.len());
+        let (mut published, mut last) = (Vec::with_capacity(group.len()), Above::default());
         for (Handed { job, ready, file }, flushed) in group.into_iter().zip(flushed) {
             drop(file);
-            let publish = || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready));
+            let publish =
+                || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready, &mut last));
             let tried =
                 catch_unwind(AssertUnwindSafe(publish)).unwrap_or_else(|_| Err(Failure::of_a_defect()));
+            if tried.is_err() {
+                // The directory may be gone.
+                last = Above::default();
+            }
             let outcome = tried.unwrap_or_else(Outcome::Failed);
             published.push(Done { job, outcome });
         }
@@ -131,15 +136,18 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
 }
 
 /// Puts something in the place of what is expected there, which is retained for a while. Directories above that are missing are made as the
-/// server has them; with other permission bits they would look changed here.
-pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready) -> Tried {
+/// server has them; with other permission bits they would look changed here. `last` is for those that are put in place with it.
+pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready, last: &mut Above) -> Tried {
     let Job { path, here, above, .. } = job;
     let Ready { mut staged, expect, remote, kept, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
-    let _open = folder.make_way(&[path], path, above).map_err(disk("make the directories above"))?;
-    let published = staged.publish_retaining(path, expect, *here).map_err(disk("put in place"))?;
+    let _open = match last.is_above(path) {
+        true => folder.open_doors(&[path]).map_err(disk("open the directory above"))?,
+        false => folder.make_way(&[path], path, above).map_err(disk("make the directories above"))?,
+    };
+    let published = staged.publish_retaining(path, expect, *here, last).map_err(disk("put in place"))?;
     match (published, from) {
         (DiskOutcome::Done(Stat { print, .. }), None) => {
             if is_closed(&remote.entry) {

@@ -18,7 +18,8 @@ use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
 use crate::disk::{
-    Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat, StatKind,
+    Above, Expect, Fingerprint, NewContent, Outcome as DiskOutcome, Partials, RetainedFile, Staged, Stat,
+    StatKind,
 };
 use crate::limits::{COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use crate::net::client::{HttpClient, Response};
@@ -247,7 +248,7 @@ impl Transfer<'_> {
         let ready = Ready { staged, expect, remote: *remote, kept, from: None };
         match file {
             Some(file) => Ok(Worked::Staged(ready, file)),
-            None => put_in_place(self.folder, self.job, ready).map(Worked::Done),
+            None => put_in_place(self.folder, self.job, ready, &mut Above::default()).map(Worked::Done),
         }
     }
 

@@ -19,7 +19,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::disk::Fingerprint;
+use common::disk::{Above, Fingerprint};
 use common::limits::{FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
 use common::protocol::Cursor;
 use common::sys::heap;
@@ -98,7 +98,8 @@ impl Committer {
         self.shared.making.begin(&group);
         let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(change)).collect();
         let jobs = self.write_down(jobs);
-        let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
+        let mut last = Above::default();
+        let carried_out = jobs.into_iter().map(|job| self.carry_out(job, &mut last)).collect();
         self.enter(carried_out);
         self.shared.making.end();
         self.shared.stage.tidy();
@@ -246,9 +247,9 @@ impl Committer {
     }
 
     /// Does it to the box. What can't be done is voided and refused; what is returned is to be entered.
-    fn carry_out(&mut self, job: Job) -> Option<CarriedOut> {
+    fn carry_out(&mut self, job: Job, last: &mut Above) -> Option<CarriedOut> {
         let Job { path, step, origin, created, claim, reply, act } = job;
-        match act.carry_out(&self.shared, &path) {
+        match act.carry_out(&self.shared, &path, last) {
             Ok(done) => Some(CarriedOut { path, step, origin, done, created, claim, reply }),
             Err(refused) => {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
