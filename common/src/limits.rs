@@ -195,7 +195,7 @@ pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Stack of a thread that serves a connection, in bytes: far more than it needs, since nothing recurses and the largest buffers are on the
 /// heap. What is not touched takes no memory. But the C library keeps stacks of threads that have ended, 40 MiB of them, with the pages that
 /// were touched: the larger each is, the fewer these are.
-pub const CONNECTION_STACK: usize = 1024 * 1024;
+pub const CONNECTION_STACK: usize = 4 * 1024 * 1024;
 /// Stack of a thread that only waits to tell a client what happens, in bytes. Less than a quarter of [`CONNECTION_STACK`], so that the C library
 /// does not give it one that a connection has used.
 pub const FOLLOWER_STACK: usize = 192 * 1024;

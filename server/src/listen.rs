@@ -207,7 +207,7 @@ mod tests {
     use crate::testing::Workshop;
 
     #[test]
-    fn threads_of_connections_have_small_stacks() {
+    fn threads_of_connections_have_the_stack_that_is_said() {
         let thread = format!("{:?}", thread_of(7));
         let stack = format!("stack_size: {:?}", Some(CONNECTION_STACK));
         assert!(thread.contains(&stack), "{thread}");

@@ -63,20 +63,15 @@ impl Contestant {
     pub(crate) const ALL: [Self; 6] =
         [Self::Filesync, Self::FilesyncNoFsync, Self::Rsync, Self::Unison, Self::Cp, Self::Loopback];
 
-    /// All that can take part on this machine.
-    pub(crate) fn installed() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|contestant| contestant.program().is_none_or(is_installed)).collect()
+    /// Whether it can take part on this machine.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.program().is_none_or(is_installed)
     }
 
-    /// A sentence for each that can't, with what to do about it.
-    pub(crate) fn missing() -> Vec<String> {
-        let programs =
-            Self::ALL.into_iter().filter_map(Self::program).filter(|program| !is_installed(program));
-        programs
-            .map(|program| {
-                format!("{program} is not installed. Debian and its kin: apt-get install {program}")
-            })
-            .collect()
+    /// A sentence if it can't take part, with what to do about it.
+    pub(crate) fn lack(self) -> Option<String> {
+        let program = self.program().filter(|program| !is_installed(program))?;
+        Some(format!("{program} is not installed. Debian and its kin: apt-get install {program}"))
     }
 
     /// As it is called in tables and among the results.
@@ -89,6 +84,23 @@ impl Contestant {
             Self::Cp => "cp and sync",
             Self::Loopback => "bare loopback copy",
         }
+    }
+
+    /// As it is called on the command line.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Filesync => "filesync",
+            Self::FilesyncNoFsync => "no-fsync",
+            Self::Rsync => "rsync",
+            Self::Unison => "unison",
+            Self::Cp => "cp",
+            Self::Loopback => "loopback",
+        }
+    }
+
+    /// The contestant that is called so on the command line.
+    pub(crate) fn called(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|contestant| contestant.word() == word)
     }
 
     /// The contestant of this name.

@@ -30,6 +30,7 @@ mod process;
 mod report;
 mod results;
 mod room;
+mod spent;
 mod transfer;
 mod tree;
 mod usage;
@@ -45,6 +46,7 @@ use markdown::Markdown;
 use options::{Options, Request, View};
 use report::Report;
 use results::{Recorder, Results, Run, Subject};
+use spent::{Spent, remove};
 use usage::Usage;
 use workload::{Figure, Kind, Workload};
 
@@ -84,10 +86,11 @@ fn look(view: &View, results: &Results) -> Result<()> {
 }
 
 fn bench(options: &Options) -> Result<()> {
-    let contestants = Contestant::installed();
+    let (contestants, missing): (Vec<_>, Vec<_>) =
+        options.contestants.iter().partition(|who| who.is_installed());
     let machine = machine::describe();
     println!("{machine}");
-    for line in machine::warnings().into_iter().chain(Contestant::missing()) {
+    for line in machine::warnings().into_iter().chain(missing.into_iter().filter_map(Contestant::lack)) {
         println!("note: {line}");
     }
     let mut recorder = Recorder::new(&options.results, machine, options.add)?;
@@ -114,6 +117,7 @@ fn run_in(
 ) -> Result<Vec<String>> {
     let mut failures = Vec::new();
     let place = machine::file_system(scratch)?;
+    let mut spent = Spent::new(scratch, &place);
     let ground = Ground { programs: &options.programs, work: &scratch.join("work") };
     let source = scratch.join("source");
     for &workload in &options.workloads {
@@ -140,12 +144,12 @@ fn run_in(
                         failures.push(format!("{run}: {error}"));
                     }
                 }
-                remove(ground.work)?;
+                spent.take(ground.work, workload.shape())?;
                 // What a client has left in its folder.
                 remove(&source.join(".filesync"))?;
             }
         }
-        remove(&source)?;
+        spent.take(&source, workload.shape())?;
     }
     Ok(failures)
 }
@@ -169,12 +173,4 @@ fn measure(
         }
         (_, None) => Err(format!("{workload} has no tree").into()),
     }
-}
-
-/// With all that is in it, if it is there.
-fn remove(directory: &Path) -> Result<()> {
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::Result;
+use crate::contestant::Contestant;
 use crate::loopback::Role;
 use crate::workload::{Kind, Workload};
 
@@ -22,6 +23,7 @@ What is measured, each with its size or sizes:
   --entries N,...    so many tiny files: time of syncs and restarts, memory at rest (1000,10000,100000,1000000)
   --only NAMES       of small,large,mixed,unchanged,latency,idle,fanout,entries (all of them)
 
+  --with NAMES       of filesync,no-fsync,rsync,unison,cp,loopback: who takes part (all that are installed)
   --rounds N         how often each contestant does each workload (5); idle and entries are done once
   --on DIR           below which directory to work; may be given again (TMPDIR, and /dev/shm if it is there)
   --programs DIR     where server and clients are (target/release)
@@ -44,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// What is done.
     pub(crate) workloads: Vec<Workload>,
+    /// By whom, if they are installed.
+    pub(crate) contestants: Vec<Contestant>,
     /// Below which directories.
     pub(crate) places: Vec<PathBuf>,
     /// Where the single runs are written.
@@ -84,6 +88,7 @@ impl Request {
         let mut options = Options {
             rounds: 5,
             workloads: Vec::new(),
+            contestants: Contestant::ALL.to_vec(),
             places: Vec::new(),
             results: PathBuf::from("bench.tsv"),
             add: false,
@@ -106,6 +111,9 @@ impl Request {
                 "--plot" => view = Some(View::Plot(PathBuf::new())),
                 "--rounds" => options.rounds = number(&option, &value()?)?,
                 "--only" => kinds = value()?.split(',').map(kind).collect::<Result<_>>()?,
+                "--with" => {
+                    options.contestants = value()?.split(',').map(contestant).collect::<Result<_>>()?
+                }
                 "--on" => options.places.push(value()?.into()),
                 "--results" => options.results = value()?.into(),
                 "--programs" => options.programs = value()?.into(),
@@ -138,6 +146,10 @@ fn kind(name: &str) -> Result<Kind> {
     Kind::named(name).ok_or_else(|| format!("unknown workload or option {name}: see --help").into())
 }
 
+fn contestant(word: &str) -> Result<Contestant> {
+    Contestant::called(word).ok_or_else(|| format!("unknown contestant {word}: see --help").into())
+}
+
 /// Nothing here can be zero.
 fn number<N: FromStr + Default + PartialEq>(option: &str, value: &str) -> Result<N> {
     match value.parse() {
@@ -165,9 +177,10 @@ mod tests {
 
     #[test]
     fn sizes_and_workloads_are_taken_from_the_line() {
-        let line = "--rounds 2 --only large,fanout,idle --large 3 --add --fanout 7,8 --on /a --on /b";
+        let line = "--rounds 2 --only large,fanout,idle --with cp,no-fsync --large 3 --add --fanout 7,8 --on /a --on /b";
         let Request::Bench(options) = parse(line).unwrap() else { panic!("not a bench") };
         assert_eq!((options.rounds, options.add), (2, true));
+        assert_eq!(options.contestants, [Contestant::Cp, Contestant::FilesyncNoFsync]);
         assert_eq!(options.places, [PathBuf::from("/a"), PathBuf::from("/b")]);
         let of = |kind, size| Workload { kind, size };
         let expected = [of(Kind::Large, 3), of(Kind::Fanout, 7), of(Kind::Fanout, 8), of(Kind::Idle, 30)];
@@ -184,7 +197,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["--rounds", "--rounds 0", "--fanout 1,x", "--only medium", "--what 1", "what 1"] {
+        for line in
+            ["--rounds", "--rounds 0", "--fanout 1,x", "--only medium", "--with scp", "--what 1", "what 1"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
     }

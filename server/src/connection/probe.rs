@@ -10,8 +10,9 @@ use super::*;
 use crate::listener::Origin;
 use crate::testing::Workshop;
 
-/// An eighth of what a connection's thread has must be enough for whatever comes. Only fuzzing instruments the code so that it takes more.
-const STACK: usize = if cfg!(test) { CONNECTION_STACK / 8 } else { 4 * CONNECTION_STACK };
+/// 128 KiB must be enough for whatever comes: a small part of what a connection's thread has. Only fuzzing instruments the code so that it
+/// takes more.
+const STACK: usize = if cfg!(test) { CONNECTION_STACK / 32 } else { CONNECTION_STACK };
 
 /// All that comes back for these bytes until the connection is closed.
 pub(super) fn exchange(handler: Handler, workshop: &Workshop, bytes: &[u8]) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod digest;
 mod gateway;
 mod http;
 mod json;
+mod port;
 mod process;
 mod proxy;
 mod random;

@@ -3,17 +3,16 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::http::{Connection, Request, Response};
 use super::json::Json;
+use super::port::Port;
 use super::process::{Finished, Process, program, run};
-use super::random::Random;
 use super::token::Token;
 use super::tree::{Tree, as_in_the_box, differences, outline, snapshot};
 use super::wait::{eventually, eventually_by_steps, eventually_within};
@@ -181,6 +180,8 @@ pub struct Server {
     pub account: Option<(&'static str, Token)>,
     directory: PathBuf,
     process: Option<Process>,
+    /// Its own until it is dropped.
+    _port: Port,
 }
 
 impl Server {
@@ -188,9 +189,19 @@ impl Server {
     pub fn new(directory: &Path) -> Server {
         let folder = directory.join("box");
         fs::create_dir(&folder).expect("create the box");
-        let address = format!("127.0.0.1:{}", free_port());
+        let port = Port::take();
+        let address = format!("127.0.0.1:{}", port.number);
         let (directory, environment) = (directory.to_owned(), Vec::new());
-        Server { folder, address, options: &[], environment, account: None, directory, process: None }
+        Server {
+            folder,
+            address,
+            options: &[],
+            environment,
+            account: None,
+            directory,
+            process: None,
+            _port: port,
+        }
     }
 
     /// What clients see of the box.
@@ -361,20 +372,6 @@ impl Server {
         let status =
             answer.map_err(|error| format!("the server does not answer: {error}"))?.expect(200).json();
         Ok(format!("{}-{}", status.get("epoch").text(), status.get("seq").number()))
-    }
-}
-
-/// A port that nobody listens on, and that the kernel gives to no connection: a server that is started again must find it free.
-fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    const COUNT: usize = 20_000;
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_nanos() as u64;
-    let mut random = Random::new(seed);
-    loop {
-        let port = FIRST + random.below(COUNT) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 
