@@ -830,4 +830,25 @@ mod tests {
             assert_eq!(errno_of(root.sub_root(b"file")), errno::ENOTDIR);
         });
     }
+
+    /// A directory that was found for one look may have another place by the next, and another one may have its place.
+    #[test]
+    fn nothing_is_absent_because_it_is_not_where_it_was() {
+        let scratch = Scratch::new();
+        let root = Root::open(scratch.path()).unwrap();
+        let write = |name: &str| std::fs::write(scratch.path().join(name), name).unwrap();
+        let there = |name: &str, last: &mut Above| {
+            root.stat_near(&Path::new(name.as_bytes()).unwrap(), last).unwrap().is_some()
+        };
+        std::fs::create_dir(scratch.path().join("d")).unwrap();
+        ["d/a", "d/b"].into_iter().for_each(write);
+        let mut last = Above::default();
+        assert!(there("d/a", &mut last) && last.is_above(&Path::new(b"d/z").unwrap()));
+        std::fs::rename(scratch.path().join("d"), scratch.path().join("e")).unwrap();
+        std::fs::create_dir(scratch.path().join("d")).unwrap();
+        write("d/c");
+        assert!(there("d/b", &mut last), "it was there when the directory was found");
+        assert!(there("d/c", &mut last), "it is not in the directory that was found, but at the path");
+        assert!(!there("d/b", &mut last) && !last.is_above(&Path::new(b"d/z").unwrap()));
+    }
 }

@@ -649,7 +649,7 @@ fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
 
     use super::*;
     use crate::disk::scratch::Scratch;
@@ -734,5 +734,28 @@ mod tests {
         assert!(ancient.exists());
         keep(VERSIONS_BETWEEN);
         assert!(!ancient.exists());
+    }
+
+    #[test]
+    fn what_is_labelled_is_published_with_that() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root, &private, 1).unwrap();
+        let (mut staged, file) = stage.file().unwrap();
+        file.write_all_at(b"new", 0).unwrap();
+        let meta = |mode| Meta { mtime: Mtime(-1_500_000_000), mode };
+        staged.label(&file, meta(0o640)).unwrap();
+        assert_eq!(staged.labelled, Some(staged.stat().unwrap()));
+        staged.set_meta(Kind::File, meta(0o640)).unwrap();
+        assert!(staged.labelled.is_some(), "it has it already");
+        staged.set_meta(Kind::File, meta(0o600)).unwrap();
+        assert_eq!((staged.labelled, staged.stat().unwrap().mode), (None, 0o600));
+        staged.label(&file, meta(0o604)).unwrap();
+        let Outcome::Done(stat) = staged.publish(&Path::new(b"a").unwrap(), Expect::Absent).unwrap() else {
+            panic!("nothing was in the way")
+        };
+        assert_eq!((stat.mode, stat.mtime, stat.size), (0o604, Mtime(-1_500_000_000), 3));
+        assert_eq!(fs::read(scratch.path().join("a")).unwrap(), b"new");
     }
 }

@@ -110,6 +110,9 @@ mod tests {
         };
         let frame = Frame::whole(Cursor { epoch: Epoch(1), seq: 1 }, change);
         let News::Whole(encoded) = frame.news else { panic!("one path") };
+        assert!(
+            encoded.bytes().len() <= encoded.weight() && encoded.bytes_for("me").len() <= encoded.weight()
+        );
         assert!(encoded.bytes_for("me").windows(13).any(|window| window == b"event: stored"));
         assert!(encoded.bytes_for("you").windows(13).any(|window| window == b"event: delete"));
     }
