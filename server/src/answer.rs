@@ -198,7 +198,7 @@ impl Answer {
 
     /// The same answer with one more field.
     #[must_use]
-    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Answer {
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<str>) -> Answer {
         self.fields.push(name, value);
         self
     }

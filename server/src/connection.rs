@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::cli::log::Level;
 use common::limits::{CONN_BUFFER_BYTES, DRAIN_BYTES, DRAIN_TIME, HEAD_DEADLINE, IDLE_TIMEOUT, LINGER_TIME};
 use common::net::body::{Body, Pace};
 use common::net::conn::Conn;
@@ -243,6 +244,9 @@ impl Connection<'_> {
 /// Every request is a line at the level of debugging; one that the server is to blame for is a warning, with the reason.
 fn log(service: &Service, peer: &str, head: &RequestHead, begun: Instant, answer: &Answer) {
     let Answer { status, is_trouble, body, .. } = answer;
+    if !is_trouble && !service.log.enabled(Level::Debug) {
+        return;
+    }
     let line = format!("{peer} {} {} {status} {} ms", head.method, head.target, begun.elapsed().as_millis());
     match body {
         AnswerBody::Bytes(reason) if *is_trouble => {

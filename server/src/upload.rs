@@ -22,7 +22,7 @@ use common::protocol::{
     ProblemKind, mode_text, parse_mode, parse_mtime,
 };
 use common::sys::errno;
-use common::tree::{Content as Version, Entry, Kind, Mtime, Path, Tag};
+use common::tree::{Content as Version, Entry, Kind, Meta, Mtime, Path, Tag};
 use common::wire::http::conditional::{WritePrecondition, write_precondition};
 use common::wire::http::digest::repr_digest;
 use common::wire::http::fields::Fields;
@@ -111,8 +111,13 @@ pub(crate) fn store(
 ) -> Result<Later, Refusal> {
     // Receiving may have taken hours.
     view.check_again().map_err(Denied::answer)?;
-    let Received { version, staged, file } = received;
+    let Received { version, mut staged, file } = received;
     check_digest(&version, wanted.digest, trailers)?;
+    // By this thread and not by the committer, who has all connections' to make; where the mode has to be the usual one, he does it.
+    if let (Some(file), Some(mode)) = (&file, wanted.label.mode) {
+        let meta = Meta { mtime: wanted.label.mtime, mode };
+        staged.label(file, meta).map_err(|error| Refusal::disk(&error))?;
+    }
     let (require, replaced) = (wanted.require.clone(), Replaced::Removed);
     let action = Action::Put { content: version, label: wanted.label, staged, file, require, replaced };
     prepare(view, request, path, action, claim)

@@ -24,7 +24,7 @@ pub struct Fidelity {
 impl Fidelity {
     /// Tries it. Where that fails nothing is taken to be exact.
     pub fn of(stage: &Arc<Stage>) -> Fidelity {
-        let tried = stage.file().and_then(|(staged, _)| {
+        let tried = stage.file().and_then(|(mut staged, _)| {
             staged.set_meta(Kind::File, TRIED)?;
             staged.stat()
         });

@@ -30,7 +30,7 @@ pub use observe::{Looker, Mode, Observation, Observer, Passed};
 pub use partial::{Complete, Found as FoundPartial, Key as PartialKey, Partial, Partials};
 pub use records::{pack_entry, pack_print, unpack_entry, unpack_path, unpack_print};
 pub use retained::{Retained, RetainedFile};
-pub use root::{DirEntry, DirEntryKind, RenameMode, Root};
+pub use root::{Above, DirEntry, DirEntryKind, RenameMode, Root};
 pub use stage::{Expect, Outcome, STAGING, Stage, Staged, VERSIONS};
 pub use stat::{Fingerprint, Stat, StatKind};
 pub use watch::{Added, Event, Watch};

@@ -27,13 +27,15 @@ use std::time::{Duration, Instant};
 use super::dirty::{Dirty, Due, SETTLE_BUSY, Work};
 use super::halves::Halves;
 use super::listing::{Lister, Listing, Names, Wanted};
-use super::root::Root;
+use super::root::{Above, Root};
 use super::stat::{Stat, StatKind};
 use super::watch::{Added, Event, Watch};
 use crate::limits::{LOOK_AGAIN, POLL_INTERVAL, RESCAN_INTERVAL, UNLISTED_DIRECTORIES};
 use crate::threads::{lock, spawn};
 use crate::tree::{Mtime, Path, PathError};
 
+/// For how long a directory is held open for further looks into it.
+const LOOKS_IN_A_ROW: Duration = Duration::from_millis(10);
 /// Between a file being closed or moved into place, and the look at it.
 const SETTLE: Duration = Duration::from_millis(3);
 /// Between the second half of a rename, and the look at the first: it must come before the look at the second, so that whoever hears of
@@ -181,7 +183,16 @@ impl Observer {
         let mut observer = Observer { shared: shared.clone(), threads: Vec::new() };
         let unlisted = BTreeSet::new();
         let lister = Lister::new(root.clone());
-        let mut scanner = Scanner { root, lister, shared: shared.clone(), sink, interval, polling, unlisted };
+        let mut scanner = Scanner {
+            root,
+            lister,
+            shared: shared.clone(),
+            sink,
+            interval,
+            polling,
+            unlisted,
+            last: Recent::default(),
+        };
         observer.threads.push(spawn(&format!("{name}-scan"), move || {
             let _ = scanner.run();
             scanner.shared.stop();
@@ -264,6 +275,11 @@ impl Shared {
 
     fn is_stopped(&self) -> bool {
         lock(&self.dirty).is_stopped()
+    }
+
+    /// What is due now.
+    fn work_that_is_due(&self) -> Option<Work> {
+        lock(&self.dirty).take(Instant::now())
     }
 
     /// Waits for the next thing that is due.
@@ -351,6 +367,15 @@ struct Scanner<S> {
     polling: Option<String>,
     /// Directories that could not be read: the next look at one, as its permissions change, is one at all that is in it.
     unlisted: BTreeSet<Path>,
+    last: Recent,
+}
+
+/// The directory of the path that was looked at last, for looks that follow each other at once.
+#[derive(Debug, Default)]
+struct Recent {
+    above: Above,
+    /// Until when it may be used: news of a directory that has another place by now is to be heard, and it is found anew.
+    until: Option<Instant>,
 }
 
 /// What a walk begins with.
@@ -368,7 +393,11 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
             self.report(Observation::Polling(reason))?;
         }
         loop {
-            match self.shared.next_work() {
+            let work = self.shared.work_that_is_due().unwrap_or_else(|| {
+                self.last = Recent::default();
+                self.shared.next_work()
+            });
+            match work {
                 Work::Stop => return ControlFlow::Break(()),
                 Work::Look(path, due) => self.look(path, due)?,
                 Work::Scan => {
@@ -393,7 +422,11 @@ impl<S: FnMut(Observation) -> ControlFlow<()>> Scanner<S> {
     }
 
     fn look(&mut self, path: Path, due: Due) -> ControlFlow<()> {
-        let stat = match self.root.stat(&path) {
+        let now = Instant::now();
+        if self.last.until.is_none_or(|until| until <= now) {
+            self.last = Recent { above: Above::default(), until: Some(now + LOOKS_IN_A_ROW) };
+        }
+        let stat = match self.root.stat_near(&path, &mut self.last.above) {
             Ok(stat) => stat,
             Err(error) => {
                 self.look_again(&path, due.appeared, &error);
@@ -843,7 +876,8 @@ mod tests {
         let sink = |_| ControlFlow::Continue(());
         let (interval, polling, unlisted) = (RESCAN_INTERVAL, None, BTreeSet::new());
         let lister = Lister::new(root.clone());
-        let mut scanner = Scanner { root, lister, shared, sink, interval, polling, unlisted };
+        let mut scanner =
+            Scanner { root, lister, shared, sink, interval, polling, unlisted, last: Recent::default() };
         let before = Instant::now();
         scanner.look_again(&Path::new(b"a").unwrap(), true, &io::Error::other("for a moment"));
         let due = lock(&scanner.shared.dirty).next_at().unwrap();

@@ -181,6 +181,7 @@ mod tests {
     use std::io::Read;
     use std::sync::Arc;
 
+    use super::super::root::Above;
     use super::*;
     use crate::disk::scratch::Scratch;
     use crate::disk::{Expect, Outcome, Stage};
@@ -219,7 +220,9 @@ mod tests {
         fs::write(scratch.path().join("a"), "A").unwrap();
         fs::write(scratch.path().join("b"), "B").unwrap();
         let (staged, _) = stage.file().unwrap();
-        let replaced = staged.publish_retaining(&path("a"), print("a"), Some(content("A"))).unwrap();
+        let replaced = staged
+            .publish_retaining(&path("a"), print("a"), Some(content("A")), &mut Above::default())
+            .unwrap();
         assert!(matches!(replaced, Outcome::Done(_)));
         let removed = stage.remove_retaining(&path("b"), print("b"), Some(content("B"))).unwrap();
         assert!(matches!(removed, Outcome::Done(())) && !scratch.path().join("b").exists());
@@ -265,7 +268,8 @@ mod tests {
                     std::io::Write::write_all(&mut file, (number + 1).to_string().as_bytes()).unwrap();
                     let expect = Expect::Print(root.stat(&path("a")).unwrap().unwrap().print);
                     let was = Some(content(&number.to_string()));
-                    let published = staged.publish_retaining(&path("a"), expect, was).unwrap();
+                    let published =
+                        staged.publish_retaining(&path("a"), expect, was, &mut Above::default()).unwrap();
                     assert!(matches!(published, Outcome::Done(_)));
                 }
             }

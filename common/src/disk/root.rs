@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::stat::{Fingerprint, Stat, StatKind};
 use crate::limits::LINK_BYTES;
@@ -168,6 +169,21 @@ impl Root {
         match self.place(path).and_then(|place| place.stat()) {
             Err(error) if means_absent(&error) || error.raw_os_error() == Some(errno::ELOOP) => Ok(None),
             other => other,
+        }
+    }
+
+    /// As [`Root::stat`], for whoever looks at many paths in a row. It says what is in the directory that was found for the first of them
+    /// in it, and that nothing is there only after a look at the very path.
+    ///
+    /// # Errors
+    /// As [`Root::stat`].
+    pub(super) fn stat_near(&self, path: &Path, last: &mut Above) -> io::Result<Option<Stat>> {
+        match self.place_near(path, last).and_then(|place| place.stat()) {
+            Ok(Some(stat)) if stat.kind != StatKind::Directory => Ok(Some(stat)),
+            _ => {
+                *last = Above::default();
+                self.stat(path)
+            }
         }
     }
 
@@ -404,8 +420,24 @@ impl Root {
     /// # Errors
     /// Those of open(2), `ENOENT` if there is none.
     pub(super) fn place(&self, path: &Path) -> io::Result<Place<'_>> {
+        self.place_near(path, &mut Above::default())
+    }
+
+    /// As [`Root::place`], for whoever has many paths in a row: the directory is found once for all that lie directly in it.
+    ///
+    /// # Errors
+    /// As [`Root::place`].
+    pub(super) fn place_near(&self, path: &Path, last: &mut Above) -> io::Result<Place<'_>> {
         let (above, name) = split_last(path.as_bytes());
-        let above = above.map(|above| self.resolve(above, fs::O_PATH | fs::O_DIRECTORY, 0)).transpose()?;
+        let above = match above {
+            None => None,
+            Some(above) if last.is(above) => last.dir.clone(),
+            Some(above) => {
+                last.dir = Some(Arc::new(self.resolve(above, fs::O_PATH | fs::O_DIRECTORY, 0)?));
+                last.path = above.to_vec();
+                last.dir.clone()
+            }
+        };
         Ok(Place { root: self.dir.as_fd(), above, name: c_string(name)? })
     }
 
@@ -432,13 +464,32 @@ impl Root {
 pub(super) struct Place<'r> {
     root: BorrowedFd<'r>,
     /// The directory, if it is not the root itself.
-    above: Option<OwnedFd>,
+    above: Option<Arc<OwnedFd>>,
     name: CString,
+}
+
+/// The directory above the path that was acted on last, held open for the next ones. It is for a few moments: should the directory be
+/// renamed meanwhile, what is done in it goes along, as it would if it had been done before.
+#[derive(Debug, Default)]
+pub struct Above {
+    path: Vec<u8>,
+    dir: Option<Arc<OwnedFd>>,
+}
+
+impl Above {
+    /// Whether it is the directory above this path.
+    pub fn is_above(&self, path: &Path) -> bool {
+        split_last(path.as_bytes()).0.is_some_and(|above| self.is(above))
+    }
+
+    fn is(&self, directory: &[u8]) -> bool {
+        self.dir.is_some() && self.path == directory
+    }
 }
 
 impl Place<'_> {
     fn dir(&self) -> BorrowedFd<'_> {
-        self.above.as_ref().map_or(self.root, OwnedFd::as_fd)
+        self.above.as_ref().map_or(self.root, |above| above.as_fd())
     }
 
     /// What is there; `None` if nothing is.
@@ -778,5 +829,26 @@ mod tests {
             write(&root, &path("file"), "");
             assert_eq!(errno_of(root.sub_root(b"file")), errno::ENOTDIR);
         });
+    }
+
+    /// A directory that was found for one look may have another place by the next, and another one may have its place.
+    #[test]
+    fn nothing_is_absent_because_it_is_not_where_it_was() {
+        let scratch = Scratch::new();
+        let root = Root::open(scratch.path()).unwrap();
+        let write = |name: &str| std::fs::write(scratch.path().join(name), name).unwrap();
+        let there = |name: &str, last: &mut Above| {
+            root.stat_near(&Path::new(name.as_bytes()).unwrap(), last).unwrap().is_some()
+        };
+        std::fs::create_dir(scratch.path().join("d")).unwrap();
+        ["d/a", "d/b"].into_iter().for_each(write);
+        let mut last = Above::default();
+        assert!(there("d/a", &mut last) && last.is_above(&Path::new(b"d/z").unwrap()));
+        std::fs::rename(scratch.path().join("d"), scratch.path().join("e")).unwrap();
+        std::fs::create_dir(scratch.path().join("d")).unwrap();
+        write("d/c");
+        assert!(there("d/b", &mut last), "it was there when the directory was found");
+        assert!(there("d/c", &mut last), "it is not in the directory that was found, but at the path");
+        assert!(!there("d/b", &mut last) && !last.is_above(&Path::new(b"d/z").unwrap()));
     }
 }

@@ -17,20 +17,21 @@
 //! What this can't see: a program that still holds the old file open and writes into it after it was swapped out. No rename can.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, FileTimes, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::retained::{Expected, Retained, is_worth_retaining};
-use super::root::{Place, RenameMode, Root};
+use super::root::{Above, Place, RenameMode, Root};
 use super::stat::{Fingerprint, Stat, StatKind};
 use super::versions;
 use crate::limits::{NAME_BYTES, REMOVE_AGAIN, UNREMOVED_FILES, VERSIONS_BETWEEN};
 use crate::sys::errno;
 use crate::threads::lock;
-use crate::tree::{Content, Kind, Meta, Path};
+use crate::tree::{Content, Kind, Meta, Mtime, Path};
 
 /// Name of the staging directory inside the private directory.
 pub const STAGING: &[u8] = b"staging";
@@ -102,6 +103,8 @@ pub struct Staged {
     name: Path,
     /// Whether the name in the staging directory is still ours to remove.
     armed: bool,
+    /// What it was when it got its metadata through the descriptor that it was written through. Nobody else has to do with it since.
+    labelled: Option<Stat>,
 }
 
 impl Stage {
@@ -187,7 +190,7 @@ impl Stage {
     pub fn leftovers(self: &Arc<Stage>) -> io::Result<Vec<(Staged, Stat)>> {
         let named = |(name, stat): (Vec<u8>, Stat)| {
             let name = Path::new(&name).map_err(io::Error::other)?;
-            Ok((Staged { stage: self.clone(), name, armed: true }, stat))
+            Ok((Staged { stage: self.clone(), name, armed: true, labelled: None }, stat))
         };
         self.staging.list(None)?.into_iter().map(named).collect()
     }
@@ -250,7 +253,7 @@ impl Stage {
     pub fn find(self: &Arc<Stage>, name: &[u8]) -> io::Result<Option<(Staged, Stat)>> {
         let Ok(name) = Path::new(name) else { return Ok(None) };
         let stat = self.staging.stat(&name)?;
-        Ok(stat.map(|stat| (Staged { stage: self.clone(), name, armed: true }, stat)))
+        Ok(stat.map(|stat| (Staged { stage: self.clone(), name, armed: true, labelled: None }, stat)))
     }
 
     /// Removes what is at `path`, if it is what is expected.
@@ -314,7 +317,7 @@ impl Stage {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:016x}-{number:x}{suffix}", self.run);
         let name = Path::new(name.as_bytes()).expect("hex digits, hyphens and a word are a path");
-        Staged { stage: self.clone(), name, armed: false }
+        Staged { stage: self.clone(), name, armed: false, labelled: None }
     }
 }
 
@@ -372,11 +375,27 @@ impl Staged {
         self.armed = false;
     }
 
-    /// Gives it the metadata that syncs for its kind; the umask has no part in it.
+    /// Gives a file its metadata through the descriptor that it was written through, after the last write; the umask has no part in it.
+    /// That needs no name to be looked up, and what it looks like then is remembered, so that whoever publishes it need not look.
+    ///
+    /// # Errors
+    /// Those of fchmod(2), futimens(2) and fstat(2).
+    pub fn label(&mut self, file: &File, meta: Meta) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(u32::from(meta.mode)))?;
+        file.set_times(FileTimes::new().set_modified(system_time(meta.mtime)))?;
+        self.labelled = Some(Stat::of_file(file)?);
+        Ok(())
+    }
+
+    /// Gives it the metadata that syncs for its kind, by its name, unless it has it already; the umask has no part in it.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn set_meta(&self, kind: Kind, meta: Meta) -> io::Result<()> {
+    pub fn set_meta(&mut self, kind: Kind, meta: Meta) -> io::Result<()> {
+        if self.labelled.is_some_and(|stat| (stat.mode, stat.mtime) == (meta.mode, meta.mtime)) {
+            return Ok(());
+        }
+        self.labelled = None;
         if kind != Kind::Symlink {
             self.stage.staging.set_mode(&self.name, meta.mode)?;
         }
@@ -391,10 +410,11 @@ impl Staged {
     /// # Errors
     /// What the file system says, for one a missing directory above; nothing was published then.
     pub fn publish(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::Removed)
+        self.publish_over(path, expect, Replaced::Removed, &mut Above::default())
     }
 
-    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds.
+    /// As [`Staged::publish`], but a file that it replaces is retained for a while; `was` is what that holds. `last` is for those that are
+    /// published with it.
     ///
     /// # Errors
     /// As [`Staged::publish`].
@@ -403,8 +423,9 @@ impl Staged {
         path: &Path,
         expect: Expect,
         was: Option<Content>,
+        last: &mut Above,
     ) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::holding(was))
+        self.publish_over(path, expect, Replaced::holding(was), last)
     }
 
     /// As [`Staged::publish`], but what it replaces is kept in `.filesync/versions/`, unless that is a directory.
@@ -412,7 +433,7 @@ impl Staged {
     /// # Errors
     /// As [`Staged::publish`].
     pub fn publish_keeping(self, path: &Path, expect: Expect) -> io::Result<Outcome<Stat>> {
-        self.publish_over(path, expect, Replaced::Kept)
+        self.publish_over(path, expect, Replaced::Kept, &mut Above::default())
     }
 
     /// Moves it to `.filesync/versions/` instead, as a version of `path`. Returns its name there.
@@ -424,11 +445,17 @@ impl Staged {
         self.keep_version(path)
     }
 
-    fn publish_over(mut self, path: &Path, expect: Expect, replaced: Replaced) -> io::Result<Outcome<Stat>> {
+    fn publish_over(
+        mut self,
+        path: &Path,
+        expect: Expect,
+        replaced: Replaced,
+        last: &mut Above,
+    ) -> io::Result<Outcome<Stat>> {
         let stage = self.stage.clone();
-        let made = self.stat()?;
+        let made = self.labelled.map_or_else(|| self.stat(), Ok)?;
         // Found once, and acted on three times.
-        let place = stage.root.place(path)?;
+        let place = stage.root.place_near(path, last)?;
         // Not even its mode was changed, as far as can be told before it was swapped out, which moves its `ctime`.
         let is_untouched = |found: Stat| match expect {
             Expect::Print(print) => found.print == print,
@@ -600,6 +627,11 @@ fn seconds_since_1970() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+fn system_time(mtime: Mtime) -> SystemTime {
+    let distance = Duration::from_nanos(mtime.0.unsigned_abs());
+    if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+}
+
 /// Whether a directory was not removed because it holds something, or is none.
 fn means_not_empty(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(errno::ENOTEMPTY | errno::EEXIST | errno::ENOTDIR))
@@ -617,7 +649,7 @@ fn is_seen(found: Option<Stat>, expect: Expect) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
 
     use super::*;
     use crate::disk::scratch::Scratch;
@@ -702,5 +734,28 @@ mod tests {
         assert!(ancient.exists());
         keep(VERSIONS_BETWEEN);
         assert!(!ancient.exists());
+    }
+
+    #[test]
+    fn what_is_labelled_is_published_with_that() {
+        let scratch = Scratch::new();
+        let root = Arc::new(Root::open(scratch.path()).unwrap());
+        let private = root.sub_root(b".filesync").unwrap();
+        let stage = Stage::open(root, &private, 1).unwrap();
+        let (mut staged, file) = stage.file().unwrap();
+        file.write_all_at(b"new", 0).unwrap();
+        let meta = |mode| Meta { mtime: Mtime(-1_500_000_000), mode };
+        staged.label(&file, meta(0o640)).unwrap();
+        assert_eq!(staged.labelled, Some(staged.stat().unwrap()));
+        staged.set_meta(Kind::File, meta(0o640)).unwrap();
+        assert!(staged.labelled.is_some(), "it has it already");
+        staged.set_meta(Kind::File, meta(0o600)).unwrap();
+        assert_eq!((staged.labelled, staged.stat().unwrap().mode), (None, 0o600));
+        staged.label(&file, meta(0o604)).unwrap();
+        let Outcome::Done(stat) = staged.publish(&Path::new(b"a").unwrap(), Expect::Absent).unwrap() else {
+            panic!("nothing was in the way")
+        };
+        assert_eq!((stat.mode, stat.mtime, stat.size), (0o604, Mtime(-1_500_000_000), 3));
+        assert_eq!(fs::read(scratch.path().join("a")).unwrap(), b"new");
     }
 }

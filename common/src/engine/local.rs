@@ -2,9 +2,7 @@
 //!
 //! Every change first makes sure that what is there is still what the verdict was based on; see [`Stage`](crate::disk::Stage).
 
-use std::fs::{File, FileTimes, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::folder::Folder;
@@ -21,13 +19,16 @@ use crate::wire::sha256::sha256;
 /// Reads what is at a path, and says what it is, if it stayed the same meanwhile.
 pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome> {
     wait_for_tick(seen);
-    let content = if seen.kind == StatKind::File {
+    let (content, after) = if seen.kind == StatKind::File {
         match root.open_seen(path, seen.print)? {
             Ok((file, before)) => {
-                // Whether more has come by then is for the look below to find out.
+                // Whether more has come by then is for the look to find out.
                 let mut hashing = Hashing::new();
                 let size = hash_up_to(&mut &file, before.size, &mut hashing)?;
-                Content::File { size, hash: hashing.finish()? }
+                let hash = hashing.finish()?;
+                // Through the descriptor, which costs a third of a look at the path. A file that lost its name meanwhile shows it in its
+                // `ctime`; and where a directory above was renamed, that is news of its own, as it would be a moment later.
+                (Content::File { size, hash }, Some(Stat::of_file(&file)?))
             }
             Err(now) => return Ok(Outcome::LocalIs(now)),
         }
@@ -36,21 +37,22 @@ pub(super) fn hash(root: &Root, path: &Path, seen: &Stat) -> io::Result<Outcome>
             Some(stat) if stat.print == seen.print && stat.kind == seen.kind => stat,
             other => return Ok(Outcome::LocalIs(other)),
         };
-        match before.kind {
+        let content = match before.kind {
             StatKind::Directory => Content::Directory,
             StatKind::Symlink => {
                 let target = root.read_link(path)?;
                 Content::Symlink { size: target.len() as u64, hash: sha256(&target) }
             }
             StatKind::File | StatKind::Other => return Ok(Outcome::LocalIs(Some(before))),
-        }
+        };
+        (content, root.stat(path)?)
     };
-    match root.stat(path)? {
+    match after {
         Some(after) if after.print == seen.print && after.kind == seen.kind => {
             let meta = Meta { mtime: after.mtime, mode: after.mode };
             Ok(Outcome::Hashed(Entry { content, meta }, after.print))
         }
-        other => Ok(Outcome::LocalIs(other)),
+        _ => Ok(Outcome::LocalIs(root.stat(path)?)),
     }
 }
 
@@ -66,17 +68,6 @@ fn wait_for_tick(stat: &Stat) {
 fn rest_of_tick(stamp: Mtime, now: i128) -> Duration {
     let age = u64::try_from(now - i128::from(stamp.0));
     age.map_or(Duration::ZERO, |age| TIMESTAMP_TICK.saturating_sub(Duration::from_nanos(age)))
-}
-
-/// Gives an open file its metadata; the umask plays no part.
-pub(super) fn set_meta(file: &File, meta: &Meta) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(u32::from(meta.mode)))?;
-    file.set_times(FileTimes::new().set_modified(system_time(meta.mtime)))
-}
-
-fn system_time(mtime: Mtime) -> SystemTime {
-    let distance = Duration::from_nanos(mtime.0.unsigned_abs());
-    if mtime.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
 
 /// Deletes what is expected there; `here` is what that holds.

@@ -22,8 +22,8 @@ use super::folder::Folder;
 use super::job::{Done, Failure, Job, Outcome, Source, There};
 use super::message::Message;
 use super::transfer::{OWNERS, Tried, disk};
-use crate::disk::{Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
-use crate::limits::{FLUSHED_ONE_BY_ONE, PUBLISH_QUEUE};
+use crate::disk::{Above, Expect, Outcome as DiskOutcome, Staged, Stat, StatKind};
+use crate::limits::{FLUSHED_ONE_BY_ONE, JOBS_TOGETHER, PUBLISH_QUEUE};
 use crate::threads::{Awaited, spawn_awaited};
 use crate::tree::{Content, Entry};
 
@@ -61,7 +61,7 @@ pub(super) struct Handed {
 /// The running thread. It ends when nobody can hand it anything any more.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    queue: SyncSender<Handed>,
+    queue: SyncSender<Vec<Handed>>,
     thread: Awaited,
 }
 
@@ -72,13 +72,13 @@ impl Publisher {
         durable: bool,
         control: SyncSender<Message>,
     ) -> io::Result<Publisher> {
-        let (queue, waiting) = sync_channel(PUBLISH_QUEUE);
+        let (queue, waiting) = sync_channel(PUBLISH_QUEUE / JOBS_TOGETHER);
         let thread = spawn_awaited("publish", move || publish_groups(&folder, durable, &waiting, &control))?;
         Ok(Publisher { queue, thread })
     }
 
-    /// Where workers hand it what they have staged. A worker waits while that is full.
-    pub(super) fn queue(&self) -> SyncSender<Handed> {
+    /// Where workers hand it what they have staged, [`JOBS_TOGETHER`] at most at a time. A worker waits while that is full.
+    pub(super) fn queue(&self) -> SyncSender<Vec<Handed>> {
         self.queue.clone()
     }
 
@@ -89,17 +89,30 @@ impl Publisher {
     }
 }
 
-fn publish_groups(folder: &Folder, durable: bool, waiting: &Receiver<Handed>, control: &SyncSender<Message>) {
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        group.extend(waiting.try_iter().take(PUBLISH_QUEUE - 1));
+fn publish_groups(
+    folder: &Folder,
+    durable: bool,
+    waiting: &Receiver<Vec<Handed>>,
+    control: &SyncSender<Message>,
+) {
+    while let Ok(mut group) = waiting.recv() {
+        while group.len() + JOBS_TOGETHER <= PUBLISH_QUEUE
+            && let Ok(more) = waiting.try_recv()
+        {
+            group.extend(more);
+        }
         let flushed = if durable { flush(folder, &group) } else { group.iter().map(|_| Ok(())).collect() };
-        let mut published = Vec::with_capacity(group.len());
+        let (mut published, mut last) = (Vec::with_capacity(group.len()), Above::default());
         for (Handed { job, ready, file }, flushed) in group.into_iter().zip(flushed) {
             drop(file);
-            let publish = || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready));
+            let publish =
+                || flushed.map_err(disk("flush")).and_then(|()| put_in_place(folder, &job, ready, &mut last));
             let tried =
                 catch_unwind(AssertUnwindSafe(publish)).unwrap_or_else(|_| Err(Failure::of_a_defect()));
+            if tried.is_err() {
+                // The directory may be gone.
+                last = Above::default();
+            }
             let outcome = tried.unwrap_or_else(Outcome::Failed);
             published.push(Done { job, outcome });
         }
@@ -123,15 +136,18 @@ fn flush(folder: &Folder, group: &[Handed]) -> Vec<io::Result<()>> {
 }
 
 /// Puts something in the place of what is expected there, which is retained for a while. Directories above that are missing are made as the
-/// server has them; with other permission bits they would look changed here.
-pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready) -> Tried {
+/// server has them; with other permission bits they would look changed here. `last` is for those that are put in place with it.
+pub(super) fn put_in_place(folder: &Folder, job: &Job, ready: Ready, last: &mut Above) -> Tried {
     let Job { path, here, above, .. } = job;
     let Ready { mut staged, expect, remote, kept, from } = ready;
     if expect != Expect::Absent {
         staged.mark_as_taken().map_err(disk("rename"))?;
     }
-    let _open = folder.make_way(&[path], path, above).map_err(disk("make the directories above"))?;
-    let published = staged.publish_retaining(path, expect, *here).map_err(disk("put in place"))?;
+    let _open = match last.is_above(path) {
+        true => folder.open_doors(&[path]).map_err(disk("open the directory above"))?,
+        false => folder.make_way(&[path], path, above).map_err(disk("make the directories above"))?,
+    };
+    let published = staged.publish_retaining(path, expect, *here, last).map_err(disk("put in place"))?;
     match (published, from) {
         (DiskOutcome::Done(Stat { print, .. }), None) => {
             if is_closed(&remote.entry) {
@@ -184,7 +200,7 @@ mod tests {
             let task = Task::Download { remote, expect, kept: None };
             let job = Job { path, task, epoch: None, here: None, above: Vec::new() };
             let ready = Ready { staged, expect, remote, kept: None, from: None };
-            queue.send(Handed { job, ready, file }).unwrap();
+            queue.send(vec![Handed { job, ready, file }]).unwrap();
         }
         drop((queue, publisher));
         let outcomes_of = |message| match message {
@@ -245,7 +261,7 @@ mod tests {
         let publisher = Publisher::start(folder.clone(), false, control).unwrap();
         let queue = publisher.queue();
         let refused =
-            (0..=2 * PUBLISH_QUEUE).find_map(|_| queue.try_send(handed(&folder, "/dev/null")).err());
+            (0..=2 * PUBLISH_QUEUE).find_map(|_| queue.try_send(vec![handed(&folder, "/dev/null")]).err());
         assert!(matches!(refused, Some(TrySendError::Full(_))));
         drop((queue, heard));
         publisher.join_until(Instant::now() + Duration::from_secs(60));

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use super::job::{Failure, Outcome, Sent, Source, There};
-use super::local::{Labelled, label, set_meta};
+use super::local::{Labelled, label};
 use super::publish::{Ready, Worked};
 use super::state::Base;
 use super::transfer::{Transfer, Tried, confirmed, decided_or, disk, meta_of, network, refusal, sent};
@@ -174,7 +174,7 @@ impl Transfer<'_> {
     /// Copies a file that should hold the content of `version` to staging, with the metadata of that. `None`: it can't be read to its end,
     /// or holds something else.
     pub(super) fn copy(&self, source: &mut File, version: &Entry) -> Result<Option<(Staged, File)>, Failure> {
-        let (staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
+        let (mut staged, file) = self.folder.stage.file().map_err(disk("make a file for"))?;
         let mut content = NewContent::of(&file);
         let (mut hashing, mut size) = (Hashing::new(), 0);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
@@ -194,7 +194,7 @@ impl Transfer<'_> {
         if version.content != (Content::File { size, hash }) {
             return Ok(None);
         }
-        set_meta(&file, &version.meta).map_err(disk("set metadata of"))?;
+        staged.label(&file, version.meta).map_err(disk("set metadata of"))?;
         Ok(Some((staged, file)))
     }
 }

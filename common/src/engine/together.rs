@@ -19,7 +19,6 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use super::job::{Failure, FailureKind, Job, Outcome, Task, There};
-use super::local::set_meta;
 use super::message::Message;
 use super::publish::{Ready, Worked};
 use super::transfer::{Transfer, Upload, disk, download_fields, network, receive_content, stage_content};
@@ -254,10 +253,10 @@ fn conclude(crew: &Crew, job: &Job, asked: Asked, response: Response<'_>) -> Res
         Asked::Upload(upload) => upload.outcome(&crew.folder, &job.path, response).map(Worked::Done),
         Asked::Download { remote, expect, kept, size, hash } => {
             let Entry { content, meta } = remote.entry_here(kept);
-            let (staged, file) = stage_content(&crew.folder, |out| {
+            let (mut staged, file) = stage_content(&crew.folder, |out| {
                 receive_content(response, &crew.progress, content, size, hash, out)
             })?;
-            set_meta(&file, &meta).map_err(disk("set metadata of"))?;
+            staged.label(&file, meta).map_err(disk("set metadata of"))?;
             Ok(Worked::Staged(Ready { staged, expect, remote, kept, from: None }, file))
         }
     }

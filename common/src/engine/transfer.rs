@@ -12,14 +12,14 @@ use std::sync::mpsc::SyncSender;
 
 use super::folder::Folder;
 use super::job::{Failure, FailureKind, Job, Outcome, Sent, There};
-use super::local::{copy_names, set_meta};
+use super::local::copy_names;
 use super::message::Message;
 use super::progress::Progress;
 use super::publish::{Ready, Worked, put_in_place};
 use super::state::Base;
 use crate::disk::{
-    Expect, Fingerprint, Hashing, NewContent, Outcome as DiskOutcome, Partials, Piece, RetainedFile, Staged,
-    Stat, StatKind,
+    Above, Expect, Fingerprint, Hashing, NewContent, Outcome as DiskOutcome, Partials, Piece, RetainedFile,
+    Staged, Stat, StatKind,
 };
 use crate::limits::{COPY_BUFFER_BYTES, EXPECT_CONTINUE_BYTES, LINK_BYTES, SMALL_BODY_BYTES};
 use crate::net::client::{HttpClient, Response};
@@ -253,7 +253,7 @@ impl Transfer<'_> {
         let ready = Ready { staged, expect, remote: *remote, kept, from: None };
         match file {
             Some(file) => Ok(Worked::Staged(ready, file)),
-            None => put_in_place(self.folder, self.job, ready).map(Worked::Done),
+            None => put_in_place(self.folder, self.job, ready, &mut Above::default()).map(Worked::Done),
         }
     }
 
@@ -320,7 +320,7 @@ impl Transfer<'_> {
                 {
                     return Ok((staged, Some(file)));
                 }
-                let (staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
+                let (mut staged, file) = match self.fetch_resumably(path, remote, size, hash)? {
                     Some(complete) => complete,
                     None => {
                         self.check_room(size)?;
@@ -329,7 +329,7 @@ impl Transfer<'_> {
                         })?
                     }
                 };
-                set_meta(&file, &remote.meta).map_err(disk("set metadata of"))?;
+                staged.label(&file, remote.meta).map_err(disk("set metadata of"))?;
                 Ok((staged, Some(file)))
             }
         }

@@ -104,7 +104,7 @@ impl Drop for Pool {
     }
 }
 
-fn work(crew: &Crew, jobs: &Jobs, control: &SyncSender<Message>, staged: &SyncSender<Handed>) {
+fn work(crew: &Crew, jobs: &Jobs, control: &SyncSender<Message>, staged: &SyncSender<Vec<Handed>>) {
     let mut http = HttpClient::new(crew.endpoint.clone(), VERSION_NAME, crew.token.as_deref());
     while let Some(jobs) = jobs.take() {
         let perform = || match &jobs[..] {
@@ -126,7 +126,7 @@ fn report(
     jobs: Vec<Job>,
     worked: Vec<Worked>,
     control: &SyncSender<Message>,
-    staged: &SyncSender<Handed>,
+    staged: &SyncSender<Vec<Handed>>,
 ) -> bool {
     let (mut done, mut handed, mut passed_on) = (Vec::new(), Vec::new(), InHand::default());
     for (job, worked) in jobs.into_iter().zip(worked) {
@@ -141,7 +141,7 @@ fn report(
     // In this order: control counts what the publisher has, and hears from it soon.
     let is_heard = handed.is_empty() || control.send(Message::Staged(passed_on)).is_ok();
     is_heard
-        && handed.into_iter().all(|handed| staged.send(handed).is_ok())
+        && (handed.is_empty() || staged.send(handed).is_ok())
         && (done.is_empty() || control.send(Message::Done(done)).is_ok())
 }
 

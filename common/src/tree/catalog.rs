@@ -180,7 +180,14 @@ impl<V> Catalog<V> {
             Bound::Included(path) => self.place(path, Ordering::Less),
             Bound::Excluded(path) => self.place(path, Ordering::Equal),
         };
+        let is_beyond = |id| match (range.end_bound(), self.entry(Id(id)).0.borrow()) {
+            (Bound::Unbounded, _) => false,
+            (Bound::Included(end), first) => end < first,
+            (Bound::Excluded(end), first) => end <= first,
+        };
+        // Most ranges that are asked for are empty: what is below a file.
         let to = match range.end_bound() {
+            _ if self.by_path.from(from).next().is_none_or(is_beyond) => from,
             Bound::Unbounded => self.by_path.end(),
             Bound::Included(path) => self.place(path, Ordering::Equal),
             Bound::Excluded(path) => self.place(path, Ordering::Less),
@@ -252,7 +259,7 @@ impl<V> Catalog<V> {
             order if order <= passed => Ordering::Less,
             _ => Ordering::Greater,
         };
-        self.by_path.find(compare).unwrap_or_else(|place| place)
+        self.by_path.find_near(self.near, compare).unwrap_or_else(|place| place)
     }
 
     fn id_at(&self, place: Place) -> Id {

@@ -97,7 +97,7 @@ impl Content {
 
     /// The entity tag as it stands in `ETag` and `If-Match`, quotes included.
     pub fn etag(&self) -> String {
-        format!("\"{}\"", self.tag())
+        format!("\"{}\"", Tag::from(*self))
     }
 }
 
@@ -144,7 +144,7 @@ impl Tag {
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Tag::File(hash) => write!(f, "{hash}"),
+            Tag::File(hash) => hash.fmt(f),
             Tag::Symlink(hash) => write!(f, "{ETAG_LINK_PREFIX}{hash}"),
             Tag::Directory => f.write_str(ETAG_DIRECTORY),
         }

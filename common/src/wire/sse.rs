@@ -101,7 +101,7 @@ pub fn encode_retry(milliseconds: u64) -> Vec<u8> {
 }
 
 fn push_line(out: &mut Vec<u8>, field: &'static str, value: &str, refused: &[u8]) -> Result<(), SseError> {
-    if let Some(offset) = value.bytes().position(|byte| refused.contains(&byte)) {
+    if let Some(offset) = refused.iter().filter_map(|&byte| value.find(char::from(byte))).min() {
         return Err(SseError::Unwritable { field, offset: offset as u64 });
     }
     let start = out.len();

@@ -1,4 +1,6 @@
-//! Word of a change, encoded once for everybody.
+//! Word of a change, encoded once for everybody, when somebody is to hear it: by the herald, and not under the index lock.
+
+use std::sync::OnceLock;
 
 use common::protocol::{Cursor, Event, RemoteEntry};
 
@@ -20,25 +22,21 @@ pub(crate) enum News {
     Many,
 }
 
-/// A change of one path, ready to be written to any number of streams.
+/// A change of one path, to be written to any number of streams.
 #[derive(Debug)]
 pub(crate) struct Encoded {
+    cursor: Cursor,
     pub(crate) change: RemoteEntry,
     /// For everybody but the client that made the change.
-    bytes: Box<[u8]>,
+    bytes: OnceLock<Box<[u8]>>,
     /// For the client that made it.
-    own: Box<[u8]>,
+    own: OnceLock<Box<[u8]>>,
 }
 
 impl Frame {
     /// A change of one path.
     pub(crate) fn whole(cursor: Cursor, change: RemoteEntry) -> Frame {
-        let event = match change.entry {
-            Some(_) => Event::Download(change.clone()),
-            None => Event::Delete(change.clone()),
-        };
-        let own = Event::Stored(change.clone()).encode(Some(cursor)).into();
-        let encoded = Encoded { bytes: event.encode(Some(cursor)).into(), own, change };
+        let encoded = Encoded { cursor, change, bytes: OnceLock::new(), own: OnceLock::new() };
         Frame { seq: cursor.seq, news: News::Whole(encoded) }
     }
 
@@ -67,7 +65,18 @@ impl Frame {
 impl Encoded {
     /// What to write to who did not make the change.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        let event = || match self.change.entry {
+            Some(_) => Event::Download(self.change.clone()),
+            None => Event::Delete(self.change.clone()),
+        };
+        self.bytes.get_or_init(|| event().encode(Some(self.cursor)).into())
+    }
+
+    /// About as many bytes as it is to be written, and not fewer, but for a name of a client that is very long.
+    pub(super) fn weight(&self) -> usize {
+        const ALL_BUT_THE_PATH: usize = 512;
+        // In URL form a byte becomes three at most.
+        3 * self.change.path.as_bytes().len() + ALL_BUT_THE_PATH
     }
 
     /// Whether the client with this id made the change.
@@ -77,7 +86,10 @@ impl Encoded {
 
     /// What to write to the client with this id.
     pub(crate) fn bytes_for(&self, client: &str) -> &[u8] {
-        if self.is_by(client) { &self.own } else { &self.bytes }
+        if !self.is_by(client) {
+            return self.bytes();
+        }
+        self.own.get_or_init(|| Event::Stored(self.change.clone()).encode(Some(self.cursor)).into())
     }
 }
 
@@ -98,6 +110,9 @@ mod tests {
         };
         let frame = Frame::whole(Cursor { epoch: Epoch(1), seq: 1 }, change);
         let News::Whole(encoded) = frame.news else { panic!("one path") };
+        assert!(
+            encoded.bytes().len() <= encoded.weight() && encoded.bytes_for("me").len() <= encoded.weight()
+        );
         assert!(encoded.bytes_for("me").windows(13).any(|window| window == b"event: stored"));
         assert!(encoded.bytes_for("you").windows(13).any(|window| window == b"event: delete"));
     }

@@ -43,7 +43,7 @@ fn gather(first: Fed<Arc<Frame>>, news: &Feed<Arc<Frame>>, audience: &Audience) 
             // For too many changes it is as for one of many paths: whoever hears of them reads them from the index.
             Fed::Lagged => Arc::new(Frame::many(audience.latest())),
         };
-        bytes += frame.encoded().map_or(0, |encoded| encoded.bytes().len());
+        bytes += frame.encoded().map_or(0, |encoded| encoded.weight());
         frames.push(frame);
         next = if bytes < STREAM_FLUSH_BYTES { news.take() } else { None };
     }
@@ -87,7 +87,7 @@ mod tests {
         let (room, last) = (HERALD_QUEUE as u64, HERALD_QUEUE as u64 + 9);
         for seq in 1..=last {
             audience.latest.store(seq, Ordering::Release);
-            inlet.send(Arc::new(frame(seq)));
+            inlet.send([Arc::new(frame(seq))]);
         }
         drop(inlet);
         let mut rounds = Vec::new();

@@ -136,11 +136,12 @@ impl Hub {
         Subscription { audience: self.audience.clone(), number, state }
     }
 
-    /// Has a change told to every subscriber. Call it under the index lock.
-    pub(crate) fn publish(&self, frame: Frame) {
-        self.audience.latest.store(frame.seq, Ordering::Release);
+    /// Has changes told to every subscriber, in this order. Call it under the index lock.
+    pub(crate) fn publish(&self, frames: Vec<Frame>) {
+        let Some(last) = frames.last() else { return };
+        self.audience.latest.store(last.seq, Ordering::Release);
         if let Some(news) = lock(&self.news).as_ref() {
-            news.send(Arc::new(frame));
+            news.send(frames.into_iter().map(Arc::new));
         }
     }
 
@@ -277,7 +278,7 @@ mod tests {
         let hub = Hub::start().unwrap();
         let subscription = subscribe(&hub, 1);
         for seq in 1..=100 {
-            hub.publish(frame(seq));
+            hub.publish(vec![frame(seq)]);
         }
         for seq in 1..=100 {
             assert!(matches!(subscription.next(LONG), Next::Frame(frame) if frame.seq == seq));
@@ -302,7 +303,7 @@ mod tests {
         }
         // More than fits into the socket, and less than the herald can have waiting.
         for seq in 1..=200 {
-            hub.publish(frame_at(&"long/".repeat(800), seq));
+            hub.publish(vec![frame_at(&"long/".repeat(800), seq)]);
         }
         let ((Place { told, announced, .. }, next), subscription) = resting.join().unwrap();
         let Next::Tail(tail) = next else { panic!("it was called for something else") };
@@ -332,6 +333,6 @@ mod tests {
         hub.stop();
         assert!(matches!(before.next(LONG), Next::Stopped));
         assert!(matches!(subscribe(&hub, 2).next(LONG), Next::Stopped));
-        hub.publish(frame(1));
+        hub.publish(vec![frame(1)]);
     }
 }

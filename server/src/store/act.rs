@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use common::disk::{Expect, Fingerprint, Outcome, RenameMode, Root, Staged, Stat, StatKind};
+use common::disk::{Above, Expect, Fingerprint, Outcome, RenameMode, Root, Staged, Stat, StatKind};
 use common::sys::errno;
 use common::threads::read;
 use common::tree::{Content, Entry, Kind, Meta, Path};
@@ -94,7 +94,7 @@ impl Act {
         verdict: Verdict,
     ) -> Result<Act, Refused> {
         match (verdict, action) {
-            (Verdict::Publish(entry, expect), Action::Put { staged, file, replaced, .. }) => {
+            (Verdict::Publish(entry, expect), Action::Put { mut staged, file, replaced, .. }) => {
                 let kind = entry.content.kind();
                 let meta = Meta { mode: mode_in_box(kind, entry.meta.mode), ..entry.meta };
                 staged.set_meta(kind, meta).map_err(Refused::Disk)?;
@@ -157,8 +157,8 @@ impl Act {
         }
     }
 
-    /// Does it, and tells what is there then.
-    pub(crate) fn carry_out(self, shared: &Shared, path: &Path) -> Result<Done, Refused> {
+    /// Does it, and tells what is there then; `last` is for the acts of one group.
+    pub(crate) fn carry_out(self, shared: &Shared, path: &Path, last: &mut Above) -> Result<Done, Refused> {
         let state = match self {
             Act::Move { to, renamed, print } => {
                 let print = rename(shared, path, &to, print)?;
@@ -168,7 +168,9 @@ impl Act {
             Act::Publish { entry, staged, file, expect, replaced } => {
                 drop(file);
                 let published = match replaced {
-                    Replaced::Removed => staged.publish_retaining(path, expect, known_content(shared, path)),
+                    Replaced::Removed => {
+                        staged.publish_retaining(path, expect, known_content(shared, path), last)
+                    }
                     Replaced::Kept => staged.publish_keeping(path, expect),
                 };
                 match published {

@@ -19,7 +19,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::disk::Fingerprint;
+use common::disk::{Above, Fingerprint};
 use common::limits::{FLUSHED_ONE_BY_ONE, GIVE_BACK_PATHS, LOOK_AGAIN};
 use common::protocol::Cursor;
 use common::sys::heap;
@@ -98,7 +98,8 @@ impl Committer {
         self.shared.making.begin(&group);
         let jobs: Vec<Job> = group.into_iter().filter_map(|change| self.plan(change)).collect();
         let jobs = self.write_down(jobs);
-        let carried_out = jobs.into_iter().map(|job| self.carry_out(job)).collect();
+        let mut last = Above::default();
+        let carried_out = jobs.into_iter().map(|job| self.carry_out(job, &mut last)).collect();
         self.enter(carried_out);
         self.shared.making.end();
         self.shared.stage.tidy();
@@ -246,9 +247,9 @@ impl Committer {
     }
 
     /// Does it to the box. What can't be done is voided and refused; what is returned is to be entered.
-    fn carry_out(&mut self, job: Job) -> Option<CarriedOut> {
+    fn carry_out(&mut self, job: Job, last: &mut Above) -> Option<CarriedOut> {
         let Job { path, step, origin, created, claim, reply, act } = job;
-        match act.carry_out(&self.shared, &path) {
+        match act.carry_out(&self.shared, &path, last) {
             Ok(done) => Some(CarriedOut { path, step, origin, done, created, claim, reply }),
             Err(refused) => {
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
@@ -264,6 +265,7 @@ impl Committer {
     /// Enters what was done into the index, and tells everyone.
     fn enter(&mut self, carried_out: Vec<Option<CarriedOut>>) {
         let mut answers = Vec::with_capacity(carried_out.len());
+        let mut news = Vec::with_capacity(carried_out.len());
         let shared = self.shared.clone();
         let mut index = write(&shared.index);
         for CarriedOut { path, step, origin, done, created, claim, reply } in
@@ -273,7 +275,7 @@ impl Committer {
                 Done::Becomes(state) => {
                     index.apply(path.clone(), Record::new(step, origin, state));
                     if let Some(change) = index.describe(&path) {
-                        shared.hub.publish(Frame::whole(index.cursor(), change));
+                        news.push(Frame::whole(index.cursor(), change));
                     }
                     if let State::Live(_, Some(print)) = state {
                         self.note_seen(step, &path, print);
@@ -283,7 +285,7 @@ impl Committer {
                 Done::Moved { to, renamed, print } => {
                     index.relocate(&renamed, step.seq, origin);
                     index.set_print(&to, step, print);
-                    shared.hub.publish(Frame::many(step.seq));
+                    news.push(Frame::many(step.seq));
                     self.note_seen(step, &to, print);
                     to
                 }
@@ -293,6 +295,7 @@ impl Committer {
             let entry = index.live_entry(&place).copied();
             answers.push((reply, Committed { cursor: index.cursor(), created, entry }));
         }
+        shared.hub.publish(news);
         drop(index);
         for (reply, committed) in answers {
             answer::<()>(reply, Ok(committed));

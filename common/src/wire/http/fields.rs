@@ -19,19 +19,34 @@ use crate::limits::{HEAD_BYTES, HEAD_FIELDS};
 use std::fmt;
 
 /// An ordered list of fields. Names are in lower case.
+///
+/// All of them are one text: a message has ten and more, and two strings for each would be most of what it takes to read or write it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields {
-    list: Vec<(String, String)>,
+    /// Each name, and behind it its value.
+    text: String,
+    list: Vec<Ends>,
 }
+
+/// Where the name of a field ends in the text, and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    name: usize,
+    value: usize,
+}
+
+/// Room for the fields of usual messages, and in bytes for their text.
+const USUAL_FIELDS: usize = 16;
+const USUAL_TEXT: usize = 512;
 
 /// Shows everything but credentials, because what has a `Debug` ends up in a log.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |(name, value): &(String, String)| match name.as_str() {
+        let shown = |(name, value): (&str, &str)| match name {
             "authorization" => format!("{name}: ..."),
             _ => format!("{name}: {value}"),
         };
-        f.debug_list().entries(self.list.iter().map(shown)).finish()
+        f.debug_list().entries(self.iter().map(shown)).finish()
     }
 }
 
@@ -42,13 +57,22 @@ impl Fields {
     }
 
     /// Adds a field at the end. Nothing is checked here: the writer refuses what can't be written.
-    pub fn push(&mut self, name: &str, value: impl Into<String>) {
-        self.list.push((name.to_ascii_lowercase(), value.into()));
+    pub fn push(&mut self, name: &str, value: impl AsRef<str>) {
+        if self.list.is_empty() {
+            self.text.reserve(USUAL_TEXT);
+            self.list.reserve(USUAL_FIELDS);
+        }
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.text[start..].make_ascii_lowercase();
+        let name = self.text.len();
+        self.text.push_str(value.as_ref());
+        self.list.push(Ends { name, value: self.text.len() });
     }
 
     /// The same list with one more field: [`push`](Fields::push) for chains.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Fields {
+    pub fn with(mut self, name: &str, value: impl AsRef<str>) -> Fields {
         self.push(name, value);
         self
     }
@@ -69,7 +93,7 @@ impl Fields {
 
     /// Every value of a field, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.list.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1.as_str())
+        self.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
     }
 
     /// The elements of a comma-separated field over all its lines (RFC 9110, section 5.6.1), without blanks around them and without
@@ -85,7 +109,11 @@ impl Fields {
 
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.list.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.list.iter().scan(0, |start, ends| {
+            let name = &self.text[*start..ends.name];
+            *start = ends.value;
+            Some((name, &self.text[ends.name..ends.value]))
+        })
     }
 
     /// How many fields there are.
@@ -144,7 +172,7 @@ pub(super) fn parse_fields(
         if fields.len() == HEAD_FIELDS {
             return Err(HeadError::TooManyFields);
         }
-        fields.list.push(parse_field(line, at, obs_text)?);
+        parse_field(line, at, obs_text, &mut fields)?;
         at = next;
     }
     Ok(None)
@@ -170,8 +198,8 @@ pub(super) fn parse_line(input: &[u8], at: usize) -> Result<Option<(&[u8], usize
     if input.len() < HEAD_BYTES { Ok(None) } else { Err(HeadError::TooLarge) }
 }
 
-/// One field line; `at` is where it stands in the head.
-fn parse_field(line: &[u8], at: usize, obs_text: ObsText) -> Result<(String, String), HeadError> {
+/// One field line, added to those before it; `at` is where it stands in the head.
+fn parse_field(line: &[u8], at: usize, obs_text: ObsText, fields: &mut Fields) -> Result<(), HeadError> {
     let malformed = |offset, expected| HeadError::Malformed { offset: at + offset, expected };
     let colon = line.iter().position(|&byte| !is_tchar(byte)).unwrap_or(line.len());
     if colon == 0 || line.get(colon) != Some(&b':') {
@@ -183,8 +211,8 @@ fn parse_field(line: &[u8], at: usize, obs_text: ObsText) -> Result<(String, Str
     {
         return Err(malformed(colon + 1 + index, "ASCII"));
     }
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-    Ok((name, trim(&String::from_utf8_lossy(value)).to_owned()))
+    fields.push(&String::from_utf8_lossy(name), trim(&String::from_utf8_lossy(value)));
+    Ok(())
 }
 
 /// Without OWS (blanks and tabs) at both ends. `str::trim` would take line separators and more.

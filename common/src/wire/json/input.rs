@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 pub(super) struct Input<R> {
     source: R,
-    buffer: Box<[u8; BUFFER_BYTES]>,
+    buffer: Box<[u8]>,
     /// The part of the buffer that is filled and not yet consumed.
     start: usize,
     end: usize,
@@ -30,7 +30,13 @@ impl<R> fmt::Debug for Input<R> {
 
 impl<R: Read> Input<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, buffer: Box::new([0; BUFFER_BYTES]), start: 0, end: 0, offset: 0, fence: u64::MAX }
+        Self::of_at_most(BUFFER_BYTES, source)
+    }
+
+    /// For a text that is not longer than this: no more is set aside for it.
+    pub(super) fn of_at_most(bytes: usize, source: R) -> Self {
+        let buffer = vec![0; bytes.clamp(1, BUFFER_BYTES)].into_boxed_slice();
+        Self { source, buffer, start: 0, end: 0, offset: 0, fence: u64::MAX }
     }
 
     pub(super) fn offset(&self) -> u64 {

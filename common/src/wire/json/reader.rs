@@ -23,7 +23,7 @@ use crate::limits::{JSON_DEPTH, JSON_KEY_BYTES, JSON_KEYS, JSON_VALUE_BYTES};
 
 /// The value of a text that is all there. For values of up to [`JSON_VALUE_BYTES`].
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = Reader::of(Input::of_at_most(bytes.len(), bytes));
     let value = reader.value()?;
     reader.end()?;
     Ok(value)
@@ -46,8 +46,19 @@ pub struct Reader<R> {
 enum Container {
     Array,
     /// With the keys it had so far.
-    Object(HashSet<String>),
+    Object(Keys),
 }
+
+/// The keys of one object. Nearly all objects have few, and among few a search one by one is faster than hashing.
+#[derive(Debug, Default)]
+struct Keys {
+    first: Vec<String>,
+    /// Those beyond [`FIRST_KEYS`]: nobody can make a search long.
+    more: HashSet<String>,
+}
+
+/// Keys that are searched one by one.
+const FIRST_KEYS: usize = 16;
 
 /// What has to come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +91,11 @@ enum Partial {
 impl<R: Read> Reader<R> {
     /// A reader at the beginning of a text.
     pub fn new(source: R) -> Self {
-        Self { input: Input::new(source), open: Vec::new(), key_bytes: 0, expect: Expect::Value }
+        Self::of(Input::new(source))
+    }
+
+    fn of(input: Input<R>) -> Self {
+        Self { input, open: Vec::new(), key_bytes: 0, expect: Expect::Value }
     }
 
     /// Enters an object.
@@ -222,7 +237,7 @@ impl<R: Read> Reader<R> {
     fn step_value(&mut self) -> Result<Step, JsonError> {
         self.input.skip_white_space()?;
         match self.input.peek_some()? {
-            b'{' => self.push(Container::Object(HashSet::new())).map(|()| Step::BeginObject),
+            b'{' => self.push(Container::Object(Keys::default())).map(|()| Step::BeginObject),
             b'[' => self.push(Container::Array).map(|()| Step::BeginArray),
             _ => {
                 let value = scalar(&mut self.input)?;
@@ -258,7 +273,7 @@ impl<R: Read> Reader<R> {
             return Err(JsonErrorKind::KeysTooLong);
         }
         self.key_bytes += key.len();
-        keys.insert(key.to_string());
+        keys.insert(key.to_owned());
         Ok(())
     }
 
@@ -291,13 +306,34 @@ impl<R: Read> Reader<R> {
 
     fn pop(&mut self) {
         if let Some(Container::Object(keys)) = self.open.pop() {
-            self.key_bytes -= keys.iter().map(String::len).sum::<usize>();
+            self.key_bytes -= keys.bytes();
         }
         self.value_is_over();
     }
 
     fn value_is_over(&mut self) {
         self.expect = if self.open.is_empty() { Expect::Done } else { Expect::Next };
+    }
+}
+
+impl Keys {
+    fn len(&self) -> usize {
+        self.first.len() + self.more.len()
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.first.iter().any(|first| first == key) || self.more.contains(key)
+    }
+
+    fn insert(&mut self, key: String) {
+        match self.first.len() < FIRST_KEYS {
+            true => self.first.push(key),
+            false => drop(self.more.insert(key)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.first.iter().chain(&self.more).map(String::len).sum()
     }
 }
 

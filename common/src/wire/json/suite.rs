@@ -380,6 +380,11 @@ fn duplicate_keys() {
     refuse(r#"{"a":1,"\u0061":2}"#, twice(), 7);
     refuse(r#"[[{"x":{"a":[],"a":[]}}]]"#, twice(), 15);
     refuse(r#"{"":1,"":2}"#, DuplicateKey(String::new()), 6);
+    // Among many, the first as well as the last.
+    let many: String = (0..40).map(|number| format!("\"{number:02}\":0,")).collect();
+    for again in ["00", "15", "16", "39"] {
+        refuse(format!("{{{many}\"{again}\":0}}"), DuplicateKey(again.to_string()), 1 + 40 * 7);
+    }
     // Not duplicates: no normalisation, no case folding.
     parse("{\"\u{E9}\":1,\"e\u{301}\":2,\"E\":3}".as_bytes()).unwrap();
 }

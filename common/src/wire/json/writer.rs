@@ -5,6 +5,9 @@
 
 use std::mem;
 
+/// Room that a text has from the beginning. It may grow.
+const USUAL_BYTES: usize = 256;
+
 /// Builds one JSON text from its beginning to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
@@ -30,9 +33,9 @@ enum Place {
 }
 
 impl Writer {
-    /// A writer that has written nothing.
+    /// A writer that has written nothing, with room for what most texts have: an object about one file.
     pub fn new() -> Self {
-        Self::default()
+        Self { out: Vec::with_capacity(USUAL_BYTES), ..Self::default() }
     }
 
     /// `{`
@@ -173,19 +176,28 @@ impl Writer {
 
     fn quote(&mut self, text: &str) {
         self.out.push(b'"');
-        for byte in text.bytes() {
+        let mut rest = text.as_bytes();
+        while let Some(plain) = rest.iter().position(|&byte| is_escaped(byte)) {
+            let byte = rest[plain];
+            self.out.extend_from_slice(&rest[..plain]);
             match byte {
                 b'"' => self.out.extend_from_slice(b"\\\""),
                 b'\\' => self.out.extend_from_slice(b"\\\\"),
                 b'\n' => self.out.extend_from_slice(b"\\n"),
                 b'\r' => self.out.extend_from_slice(b"\\r"),
                 b'\t' => self.out.extend_from_slice(b"\\t"),
-                0x00..=0x1F | 0x7F => self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-                _ => self.out.push(byte),
+                _ => self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
             }
+            rest = &rest[plain + 1..];
         }
+        self.out.extend_from_slice(rest);
         self.out.push(b'"');
     }
+}
+
+/// What does not stand for itself in a string.
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0x00..=0x1F | 0x7F)
 }
 
 #[cfg(test)]
