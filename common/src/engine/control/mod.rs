@@ -57,6 +57,8 @@ use shortcut::{Moving, Replaced};
 
 /// How long control waits for a message before it looks at the time.
 const TICK: Duration = Duration::from_millis(100);
+/// The same when everything is in agreement: then nothing becomes due but what may be a second late, as what was retained for a while.
+const IDLE_TICK: Duration = Duration::from_secs(1);
 /// Showing how it stands means looking at every track; no more than a twentieth of the time goes into that, whoever has how much to do.
 const SHOW_SHARE: u32 = 20;
 /// When there is nothing else to do, every track is looked after again this often.
@@ -298,7 +300,16 @@ impl Control {
         let next_retry = self.inner.retries.first().map(|(at, _)| *at);
         let next_show = (!self.inner.shown).then(|| self.inner.shown_at + self.show_pause());
         let next = [next_retry, next_show].into_iter().flatten().min();
-        next.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK))
+        let tick = if self.has_nothing_to_do() { IDLE_TICK } else { TICK };
+        next.map_or(tick, |at| at.saturating_duration_since(Instant::now()).min(tick))
+    }
+
+    /// Whether all is in agreement, and that is written down.
+    fn has_nothing_to_do(&self) -> bool {
+        self.is_resting()
+            && self.inner.tracks.is_empty()
+            && self.inner.ahead.is_empty()
+            && !self.state.is_dirty()
     }
 
     /// Lets the stream thread connect, as soon as there is something true to say about the folder.

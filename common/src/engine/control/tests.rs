@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use super::bench::{Bench, directory, file, path};
+use super::{IDLE_TICK, TICK};
 use crate::disk::Observation;
 use crate::engine::job::{Failure, FailureKind, Job, Outcome, Placed, Sent, Task, There};
 use crate::engine::message::Message;
@@ -650,6 +651,26 @@ fn what_no_worker_has_begun_is_taken_back_from_a_line_that_fails() {
     for name in &names[JOBS_TOGETHER..] {
         assert!(matches!(bench.job(name).task, Task::Download { .. }));
     }
+}
+
+/// An idle client takes no processor worth mentioning.
+#[test]
+fn the_time_is_looked_at_now_and_then_only_when_there_is_nothing_to_do() {
+    let mut bench = Bench::new();
+    let patience = |bench: &mut Bench| {
+        bench.control.inner.shown = true;
+        bench.control.patience()
+    };
+    bench.write("a", "mine");
+    let upload = bench.job("a");
+    assert!(patience(&mut bench) <= TICK, "there is an upload");
+    bench.lose(upload);
+    assert!(patience(&mut bench) <= TICK, "it will be tried again");
+    let upload = bench.job("a");
+    bench.accept(upload, 1);
+    assert!(patience(&mut bench) <= TICK, "what was agreed on is not written down");
+    bench.turn();
+    assert_eq!(patience(&mut bench), IDLE_TICK);
 }
 
 // ---- A token that only lets read ---------------------------------------------------------------------------------------------------------
