@@ -344,7 +344,8 @@ fn receive(
     }
 }
 
-/// Stages and hashes a file in one pass, through one buffer, or two for what is large, whatever its size. If that was not announced the claim grows with what comes.
+/// Stages and hashes a file in one pass, through one buffer, or two for what is large, whatever its size. If that was not announced the claim
+/// grows with what comes.
 pub(crate) fn receive_file(
     view: &View<'_>,
     claim: &mut Claim,

@@ -252,6 +252,8 @@ impl Committer {
         match act.carry_out(&self.shared, &path, last) {
             Ok(done) => Some(CarriedOut { path, step, origin, done, created, claim, reply }),
             Err(refused) => {
+                // The directory may be gone, and there again.
+                *last = Above::default();
                 // Lost, the next start finds neither the staged thing nor its content in place, and takes the change back; where nothing is
                 // at all, a deletion follows it.
                 let _ = self.book.append(&JournalRecord::Void { seq: step.seq });
